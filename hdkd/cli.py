@@ -1,0 +1,260 @@
+"""The command line: one subcommand per rule of the workflow, and prediction.
+
+Modules are imported where they are used, so that ``hdkd --help`` answers at once.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from hdkd.errors import UserError
+
+SUBSET_HELP = "number of training images, balanced over classes, or all"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand; user errors are one sentence and exit code 2."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has had enough
+        sys.stderr.close()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hdkd",
+        description="Hybrid data-efficient knowledge distillation for small sets of medical images. "
+        "`snakemake --cores 4 all` runs these commands in their order; each can be typed by hand.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, function, text: str, dataset: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        sub.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file")
+        sub.add_argument("--profile", help="profile instead of the parameter file's own")
+        if dataset:
+            sub.add_argument(
+                "--dataset", required=True, help="name below datasets in the parameters"
+            )
+        return sub
+
+    sub = command("acquire", acquire, "bring a dataset's files into data/raw and list them")
+    sub.add_argument("--output", type=Path, help="folder (data/raw/DATASET)")
+
+    sub = command("prepare", prepare, "decode and resize every image once, into one array")
+    sub.add_argument("--manifest", type=Path, help="manifest.csv of the acquired files")
+    sub.add_argument("--output", type=Path, help="folder (data/prepared/PROFILE/DATASET)")
+
+    sub = command("split", split, "decide which images train and which test")
+    sub.add_argument("--prepared", type=Path, help="folder of the prepared data")
+
+    sub = command("smote", smote, "recipes of the synthetic images that balance the training set")
+    sub.add_argument("--prepared", type=Path, help="folder of the prepared data")
+    sub.add_argument("--output", type=Path, help="recipes (smote.csv in the prepared data)")
+
+    sub = command("track", track, "create the MLflow store, its experiments and sweeps", False)
+    sub.add_argument("--output", type=Path, help="file to note the tracking URI in")
+
+    sub = command("train", train, "train a teacher, a student or HDKD and leave a run folder")
+    sub.add_argument("--role", required=True, choices=["teacher", "student", "hdkd"])
+    sub.add_argument("--subset", default="all", help=SUBSET_HELP)
+    sub.add_argument("--seed", type=int, default=0, help="of subset, initial weights and batches")
+    sub.add_argument(
+        "--block", choices=["mbcsa", "mbconv"], help="instead of the parameters' block"
+    )
+    sub.add_argument(
+        "--stem-stride", type=int, choices=[2, 4], help="instead of the parameters' stride"
+    )
+    sub.add_argument("--group", default="students", choices=["teacher", "students", "ablations"])
+    sub.add_argument("--prepared", type=Path, help="folder of the prepared data")
+    sub.add_argument("--recipes", type=Path, help="SMOTE recipes to add to the training images")
+    sub.add_argument("--teacher", type=Path, help="run folder of the teacher, for hdkd")
+    sub.add_argument("--output", type=Path, help="run folder (below models/)")
+    sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    sub.add_argument("--threads", type=int, help="CPU threads (torch's own choice)")
+    sub.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
+
+    sub = command("tables", tables, "tables of a profile's results, from its run folders", False)
+    sub.add_argument("--output", type=Path, help="folder (reports/PROFILE)")
+
+    sub = command("figures", figures, "the figures of one dataset, from its run folders")
+    sub.add_argument("--output", type=Path, help="folder (reports/PROFILE/figures/DATASET)")
+
+    sub = command("page", page, "the report, one self-contained HTML page", False)
+    sub.add_argument("--output", type=Path, help="folder of tables and figures (reports/PROFILE)")
+
+    sub = commands.add_parser("predict", help="classify image files with a trained model")
+    sub.set_defaults(command=predict)
+    sub.add_argument("--model", type=Path, required=True, help="run folder of the trained model")
+    sub.add_argument(
+        "--json", action="store_true", help="one JSON object per image instead of a table"
+    )
+    sub.add_argument("images", type=Path, nargs="+", help="image files")
+    return parser
+
+
+def _settings(options: argparse.Namespace):
+    from hdkd import config
+
+    return config.load(options.params, options.profile)
+
+
+def acquire(options: argparse.Namespace) -> None:
+    from hdkd import layout
+    from hdkd.data import sources
+
+    dataset = _settings(options).dataset(options.dataset)
+    sources.acquire(options.dataset, dataset, options.output or layout.raw(options.dataset))
+
+
+def _prepared(options: argparse.Namespace, settings, given: Path | None) -> Path:
+    from hdkd import layout
+
+    return given or layout.prepared(settings.profile, options.dataset)
+
+
+def _require(path: Path, command: str) -> Path:
+    from hdkd.errors import DataError
+
+    if not path.exists():
+        raise DataError(f"{path} is missing: run `hdkd {command}` first")
+    return path
+
+
+def prepare(options: argparse.Namespace) -> None:
+    from hdkd import layout
+    from hdkd.data.prepare import prepare as prepare_images
+
+    settings = _settings(options)
+    manifest = options.manifest or layout.raw(options.dataset) / "manifest.csv"
+    prepare_images(
+        options.dataset,
+        settings.dataset(options.dataset),
+        settings.images(options.dataset),
+        _require(manifest, "acquire"),
+        _prepared(options, settings, options.output),
+    )
+
+
+def split(options: argparse.Namespace) -> None:
+    from hdkd.data.splits import split as split_images
+
+    settings = _settings(options)
+    folder = _prepared(options, settings, options.prepared)
+    index = _require(folder / "index.csv", "prepare")
+    split_images(options.dataset, settings.dataset(options.dataset), index, folder)
+
+
+def smote(options: argparse.Namespace) -> None:
+    from hdkd.data.smote import balance
+
+    settings = _settings(options)
+    folder = _prepared(options, settings, options.prepared)
+    _require(folder / "split.csv", "split")
+    output = options.output or folder / "smote.csv"
+    balance(options.dataset, settings.dataset(options.dataset), folder, output)
+
+
+def track(options: argparse.Namespace) -> None:
+    from hdkd.training import tracking
+
+    settings = _settings(options)
+    titles = {name: settings.dataset(name)["title"] for name in settings.study}
+    try:
+        tracking.create_store(settings.profile, titles)
+    except Exception as error:  # a study never depends on its tracking server
+        tracking.warn(error)
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(tracking.shown_uri() + "\n")
+
+
+def train(options: argparse.Namespace) -> None:
+    from hdkd.layout import RunKey
+    from hdkd.training.train import run
+
+    settings = _settings(options)
+    settings.dataset(options.dataset)
+    network = settings.network(options.block, options.stem_stride)
+    key = RunKey(
+        profile=settings.profile,
+        dataset=options.dataset,
+        group=options.group,
+        role=options.role,
+        block=network.block,
+        stem_stride=network.stem_stride,
+        subset=options.subset,
+        seed=options.seed,
+    )
+    folder = _prepared(options, settings, options.prepared)
+    _require(folder / "split.csv", "split")
+    run(
+        settings,
+        key,
+        folder,
+        options.output or key.folder,
+        recipes=options.recipes and _require(options.recipes, "smote"),
+        teacher=options.teacher,
+        device=options.device,
+        threads=options.threads,
+        tracked=not options.no_tracking,
+    )
+
+
+def tables(options: argparse.Namespace) -> None:
+    from hdkd import layout
+    from hdkd.report.tables import write_tables
+
+    settings = _settings(options)
+    write_tables(settings, options.output or layout.report(settings.profile))
+
+
+def figures(options: argparse.Namespace) -> None:
+    from hdkd import layout
+    from hdkd.report.figures import write_figures
+
+    settings = _settings(options)
+    folder = layout.report(settings.profile) / "figures" / options.dataset
+    write_figures(settings, options.dataset, options.output or folder)
+
+
+def page(options: argparse.Namespace) -> None:
+    from hdkd import layout
+    from hdkd.report.page import write_page
+
+    settings = _settings(options)
+    write_page(settings, options.output or layout.report(settings.profile))
+
+
+def predict(options: argparse.Namespace) -> None:
+    from hdkd.predict import Classifier
+
+    classifier = Classifier.load(options.model)
+    probabilities = classifier.probabilities(options.images)
+    names = classifier.classes
+    if options.json:
+        for path, row in zip(options.images, probabilities, strict=True):
+            content = {
+                "image": str(path),
+                "class": names[row.argmax()],
+                "probabilities": {n: round(float(p), 6) for n, p in zip(names, row, strict=True)},
+            }
+            print(json.dumps(content, ensure_ascii=False))
+        return
+    from tabulate import tabulate
+
+    rows = [
+        [str(path), names[row.argmax()], *(f"{value:.4f}" for value in row)]
+        for path, row in zip(options.images, probabilities, strict=True)
+    ]
+    print(tabulate(rows, headers=["image", "class", *names], disable_numparse=True))

@@ -1,0 +1,360 @@
+"""``params.yaml`` to validated, frozen values.
+
+Parameters are validated twice: against ``workflow/schemas/params.schema.yaml`` (names, types and
+ranges) and against each other. Both raise :class:`~hdkd.errors.ParameterError` with one sentence
+that names the key. Nothing is filled in: what is not in the file does not exist.
+"""
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from hdkd.errors import ParameterError
+
+PROFILES = ("demo", "pilot", "paper")
+SECTIONS = (
+    "sweep",
+    "images",
+    "augmentation",
+    "network",
+    "teacher",
+    "student",
+    "distillation",
+    "ablations",
+)
+SCHEMA = Path(__file__).parents[1] / "workflow" / "schemas" / "params.schema.yaml"
+DEFAULT_PARAMS = Path("params.yaml")
+
+
+@dataclass(frozen=True)
+class Images:
+    """How images are prepared: ``size`` in pixels per side, ``colour`` ``grey`` or ``rgb``."""
+
+    size: int
+    colour: str
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.colour == "grey" else 3
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to training images (see :mod:`hdkd.data.augment`)."""
+
+    rotation: float
+    horizontal_flip: bool
+    vertical_flip: bool
+    brightness: float
+    contrast: float
+    sharpness: float
+    blur: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Sizes of the networks (paper, Table 1)."""
+
+    block: str
+    stem_stride: int
+    patch_size: int
+    channels: tuple[int, int, int]
+    teacher_depths: tuple[int, int, int]
+    student_depths: tuple[int, int, int]
+    head_width: int
+    layers: int
+    embed_dim: int
+    heads: int
+    head_dim: int
+
+    def arguments(self, role: str) -> dict[str, Any]:
+        """Keyword arguments for :func:`hdkd.models.build`, but for classes and images."""
+        common = {
+            "block": self.block,
+            "stem_stride": self.stem_stride,
+            "channels": self.channels,
+        }
+        if role == "teacher":
+            return common | {"depths": self.teacher_depths, "head_width": self.head_width}
+        return common | {
+            "depths": self.student_depths,
+            "layers": self.layers,
+            "patch_size": self.patch_size,
+            "embed_dim": self.embed_dim,
+            "heads": self.heads,
+            "head_dim": self.head_dim,
+        }
+
+
+@dataclass(frozen=True)
+class Training:
+    """Optimiser and schedule; learning rates per step, ``warmup_epochs`` and ``epochs`` in epochs."""
+
+    optimizer: str
+    lr: float
+    min_lr: float
+    warmup_lr: float
+    warmup_epochs: int
+    weight_decay: float
+    epochs: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Equations 6 to 8: α, t, λ (``feature_weight``) and the power of the stage."""
+
+    alpha: float
+    temperature: float
+    kl_normalisation: str
+    feature_weight: float
+    stage_power: float
+    batchnorm_updates: tuple[int, int, int]
+
+
+def _frozen(kind: type, values: dict[str, Any]):
+    names = {field.name for field in dataclasses.fields(kind)}
+    chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names}
+    return kind(**chosen)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of one profile: ``raw`` as plain dictionaries, properties as frozen values."""
+
+    raw: dict[str, Any]
+
+    @property
+    def profile(self) -> str:
+        return self.raw["profile"]
+
+    @property
+    def study(self) -> list[str]:
+        """Names of the datasets to study."""
+        return self.raw["study"] or self.raw["sweep"]["datasets"]
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.raw["sweep"]["seeds"]
+
+    def dataset(self, name: str) -> dict[str, Any]:
+        if name not in self.raw["datasets"]:
+            known = ", ".join(self.raw["datasets"])
+            raise ParameterError(f"there is no dataset {name!r}: datasets has {known}")
+        return self.raw["datasets"][name]
+
+    def images(self, dataset: str) -> Images:
+        images = self.raw["images"]
+        return Images(images["size"], images["colour"] or self.dataset(dataset)["colour"])
+
+    @property
+    def augmentation(self) -> Augmentation:
+        return _frozen(Augmentation, self.raw["augmentation"])
+
+    def network(self, block: str | None = None, stem_stride: int | None = None) -> Network:
+        network = dict(self.raw["network"])
+        network["block"] = block or network["block"]
+        network["stem_stride"] = stem_stride or network["stem_stride"]
+        return _frozen(Network, network)
+
+    @property
+    def teacher_seed(self) -> int:
+        return self.raw["teacher"]["seed"]
+
+    def training(self, role: str, subset: str, dataset: str) -> Training:
+        section = dict(self.raw["teacher" if role == "teacher" else "student"])
+        section |= section["by_dataset"].get(dataset, {})
+        if role != "teacher" and subset == "all":
+            section["epochs"] = section["epochs_on_all"]
+        return _frozen(Training, section)
+
+    @property
+    def distillation(self) -> Distillation:
+        return _frozen(Distillation, self.raw["distillation"])
+
+    @property
+    def variants(self) -> list[dict[str, Any]]:
+        return self.raw["ablations"]["variants"]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a parameter file. Raises ``ParameterError`` when it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ParameterError(f"cannot read the parameters {path}: {error.strerror}") from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ParameterError(f"{path} is not valid YAML{where}") from None
+    if not isinstance(content, dict):
+        raise ParameterError(f"{path} must hold a mapping with the key profile at its top")
+    return content
+
+
+def resolve(parameters: dict[str, Any]) -> Settings:
+    """Validate, and merge each section's ``shared`` values with those of the chosen profile."""
+    parameters = copy.deepcopy(parameters)
+    _validate_schema(parameters)
+    profile = parameters["profile"]
+    resolved = {key: parameters[key] for key in ("profile", "study", "datasets")}
+    for section in SECTIONS:
+        values = parameters[section]
+        resolved[section] = values["shared"] | values.get(profile, {})
+    _validate_complete(resolved)
+    settings = Settings(resolved)
+    _validate_combinations(settings)
+    return settings
+
+
+def load(path: Path = DEFAULT_PARAMS, profile: str | None = None) -> Settings:
+    """The settings in ``path``: a parameter file, or one that :func:`save` has written."""
+    parameters = read(path)
+    if parameters.get("resolved"):
+        del parameters["resolved"]
+        return Settings(parameters)
+    if profile:
+        parameters["profile"] = profile
+    return resolve(parameters)
+
+
+def save(settings: Settings, path: Path) -> None:
+    """Write resolved settings, for the commands of one workflow."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({"resolved": True} | settings.raw, sort_keys=False))
+
+
+def _validate_schema(parameters: dict[str, Any]) -> None:
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = list(validator.iter_errors(parameters))
+    if errors:
+        raise ParameterError(_sentence(jsonschema.exceptions.best_match(errors)))
+
+
+def _sentence(error: jsonschema.ValidationError) -> str:
+    key = ".".join(str(part) for part in error.absolute_path) or "params.yaml"
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = sorted(map(str, set(error.instance) - set(known)))
+        prefix = "" if key == "params.yaml" else f"{key}."
+        return (
+            f"unknown parameter {', '.join(prefix + name for name in unknown)}: "
+            f"{key} takes {', '.join(known)}"
+        )
+    if error.validator == "required":
+        missing = sorted(set(error.validator_value) - set(error.instance))
+        return f"{key} lacks the parameter {', '.join(missing)}"
+    if error.validator == "type":
+        wanted = error.validator_value
+        wanted = wanted if isinstance(wanted, str) else " or ".join(wanted)
+        hint = ""
+        if isinstance(error.instance, str) and wanted in ("number", "integer"):
+            hint = " (YAML reads 1e-3 as text: write 0.001 or 1.0e-3)"
+        return f"{key} must be of type {wanted}, not {error.instance!r}{hint}"
+    if error.validator == "enum":
+        allowed = ", ".join(str(value) for value in error.validator_value)
+        return f"{key} must be one of {allowed}, not {error.instance!r}"
+    comparisons = {
+        "minimum": "at least",
+        "maximum": "at most",
+        "exclusiveMinimum": "greater than",
+        "exclusiveMaximum": "less than",
+    }
+    if error.validator in comparisons:
+        limit = error.validator_value
+        return f"{key} must be {comparisons[error.validator]} {limit}, not {error.instance}"
+    if error.validator == "minItems":
+        return f"{key} must have at least {error.validator_value} entries"
+    if error.validator == "maxItems":
+        return f"{key} must have at most {error.validator_value} entries"
+    if error.validator == "uniqueItems":
+        return f"{key} names an entry twice: {error.instance}"
+    return f"{key}: {error.message}"
+
+
+def _validate_complete(resolved: dict[str, Any]) -> None:
+    wanted = {
+        "sweep": {"seeds", "datasets"},
+        "images": {field.name for field in dataclasses.fields(Images)},
+        "augmentation": {field.name for field in dataclasses.fields(Augmentation)},
+        "network": {field.name for field in dataclasses.fields(Network)},
+        "teacher": {field.name for field in dataclasses.fields(Training)} | {"seed", "by_dataset"},
+        "student": {field.name for field in dataclasses.fields(Training)}
+        | {"epochs_on_all", "by_dataset"},
+        "distillation": {field.name for field in dataclasses.fields(Distillation)},
+        "ablations": {"variants", "subset", "seeds"},
+    }
+    for section, names in wanted.items():
+        missing = sorted(names - set(resolved[section]))
+        if missing:
+            raise ParameterError(
+                f"{section} lacks the parameter {missing[0]}: give it under {section}.shared "
+                f"or {section}.{resolved['profile']}"
+            )
+
+
+def _validate_combinations(settings: Settings) -> None:
+    raw, profile = settings.raw, settings.profile
+    for name in settings.study:
+        settings.dataset(name)
+    size = raw["images"]["size"]
+    variants = [raw["network"], *settings.variants]
+    for variant in variants:
+        unit = 4 * variant["stem_stride"] * raw["network"]["patch_size"]
+        if size % unit:
+            raise ParameterError(
+                f"images.{profile}.size must be a multiple of {unit} (4 × stem stride "
+                f"{variant['stem_stride']} × patch size {raw['network']['patch_size']}), not {size}"
+            )
+    for role in ("teacher", "student"):
+        for name in raw[role]["by_dataset"]:
+            if name not in raw["datasets"]:
+                raise ParameterError(f"{role}.by_dataset names {name}, which datasets lacks")
+        section = raw[role]
+        if section["min_lr"] > section["lr"]:
+            raise ParameterError(
+                f"{role}.min_lr ({section['min_lr']}) must not exceed {role}.lr ({section['lr']})"
+            )
+    blur = raw["augmentation"]["blur"]
+    if blur and blur[0] > blur[1]:
+        raise ParameterError(f"augmentation.blur must be [smallest, largest] sigma, not {blur}")
+    for name in settings.study:
+        _validate_dataset(name, settings.dataset(name))
+
+
+def _validate_dataset(name: str, dataset: dict[str, Any]) -> None:
+    key = f"datasets.{name}"
+    layout, split = dataset["layout"]["kind"], dataset["split"]["kind"]
+    fitting = {
+        "train_test_folders": ("published",),
+        "class_folders": ("held_out",),
+        "ham10000": ("single_image_lesions", "held_out"),
+    }[layout]
+    if split not in fitting:
+        raise ParameterError(
+            f"{key}.split.kind must be {' or '.join(fitting)} for the layout {layout}, not {split}"
+        )
+    classes = dataset["classes"]
+    if dataset["source"]["kind"] == "generated" and not classes:
+        raise ParameterError(f"{key}.classes must give the number of images to generate per class")
+    if classes:
+        from hdkd.data.splits import images_per_class
+
+        counts = [entry["train"] for entry in classes.values()]
+        for subset in dataset["subsets"]:
+            images_per_class(counts, subset, f"{key}.subsets")
+        smote = dataset["smote"]
+        rarest, count = min(classes.items(), key=lambda item: item[1]["train"])
+        if smote["enabled"] and count["train"] <= smote["neighbours"]:
+            raise ParameterError(
+                f"{key}.smote.neighbours ({smote['neighbours']}) must be less than the "
+                f"{count['train']} training images of its smallest class {rarest}"
+            )

@@ -1,0 +1,63 @@
+"""Metrics of one set of predictions."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    confusion_matrix,
+    f1_score,
+    recall_score,
+    roc_auc_score,
+)
+
+CALIBRATION_BINS = 15
+
+
+def evaluate(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> dict[str, Any]:
+    """Metrics in [0, 1] from ``probabilities`` ``(n, classes)`` and ``labels`` ``(n,)``.
+
+    ``auroc`` is the mean over classes of one against the rest; classes without a positive or a
+    negative example are left out of it (``None`` if no class remains).
+    """
+    predicted = probabilities.argmax(axis=1)
+    every = list(range(len(classes)))
+    recalls = recall_score(labels, predicted, labels=every, average=None, zero_division=0)
+    return {
+        "accuracy": float((predicted == labels).mean()),
+        "balanced_accuracy": float(balanced_accuracy_score(labels, predicted)),
+        "macro_f1": float(
+            f1_score(labels, predicted, labels=every, average="macro", zero_division=0)
+        ),
+        "auroc": one_vs_rest_auroc(probabilities, labels),
+        "calibration_error": expected_calibration_error(probabilities, labels),
+        "recall": dict(zip(classes, map(float, recalls), strict=True)),
+        "confusion_matrix": confusion_matrix(labels, predicted, labels=every).tolist(),
+    }
+
+
+def one_vs_rest_auroc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
+    """Mean area under the ROC curve of each class against all others."""
+    areas = [
+        roc_auc_score(labels == k, probabilities[:, k])
+        for k in range(probabilities.shape[1])
+        if 0 < (labels == k).sum() < len(labels)
+    ]
+    return float(np.mean(areas)) if areas else None
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean distance of confidence and accuracy over 15 equal bins of confidence, weighted by size.
+
+    Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 5.
+    """
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    # Bins are open below and closed above, as in the paper.
+    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+    error = 0.0
+    for k in range(CALIBRATION_BINS):
+        inside = bins == k
+        if inside.any():
+            error += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
+    return float(error)

@@ -1,0 +1,176 @@
+"""Which trainings a study has, and where the pipeline keeps things below the project folder.
+
+Imports nothing heavy: the Snakefile reads it at every start.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdkd.config import Settings
+
+GROUPS = ("teacher", "students", "ablations")
+RUN_FILES = ("params.json", "metrics.csv", "model.safetensors", "predictions.csv", "summary.json")
+PACKAGE = Path(__file__).parent
+
+# The modules that each step runs. A change of one of them is a reason to run the step again.
+STEP_CODE = {
+    "acquire": ("data/sources.py", "data/phantom.py"),
+    "prepare": ("data/prepare.py", "data/layouts.py"),
+    "split": ("data/splits.py",),
+    "smote": ("data/smote.py",),
+    "train": (
+        "data/augment.py",
+        "data/imageset.py",
+        "data/smote.py",
+        "data/splits.py",
+        "evaluation/metrics.py",
+        "models/__init__.py",
+        "models/blocks.py",
+        "models/student.py",
+        "models/teacher.py",
+        "training/loop.py",
+        "training/losses.py",
+        "training/schedule.py",
+        "training/train.py",
+    ),
+    "report": (
+        "evaluation/published.py",
+        "evaluation/published.yaml",
+        "models/complexity.py",
+        "report/figures.py",
+        "report/page.py",
+        "report/template.html",
+        "report/results.py",
+        "report/tables.py",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """What tells one training from another."""
+
+    profile: str
+    dataset: str
+    group: str
+    role: str
+    block: str
+    stem_stride: int
+    subset: str
+    seed: int
+
+    @property
+    def variant(self) -> str:
+        return f"{self.block}-s{self.stem_stride}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset} {self.role} {self.variant} n={self.subset} seed={self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, below the project folder."""
+        group = Path("models") / self.profile / self.group / self.dataset
+        return group / f"{self.role}-{self.variant}" / f"n{self.subset}" / f"seed{self.seed}"
+
+
+def code(step: str) -> list[str]:
+    """Files of the package that ``step`` runs, relative to the project folder where possible."""
+    try:
+        package = PACKAGE.relative_to(Path.cwd())
+    except ValueError:
+        package = PACKAGE
+    return [(package / name).as_posix() for name in STEP_CODE[step]]
+
+
+def raw(dataset: str) -> Path:
+    return Path("data") / "raw" / dataset
+
+
+def prepared(profile: str, dataset: str) -> Path:
+    return Path("data") / "prepared" / profile / dataset
+
+
+def report(profile: str) -> Path:
+    return Path("reports") / profile
+
+
+def teacher_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """The teacher of the sweep (paper, section 4.2): one, trained on everything."""
+    return [_key(settings, dataset, "teacher", "teacher", "all", settings.teacher_seed)]
+
+
+def student_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """With and without distillation, over subset sizes and seeds (Tables 3 and 4).
+
+    The subset and seeds of the ablations belong to it too: they are what the variants are compared
+    with.
+    """
+    cells = [(s, seed) for s in settings.dataset(dataset)["subsets"] for seed in settings.seeds]
+    ablations = settings.raw["ablations"]
+    if ablations["variants"]:
+        cells += [(ablations["subset"], seed) for seed in ablations["seeds"]]
+    return [
+        _key(settings, dataset, "students", role, str(subset), seed)
+        for subset, seed in dict.fromkeys(cells)
+        for role in ("student", "hdkd")
+    ]
+
+
+def ablation_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """Teacher, student and HDKD with another block or stem stride (Tables 6 and 7)."""
+    ablations = settings.raw["ablations"]
+    default = settings.network()
+    runs = []
+    for variant in ablations["variants"]:
+        if (variant["block"], variant["stem_stride"]) == (default.block, default.stem_stride):
+            continue
+        runs.append(
+            _key(settings, dataset, "ablations", "teacher", "all", settings.teacher_seed, variant)
+        )
+        runs += [
+            _key(settings, dataset, "ablations", role, str(ablations["subset"]), seed, variant)
+            for seed in ablations["seeds"]
+            for role in ("student", "hdkd")
+        ]
+    return runs
+
+
+def teacher_of(settings: Settings, dataset: str, block: str, stem_stride: int) -> RunKey:
+    """The teacher of an HDKD training: the one with the same block and stride."""
+    default = settings.network()
+    own = (block, stem_stride) == (default.block, default.stem_stride)
+    variant = {"block": block, "stem_stride": stem_stride}
+    group = "teacher" if own else "ablations"
+    return _key(settings, dataset, group, "teacher", "all", settings.teacher_seed, variant)
+
+
+def all_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """Every training of a study of ``dataset``."""
+    return [
+        *teacher_runs(settings, dataset),
+        *student_runs(settings, dataset),
+        *ablation_runs(settings, dataset),
+    ]
+
+
+def _key(
+    settings: Settings,
+    dataset: str,
+    group: str,
+    role: str,
+    subset: str,
+    seed: int,
+    variant: dict | None = None,
+) -> RunKey:
+    network = settings.network(**(variant or {}))
+    return RunKey(
+        profile=settings.profile,
+        dataset=dataset,
+        group=group,
+        role=role,
+        block=network.block,
+        stem_stride=network.stem_stride,
+        subset=subset,
+        seed=seed,
+    )

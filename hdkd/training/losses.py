@@ -1,0 +1,76 @@
+"""The losses of HDKD (paper, section 3.5, equations 6 to 8), as pure functions of tensors."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+KL_NORMALISATIONS = ("batch", "batch_and_classes")
+
+
+def kl_divergence(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float, normalisation: str
+) -> Tensor:
+    """t² KL(teacher ‖ student) of the softened distributions, the second term of equation 6.
+
+    Both logits are ``(batch, classes)``. The sum over batch and classes is divided by the batch size
+    (``batch``), or by batch size times number of classes (``batch_and_classes``, what the released
+    implementation does). Raises ``ValueError`` for another ``normalisation``.
+    """
+    if normalisation not in KL_NORMALISATIONS:
+        known = ", ".join(KL_NORMALISATIONS)
+        raise ValueError(f"kl_normalisation must be one of {known}, not {normalisation!r}")
+    total = F.kl_div(
+        F.log_softmax(student_logits / temperature, dim=1),
+        F.log_softmax(teacher_logits / temperature, dim=1),
+        reduction="sum",
+        log_target=True,
+    )
+    batch, classes = student_logits.shape
+    return total * temperature**2 / (batch if normalisation == "batch" else batch * classes)
+
+
+def feature_loss(
+    student_features: list[Tensor], teacher_features: list[Tensor], stage_power: float
+) -> Tensor:
+    """Σⱼ j^α · mean squared error of stage j, over all elements, batch included (equation 7).
+
+    Features are maps ``(batch, channels, height, width)``, first stage first, of equal shapes;
+    raises ``ValueError`` when they are not.
+    """
+    total = torch.zeros((), device=student_features[0].device)
+    for j, (student, teacher) in enumerate(
+        zip(student_features, teacher_features, strict=True), start=1
+    ):
+        if student.shape != teacher.shape:
+            raise ValueError(
+                f"stage {j}: the student's features are {tuple(student.shape)} "
+                f"and the teacher's {tuple(teacher.shape)}"
+            )
+        total = total + F.mse_loss(student, teacher) * float(j) ** stage_power
+    return total
+
+
+def distillation_loss(
+    student_logits: tuple[Tensor, Tensor],
+    student_features: list[Tensor],
+    teacher_logits: Tensor,
+    teacher_features: list[Tensor],
+    labels: Tensor,
+    *,
+    alpha: float,
+    temperature: float,
+    kl_normalisation: str,
+    feature_weight: float,
+    stage_power: float,
+) -> dict[str, Tensor]:
+    """Equation 8 with its terms, each a scalar: ``loss``, ``cross_entropy``, ``kl``, ``features``.
+
+    ``student_logits`` are HDKD's (class logits, distillation logits): the labels ``(batch,)`` train
+    the former, the teacher's distribution the latter, as the released implementation does.
+    """
+    class_logits, distillation_logits = student_logits
+    cross_entropy = F.cross_entropy(class_logits, labels)
+    kl = kl_divergence(distillation_logits, teacher_logits, temperature, kl_normalisation)
+    features = feature_loss(student_features, teacher_features, stage_power)
+    loss = (1 - alpha) * cross_entropy + alpha * kl + feature_weight * features
+    return {"loss": loss, "cross_entropy": cross_entropy, "kl": kl, "features": features}

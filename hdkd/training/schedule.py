@@ -1,0 +1,33 @@
+"""Optimisers and the learning-rate schedule (paper, section 4.2)."""
+
+import math
+
+import torch
+from torch import nn
+
+from hdkd.config import Training
+
+
+def learning_rate(epoch: int, settings: Training) -> float:
+    """Learning rate of ``epoch`` (from 0): linear warm-up from ``warmup_lr``, then half a cosine.
+
+    The cosine starts counting at epoch 0, so it does not restart where the warm-up ends; this is
+    timm's schedule, which the released implementation uses.
+    """
+    if epoch < settings.warmup_epochs:
+        step = (settings.lr - settings.warmup_lr) / settings.warmup_epochs
+        return settings.warmup_lr + epoch * step
+    cosine = (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+    return settings.min_lr + (settings.lr - settings.min_lr) * cosine
+
+
+def build_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """Adam or AdamW; biases and normalisations are not decayed, as in the released implementation."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=settings.lr)

@@ -1,0 +1,196 @@
+"""MLflow: one run per training, under one parent run per sweep.
+
+A study never depends on its tracking server: when MLflow fails, a line says so and the training goes
+on; its run folder has everything.
+"""
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from hdkd.layout import RunKey
+from hdkd.training.run_folder import RunFolder
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+STORE = Path("mlflow")
+SWEEP_TAG = "hdkd.sweep"
+
+
+def tracking_uri() -> str:
+    """``MLFLOW_TRACKING_URI``, or a SQLite file in the ignored folder ``mlflow/``."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE / 'mlflow.db'}"
+
+
+def experiment_name(profile: str, dataset: str) -> str:
+    return f"hdkd-{profile}-{dataset}"
+
+
+def create_store(profile: str, titles: dict[str, str]) -> None:
+    """Create the store, one experiment per dataset and in it the parent run of its sweep.
+
+    Done once before the first parallel job: a new SQLite file opened by many processes at once
+    breaks. ``titles`` maps dataset to its title.
+    """
+    import mlflow
+
+    uri = tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        client.search_experiments(max_results=1)
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA journal_mode=wal")
+    for dataset, title in titles.items():
+        name = experiment_name(profile, dataset)
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            place = None
+            if urlparse(uri).scheme == "sqlite":
+                place = (STORE / "artifacts" / name).resolve().as_uri()
+            identifier = client.create_experiment(name, artifact_location=place)
+        else:
+            identifier = experiment.experiment_id
+        if _sweep_run(client, identifier) is None:
+            tags = {SWEEP_TAG: "true", "profile": profile, "dataset": dataset, "title": title}
+            run = client.create_run(identifier, tags=tags, run_name=f"sweep {dataset} {profile}")
+            client.set_terminated(run.info.run_id)
+
+
+def _sweep_run(client: Any, experiment: str) -> str | None:
+    found = client.search_runs([experiment], f"tags.`{SWEEP_TAG}` = 'true'", max_results=1)
+    return found[0].info.run_id if found else None
+
+
+class Tracker:
+    """One MLflow run. Every method is safe to call when tracking is off or has failed."""
+
+    def __init__(self, run_id: str | None) -> None:
+        self.run_id = run_id
+        self._alive = run_id is not None
+
+    @classmethod
+    def start(
+        cls, key: RunKey, params: dict[str, Any], made: dict[str, Any], enabled: bool = True
+    ) -> "Tracker":
+        """Open a run with parameters and tags below the parent run of its sweep."""
+        if not enabled:
+            return cls(None)
+        try:
+            import mlflow
+
+            mlflow.set_tracking_uri(tracking_uri())
+            experiment = mlflow.set_experiment(experiment_name(key.profile, key.dataset))
+            parent = _sweep_run(mlflow.MlflowClient(), experiment.experiment_id)
+            tags = {
+                "dataset": key.dataset,
+                "synthetic_data": str(params["data"]["synthetic"]).lower(),
+                "profile": key.profile,
+                "group": key.group,
+                "role": key.role,
+                "variant": key.variant,
+                "subset": key.subset,
+                "seed": str(key.seed),
+                "git_commit": str(made["git_commit"]),
+                "data_hash": params["data"]["content_hash"],
+            } | ({"mlflow.parentRunId": parent} if parent else {})
+            run = mlflow.start_run(run_name=key.name, tags=tags)
+            mlflow.log_params(flatten(params))
+            return cls(run.info.run_id)
+        except Exception as error:  # whatever MLflow raises, training goes on
+            warn(error)
+            return cls(None)
+
+    def log_epoch(self, row: dict[str, float]) -> None:
+        values = {name: value for name, value in row.items() if name != "epoch"}
+        self._attempt(lambda mlflow: mlflow.log_metrics(values, step=int(row["epoch"])))
+
+    def finish(self, folder: RunFolder) -> None:
+        """Log final metrics, the run folder, the confusion matrix and the model, and close the run."""
+
+        def log(mlflow: Any) -> None:
+            summary = folder.summary
+            mlflow.log_metrics(final_metrics(summary))
+            mlflow.log_artifacts(str(folder.path), "run")
+            mlflow.log_dict(
+                {"classes": folder.params["classes"], "rows": summary["final"]["confusion_matrix"]},
+                "confusion_matrix.json",
+            )
+            log_model(mlflow, folder)
+            mlflow.end_run()
+
+        self._attempt(log)
+
+    def fail(self) -> None:
+        self._attempt(lambda mlflow: mlflow.end_run("FAILED"))
+
+    def _attempt(self, action: Any) -> None:
+        if not self._alive:
+            return
+        try:
+            import mlflow
+
+            action(mlflow)
+        except Exception as error:  # whatever MLflow raises, training goes on
+            self._alive = False
+            warn(error)
+
+
+def final_metrics(summary: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a summary by name, as MLflow shows them beside each other."""
+    final = summary["final"]
+    metrics = {f"final_{name}": value for name, value in final.items() if isinstance(value, float)}
+    metrics |= {f"final_recall_{name}": value for name, value in final["recall"].items()}
+    return metrics | {
+        "best_epoch_accuracy": summary["best_epoch"]["accuracy"],
+        "best_epoch": summary["best_epoch"]["epoch"],
+        "duration_seconds": summary["provenance"]["duration_seconds"],
+    }
+
+
+def log_model(mlflow: Any, folder: RunFolder) -> None:
+    """Log a servable model: encoded image files in, class and probabilities out."""
+    import hdkd
+    from hdkd import serving
+    from hdkd.serving import signature
+
+    package = Path(hdkd.__file__).parent
+    mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(Path(serving.__file__)),
+        artifacts={"run": str(folder.path)},
+        code_paths=[str(package)],
+        signature=signature(folder.params["classes"]),
+        pip_requirements=["torch", "numpy", "pandas", "pillow", "safetensors", "scipy", "mlflow"],
+    )
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` to ``{"a.b": 1}``, as MLflow's parameters want it."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def warn(error: Exception) -> None:
+    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    print(
+        f"warning: MLflow at {shown_uri()} failed ({reason}); going on without it", file=sys.stderr
+    )
+
+
+def shown_uri() -> str:
+    """The tracking URI without credentials."""
+    parts = urlparse(tracking_uri())
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,0 +1,165 @@
+"""One training from prepared data to a finished run folder."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from hdkd.config import Settings
+from hdkd.data.imageset import ImageSet, TrainingSet
+from hdkd.data.splits import draw_subset
+from hdkd.errors import RunError
+from hdkd.evaluation.metrics import evaluate
+from hdkd.layout import RunKey
+from hdkd.models import build
+from hdkd.models.complexity import complexity
+from hdkd.training.loop import Teaching, train
+from hdkd.training.run_folder import RunFolder, provenance
+from hdkd.training.tracking import Tracker
+
+
+def run(
+    settings: Settings,
+    key: RunKey,
+    prepared: Path,
+    output: Path,
+    recipes: Path | None = None,
+    teacher: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    tracked: bool = True,
+) -> None:
+    """Train what ``key`` names on the ``prepared`` data and leave the run folder ``output``.
+
+    ``recipes`` is a table of SMOTE recipes to add; ``teacher`` the run folder that HDKD is taught
+    by. Raises ``RunError`` when HDKD has no teacher, or one that does not fit.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    device = choose_device(device)
+    started = time.perf_counter()
+    source = ImageSet.load(prepared)
+    training_set = training_images(source, key, recipes)
+    test = source.part("test")
+    images = settings.images(key.dataset)
+    network = settings.network(key.block, key.stem_stride)
+    model_arguments = network.arguments(key.role) | {
+        "num_classes": len(source.classes),
+        "image_size": images.size,
+        "in_channels": images.channels,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key.seed)
+        model = build(key.role, **model_arguments)
+    teaching = None
+    if key.role == "hdkd":
+        teaching = Teaching(load_teacher(teacher, source), settings.distillation)
+    training = settings.training(key.role, key.subset, key.dataset)
+    params: dict[str, Any] = {
+        "run": key,
+        "classes": source.classes,
+        "images": images,
+        "model": model_arguments,
+        "training": training,
+        "augmentation": settings.augmentation,
+        "distillation": settings.distillation if teaching else None,
+        "teacher": str(teacher) if teaching else None,
+        "training_images": len(training_set.positions),
+        "synthetic_images": len(training_set) - len(training_set.positions),
+        "data": {
+            "title": source.facts["title"],
+            "synthetic": source.facts["synthetic"],
+            "content_hash": source.facts["content_hash"],
+            "training_digest": training_set.digest(),
+        },
+    }
+    folder = RunFolder(output)
+    folder.start(params)
+    made = provenance(device)
+    tracker = Tracker.start(key, folder.params, made, enabled=tracked)
+    best = {"epoch": 0, "accuracy": -1.0}
+
+    def on_epoch(row: dict[str, float]) -> None:
+        folder.append_metrics(row)
+        tracker.log_epoch(row)
+        if row["test_accuracy"] > best["accuracy"]:
+            best.update(epoch=row["epoch"], accuracy=row["test_accuracy"])
+        print(
+            f"{key.name}  epoch {row['epoch']}/{training.epochs}  "
+            f"loss {row['train_loss']:.4f}  train {row['train_accuracy']:.4f}  "
+            f"test {row['test_accuracy']:.4f}  {row['images_per_second']:.0f} images/s",
+            flush=True,
+        )
+
+    try:
+        probabilities = train(
+            model,
+            training_set,
+            source.images[test],
+            source.labels[test],
+            training,
+            settings.augmentation,
+            key.seed,
+            device,
+            on_epoch,
+            teaching,
+        )
+        folder.write_model(model)
+        folder.write_predictions(source.table.iloc[test], probabilities, source.classes)
+        size = complexity(model.cpu(), images.size, images.channels)
+        made["duration_seconds"] = round(time.perf_counter() - started, 2)
+        folder.write_summary(
+            {
+                "run": dataclasses.asdict(key),
+                "final": evaluate(probabilities, source.labels[test], source.classes),
+                "best_epoch": best,
+                "epochs": training.epochs,
+                "test_images": len(test),
+                "training_images": len(training_set.positions),
+                "synthetic_images": len(training_set) - len(training_set.positions),
+                "complexity": dataclasses.asdict(size),
+                "data": params["data"],
+                "provenance": made,
+                "mlflow_run": tracker.run_id,
+            }
+        )
+    except BaseException:
+        tracker.fail()
+        raise
+    tracker.finish(folder)
+
+
+def training_images(source: ImageSet, key: RunKey, recipes: Path | None) -> TrainingSet:
+    """The images of ``key``: a balanced subset drawn with its seed, or all and the SMOTE recipes."""
+    positions = source.part("train")
+    subset = key.subset if key.subset == "all" else int(key.subset)
+    positions = positions[draw_subset(source.labels[positions], subset, key.seed)]
+    return TrainingSet(source, positions, pd.read_csv(recipes) if recipes else None)
+
+
+def load_teacher(folder: Path | None, source: ImageSet) -> torch.nn.Module:
+    """The trained teacher. Raises ``RunError`` when it is missing or knows other classes."""
+    if folder is None:
+        raise RunError("HDKD needs a teacher: name its run folder with --teacher")
+    run = RunFolder(folder)
+    params = run.params
+    if params["run"]["role"] != "teacher":
+        raise RunError(f"{folder} is a {params['run']['role']}, not a teacher")
+    if params["classes"] != source.classes:
+        raise RunError(
+            f"the teacher {folder} knows the classes {', '.join(params['classes'])} only"
+        )
+    return run.load_model()
+
+
+def choose_device(name: str) -> str:
+    """``auto`` takes a GPU where there is one."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RunError("--device cuda: there is no GPU that torch can use; leave it at auto")
+    return name

@@ -1,0 +1,7 @@
+# Tables 6 and 7: another block, another stem stride. The trainings are the rules of teacher.smk and
+# students.smk, with other wildcards.
+
+
+rule ablations:
+    input:
+        summaries(layout.ablation_runs),

@@ -1,0 +1,77 @@
+# The settings, and inputs and parameters that several rules need.
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from hdkd import layout
+from hdkd.config import resolve, save
+from hdkd.errors import UserError
+
+
+try:
+    SETTINGS = resolve(config)
+except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+PROFILE = SETTINGS.profile
+DATASETS = SETTINGS.study
+GPU = 1 if PROFILE == "paper" else 0
+
+# What the jobs read: the settings as resolved here, with every --config and --configfile. The name
+# follows the content, so that two workflows never read each other's.
+DIGEST = hashlib.sha256(json.dumps(SETTINGS.raw, sort_keys=True).encode()).hexdigest()[:12]
+PARAMS = f".snakemake/hdkd/{PROFILE}-{DIGEST}.yaml"
+if not Path(PARAMS).exists():
+    save(SETTINGS, Path(PARAMS))
+
+PREPARED = f"data/prepared/{PROFILE}/{{dataset}}"
+RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{role}}-{{block}}-s{{stride}}/n{{subset}}/seed{{seed}}"
+REPORT = f"reports/{PROFILE}"
+STORE = f"mlflow/{PROFILE}.uri"
+
+
+wildcard_constraints:
+    dataset="[a-z][a-z0-9_]*",
+    group="|".join(layout.GROUPS),
+    block="mbcsa|mbconv",
+    stride="2|4",
+    subset=r"\d+|all",
+    seed=r"\d+",
+
+
+def run_folder(role):
+    return RUN.replace("{role}", role)
+
+
+def run_files(role):
+    """The outputs of a training, by name."""
+    return {name.replace(".", "_"): f"{run_folder(role)}/{name}" for name in layout.RUN_FILES}
+
+
+def summaries(runs):
+    return [f"{run.folder}/summary.json" for dataset in DATASETS for run in runs(SETTINGS, dataset)]
+
+
+def teacher_folder(wildcards):
+    run = layout.teacher_of(SETTINGS, wildcards.dataset, wildcards.block, int(wildcards.stride))
+    return run.folder.as_posix()
+
+
+def training_params(role):
+    """The parameters that a training of ``role`` depends on, and no others."""
+
+    def of(wildcards):
+        network = SETTINGS.network(wildcards.block, int(wildcards.stride))
+        subset = wildcards.get("subset", "all")
+        chosen = {
+            "training": vars(SETTINGS.training(role, subset, wildcards.dataset)),
+            "network": network.arguments(role),
+            "augmentation": vars(SETTINGS.augmentation),
+        }
+        if role == "hdkd":
+            chosen["distillation"] = vars(SETTINGS.distillation)
+        return chosen
+
+    return of

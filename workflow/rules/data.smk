@@ -1,0 +1,135 @@
+# Images: acquired, decoded once, split, balanced.
+
+
+rule data:
+    input:
+        expand("data/raw/{dataset}/manifest.csv", dataset=DATASETS),
+        expand(
+            f"{PREPARED}/{{file}}",
+            dataset=DATASETS,
+            file=["images.npy", "index.csv", "facts.json", "split.csv", "split.json"],
+        ),
+        [
+            f"data/prepared/{PROFILE}/{dataset}/smote.csv"
+            for dataset in DATASETS
+            if SETTINGS.dataset(dataset)["smote"]["enabled"]
+        ],
+
+
+rule acquire:
+    input:
+        code=layout.code("acquire"),
+    output:
+        manifest="data/raw/{dataset}/manifest.csv",
+    params:
+        folder="data/raw/{dataset}",
+        source=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["source"],
+        generated=lambda wildcards: (
+            SETTINGS.dataset(wildcards.dataset)["classes"]
+            if SETTINGS.dataset(wildcards.dataset)["source"]["kind"] == "generated"
+            else None
+        ),
+    log:
+        "logs/acquire/{dataset}.log",
+    benchmark:
+        "logs/benchmarks/acquire/{dataset}.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    message:
+        "Acquiring the images of {wildcards.dataset}"
+    shell:
+        "hdkd acquire --params {PARAMS} --dataset {wildcards.dataset} --output {params.folder:q}"
+        " > {log:q} 2>&1"
+
+
+rule prepare:
+    input:
+        manifest="data/raw/{dataset}/manifest.csv",
+        code=layout.code("prepare"),
+    output:
+        images=f"{PREPARED}/images.npy",
+        index=f"{PREPARED}/index.csv",
+        facts=f"{PREPARED}/facts.json",
+    params:
+        folder=PREPARED,
+        images=lambda wildcards: vars(SETTINGS.images(wildcards.dataset)),
+        dataset=lambda wildcards: {
+            key: SETTINGS.dataset(wildcards.dataset)[key]
+            for key in ("title", "synthetic", "layout", "classes", "unreadable")
+        },
+    log:
+        f"logs/{PROFILE}/prepare/{{dataset}}.log",
+    benchmark:
+        f"logs/benchmarks/{PROFILE}/prepare/{{dataset}}.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    threads: 2
+    message:
+        "Decoding and resizing the images of {wildcards.dataset}"
+    shell:
+        "hdkd prepare --params {PARAMS} --dataset {wildcards.dataset} --manifest {input.manifest:q}"
+        " --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule split:
+    input:
+        index=f"{PREPARED}/index.csv",
+        code=layout.code("split"),
+    output:
+        split=f"{PREPARED}/split.csv",
+        facts=f"{PREPARED}/split.json",
+    params:
+        folder=PREPARED,
+        split=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["split"],
+    log:
+        f"logs/{PROFILE}/split/{{dataset}}.log",
+    benchmark:
+        f"logs/benchmarks/{PROFILE}/split/{{dataset}}.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    message:
+        "Splitting {wildcards.dataset} into training and test images"
+    shell:
+        "hdkd split --params {PARAMS} --dataset {wildcards.dataset} --prepared {params.folder:q}"
+        " > {log:q} 2>&1"
+
+
+rule smote:
+    input:
+        images=f"{PREPARED}/images.npy",
+        split=f"{PREPARED}/split.csv",
+        code=layout.code("smote"),
+    output:
+        recipes=f"{PREPARED}/smote.csv",
+    params:
+        folder=PREPARED,
+        smote=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["smote"],
+    log:
+        f"logs/{PROFILE}/smote/{{dataset}}.log",
+    benchmark:
+        f"logs/benchmarks/{PROFILE}/smote/{{dataset}}.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    message:
+        "Choosing the images that SMOTE interpolates for {wildcards.dataset}"
+    shell:
+        "hdkd smote --params {PARAMS} --dataset {wildcards.dataset} --prepared {params.folder:q}"
+        " --output {output.recipes:q} > {log:q} 2>&1"
+
+
+# Every training logs to MLflow, and a new SQLite store opened by many of them at once breaks.
+rule track:
+    output:
+        uri=STORE,
+    params:
+        datasets=DATASETS,
+    log:
+        f"logs/{PROFILE}/track.log",
+    benchmark:
+        f"logs/benchmarks/{PROFILE}/track.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    message:
+        "Creating the MLflow store"
+    shell:
+        "hdkd track --params {PARAMS} --output {output.uri:q} > {log:q} 2>&1"

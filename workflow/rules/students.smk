@@ -1,0 +1,71 @@
+# The hybrid student over subset sizes and seeds, without distillation and with it (HDKD).
+
+
+rule students:
+    input:
+        summaries(layout.student_runs),
+
+
+rule train_student:
+    input:
+        images=f"{PREPARED}/images.npy",
+        split=f"{PREPARED}/split.csv",
+        facts=f"{PREPARED}/facts.json",
+        store=ancient(STORE),
+        code=layout.code("train"),
+    output:
+        **run_files("student"),
+    params:
+        folder=run_folder("student"),
+        prepared=PREPARED,
+        settings=training_params("student"),
+    log:
+        f"logs/{run_folder('student')}.log",
+    benchmark:
+        f"logs/benchmarks/{run_folder('student')}.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    threads: 1
+    resources:
+        gpu=GPU,
+    message:
+        "Training the student alone on {wildcards.subset} images of {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        "hdkd train --params {PARAMS} --dataset {wildcards.dataset} --role student"
+        " --group {wildcards.group} --block {wildcards.block} --stem-stride {wildcards.stride}"
+        " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
+        " --threads {threads} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule train_hdkd:
+    input:
+        images=f"{PREPARED}/images.npy",
+        split=f"{PREPARED}/split.csv",
+        facts=f"{PREPARED}/facts.json",
+        teacher=lambda wildcards: f"{teacher_folder(wildcards)}/model.safetensors",
+        teacher_params=lambda wildcards: f"{teacher_folder(wildcards)}/params.json",
+        store=ancient(STORE),
+        code=layout.code("train"),
+    output:
+        **run_files("hdkd"),
+    params:
+        folder=run_folder("hdkd"),
+        prepared=PREPARED,
+        teacher=teacher_folder,
+        settings=training_params("hdkd"),
+    log:
+        f"logs/{run_folder('hdkd')}.log",
+    benchmark:
+        f"logs/benchmarks/{run_folder('hdkd')}.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    threads: 1
+    resources:
+        gpu=GPU,
+    message:
+        "Distilling into HDKD on {wildcards.subset} images of {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        "hdkd train --params {PARAMS} --dataset {wildcards.dataset} --role hdkd"
+        " --group {wildcards.group} --block {wildcards.block} --stem-stride {wildcards.stride}"
+        " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
+        " --teacher {params.teacher:q} --threads {threads} --output {params.folder:q} > {log:q} 2>&1"

@@ -1,0 +1,45 @@
+# The convolutional teacher, trained on all images, with SMOTE where the dataset asks for it.
+
+
+rule teacher:
+    input:
+        summaries(layout.teacher_runs),
+
+
+def recipes(wildcards):
+    balanced = SETTINGS.dataset(wildcards.dataset)["smote"]["enabled"]
+    return f"data/prepared/{PROFILE}/{wildcards.dataset}/smote.csv" if balanced else []
+
+
+rule train_teacher:
+    input:
+        images=f"{PREPARED}/images.npy",
+        split=f"{PREPARED}/split.csv",
+        facts=f"{PREPARED}/facts.json",
+        recipes=recipes,
+        store=ancient(STORE),
+        code=layout.code("train"),
+    output:
+        **run_files("teacher"),
+    params:
+        folder=run_folder("teacher"),
+        prepared=PREPARED,
+        recipes=lambda wildcards, input: f"--recipes {input.recipes}" if input.recipes else "",
+        settings=training_params("teacher"),
+    log:
+        f"logs/{run_folder('teacher')}.log",
+    benchmark:
+        f"logs/benchmarks/{run_folder('teacher')}.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    threads: 2
+    priority: 10
+    resources:
+        gpu=GPU,
+    message:
+        "Training the teacher ({wildcards.block}, stem stride {wildcards.stride}) on {wildcards.dataset}"
+    shell:
+        "hdkd train --params {PARAMS} --dataset {wildcards.dataset} --role teacher"
+        " --group {wildcards.group} --block {wildcards.block} --stem-stride {wildcards.stride}"
+        " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
+        " {params.recipes} --threads {threads} --output {params.folder:q} > {log:q} 2>&1"
