@@ -48,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
             )
         return sub
 
+    command("profile", profile, "print the profile that the parameters choose", False)
+
     sub = command("acquire", acquire, "bring a dataset's files into data/raw and list them")
     sub.add_argument("--output", type=Path, help="folder (data/raw/DATASET)")
 
@@ -107,6 +109,10 @@ def _settings(options: argparse.Namespace):
     from hdkd import config
 
     return config.load(options.params, options.profile)
+
+
+def profile(options: argparse.Namespace) -> None:
+    print(_settings(options).profile)
 
 
 def acquire(options: argparse.Namespace) -> None:

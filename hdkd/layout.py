@@ -21,7 +21,7 @@ STEP_CODE = {
     "train": (
         "data/augment.py",
         "data/imageset.py",
-        "data/smote.py",
+        "data/recipes.py",
         "data/splits.py",
         "evaluation/metrics.py",
         "models/__init__.py",
@@ -174,3 +174,25 @@ def _key(
         subset=subset,
         seed=seed,
     )
+
+
+# Tables of the report, below its folder.
+TABLES = (
+    "runs.csv",
+    "results.csv",
+    "gains.csv",
+    "complexity.csv",
+    "metrics.json",
+    "data.json",
+    "README.md",
+)
+
+
+def figures(settings: Settings, dataset: str) -> list[str]:
+    """Names of the figures of a dataset."""
+    names = ["accuracy", "learning_curves", "confusion", "activation_maps", "ablations", "samples"]
+    if not ablation_runs(settings, dataset):
+        names.remove("ablations")
+    if settings.dataset(dataset)["smote"]["enabled"]:
+        names.append("smote")
+    return names

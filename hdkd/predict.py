@@ -43,4 +43,4 @@ class Classifier:
         if unreadable:
             raise DataError(f"not a whole image: {', '.join(unreadable)}")
         labels = np.zeros(len(pixels), dtype=np.int64)
-        return predict(self.model, np.stack(pixels), labels, "cpu")[0]
+        return predict(self.model, np.stack(pixels), labels, "cpu")[0].astype(np.float64)

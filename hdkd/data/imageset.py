@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from hdkd.data.smote import blend
+from hdkd.data.recipes import blend
 
 
 @dataclass(frozen=True)

@@ -107,16 +107,6 @@ def recipes(
     return table
 
 
-def blend(base: np.ndarray, neighbour: np.ndarray, gap: np.ndarray) -> np.ndarray:
-    """Synthetic images ``base + gap × (neighbour − base)``, rounded to unsigned bytes.
-
-    ``base`` and ``neighbour`` are ``(n, …)`` bytes, ``gap`` ``(n,)`` in [0, 1].
-    """
-    gap = np.asarray(gap, dtype=np.float32).reshape(-1, *[1] * (base.ndim - 1))
-    mixed = base + gap * (neighbour.astype(np.float32) - base)
-    return np.rint(mixed).astype(np.uint8)
-
-
 def balance(name: str, dataset: dict[str, Any], prepared: Path, output: Path) -> None:
     """Write the recipes for the training part of a prepared dataset (see :func:`recipes`)."""
     split = pd.read_csv(prepared / "split.csv", usecols=["label", "part"])

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from hdkd.errors import DataError, ParameterError
 
@@ -39,6 +38,10 @@ def assign(table: pd.DataFrame, rule: dict[str, Any]) -> pd.Series:
     """
     if rule["kind"] == "published":
         return table["part"]
+    from sklearn.model_selection import (
+        train_test_split,
+    )  # slow to import, and trainings need it not
+
     eligible = np.arange(len(table))
     if rule["kind"] == "single_image_lesions":
         eligible = np.flatnonzero(~table["lesion"].duplicated(keep=False))

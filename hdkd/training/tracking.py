@@ -7,6 +7,7 @@ on; its run folder has everything.
 import os
 import sqlite3
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -16,6 +17,7 @@ from hdkd.training.run_folder import RunFolder
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 STORE = Path("mlflow")
@@ -162,6 +164,8 @@ def log_model(mlflow: Any, folder: RunFolder) -> None:
     from hdkd.serving import signature
 
     package = Path(hdkd.__file__).parent
+    # The signature says all; an example would make every training load its model again.
+    warnings.filterwarnings("ignore", message=".*input example was not provided")
     mlflow.pyfunc.log_model(
         name="model",
         python_model=str(Path(serving.__file__)),

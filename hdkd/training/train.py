@@ -15,7 +15,6 @@ from hdkd.errors import RunError
 from hdkd.evaluation.metrics import evaluate
 from hdkd.layout import RunKey
 from hdkd.models import build
-from hdkd.models.complexity import complexity
 from hdkd.training.loop import Teaching, train
 from hdkd.training.run_folder import RunFolder, provenance
 from hdkd.training.tracking import Tracker
@@ -110,7 +109,6 @@ def run(
         )
         folder.write_model(model)
         folder.write_predictions(source.table.iloc[test], probabilities, source.classes)
-        size = complexity(model.cpu(), images.size, images.channels)
         made["duration_seconds"] = round(time.perf_counter() - started, 2)
         folder.write_summary(
             {
@@ -121,7 +119,7 @@ def run(
                 "test_images": len(test),
                 "training_images": len(training_set.positions),
                 "synthetic_images": len(training_set) - len(training_set.positions),
-                "complexity": dataclasses.asdict(size),
+                "parameters": sum(p.numel() for p in model.parameters()),
                 "data": params["data"],
                 "provenance": made,
                 "mlflow_run": tracker.run_id,

@@ -35,6 +35,7 @@ rule acquire:
         "logs/benchmarks/acquire/{dataset}.tsv"
     conda:
         "../envs/hdkd.yaml"
+    priority: 20
     message:
         "Acquiring the images of {wildcards.dataset}"
     shell:
@@ -63,6 +64,7 @@ rule prepare:
         f"logs/benchmarks/{PROFILE}/prepare/{{dataset}}.tsv"
     conda:
         "../envs/hdkd.yaml"
+    priority: 20
     threads: 2
     message:
         "Decoding and resizing the images of {wildcards.dataset}"
@@ -87,6 +89,7 @@ rule split:
         f"logs/benchmarks/{PROFILE}/split/{{dataset}}.tsv"
     conda:
         "../envs/hdkd.yaml"
+    priority: 20
     message:
         "Splitting {wildcards.dataset} into training and test images"
     shell:
@@ -110,6 +113,7 @@ rule smote:
         f"logs/benchmarks/{PROFILE}/smote/{{dataset}}.tsv"
     conda:
         "../envs/hdkd.yaml"
+    priority: 20
     message:
         "Choosing the images that SMOTE interpolates for {wildcards.dataset}"
     shell:
@@ -129,6 +133,7 @@ rule track:
         f"logs/benchmarks/{PROFILE}/track.tsv"
     conda:
         "../envs/hdkd.yaml"
+    priority: 20
     message:
         "Creating the MLflow store"
     shell:

@@ -1,1 +1,98 @@
+# Tables, figures and the page, from run folders.
 
+rule report:
+    input:
+        f"{REPORT}/report.html",
+
+
+rule tables:
+    input:
+        summaries=summaries(layout.all_runs),
+        facts=expand(f"{PREPARED}/{{file}}", dataset=DATASETS, file=["facts.json", "split.json"]),
+        code=layout.code("report"),
+    output:
+        [f"{REPORT}/{name}" for name in layout.TABLES],
+        expand(f"{REPORT}/accuracy/{{dataset}}.csv", dataset=DATASETS),
+    params:
+        folder=REPORT,
+    log:
+        f"logs/{PROFILE}/tables.log",
+    benchmark:
+        f"logs/benchmarks/{PROFILE}/tables.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    message:
+        "Computing the tables"
+    shell:
+        "hdkd tables --params {PARAMS} --output {params.folder:q} > {log:q} 2>&1"
+
+
+# One rule per dataset: which figures there are depends on the dataset.
+for DATASET in DATASETS:
+
+    rule:
+        name:
+            f"figures_{DATASET}"
+        input:
+            summaries=[f"{run.folder}/summary.json" for run in layout.all_runs(SETTINGS, DATASET)],
+            images=f"data/prepared/{PROFILE}/{DATASET}/images.npy",
+            split=f"data/prepared/{PROFILE}/{DATASET}/split.csv",
+            code=layout.code("report"),
+        output:
+            light=[
+                report(
+                    f"{REPORT}/figures/{DATASET}/{name}.svg",
+                    caption=f"../report/{name}.rst",
+                    category=SETTINGS.dataset(DATASET)["title"],
+                    labels={"figure": name.replace("_", " ")},
+                )
+                for name in layout.figures(SETTINGS, DATASET)
+            ],
+            dark=[
+                f"{REPORT}/figures/{DATASET}/{name}.dark.svg"
+                for name in layout.figures(SETTINGS, DATASET)
+            ],
+        params:
+            folder=f"{REPORT}/figures/{DATASET}",
+            dataset=DATASET,
+        log:
+            f"logs/{PROFILE}/figures/{DATASET}.log",
+        benchmark:
+            f"logs/benchmarks/{PROFILE}/figures/{DATASET}.tsv"
+        conda:
+            "../envs/hdkd.yaml"
+        message:
+            "Drawing the figures of {params.dataset}"
+        shell:
+            "hdkd figures --params {PARAMS} --dataset {params.dataset} --output {params.folder:q}"
+            " > {log:q} 2>&1"
+
+
+rule page:
+    input:
+        tables=rules.tables.output,
+        figures=[
+            f"{REPORT}/figures/{dataset}/{name}{suffix}"
+            for dataset in DATASETS
+            for name in layout.figures(SETTINGS, dataset)
+            for suffix in (".svg", ".dark.svg")
+        ],
+        code=layout.code("report"),
+    output:
+        report(
+            f"{REPORT}/report.html",
+            caption="../report/page.rst",
+            category="Report",
+        ),
+    params:
+        folder=REPORT,
+    log:
+        f"logs/{PROFILE}/page.log",
+    benchmark:
+        f"logs/benchmarks/{PROFILE}/page.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    message:
+        "Writing the report"
+    shell:
+        "hdkd page --params {PARAMS} --output {params.folder:q} > {log:q} 2>&1"

@@ -32,7 +32,7 @@ rule train_teacher:
         f"logs/benchmarks/{run_folder('teacher')}.tsv"
     conda:
         "../envs/hdkd.yaml"
-    threads: 2
+    threads: 1
     priority: 10
     resources:
         gpu=GPU,

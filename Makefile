@@ -1,0 +1,45 @@
+# Each target sets up what it needs, then runs one ordinary command.
+PYTHON ?= python3
+CORES ?= 4
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: all setup test lint mlflow pull clean
+
+all: setup
+	snakemake --cores $(CORES) all
+	@echo "The report: reports/$$(hdkd profile)/report.html    Every run: make mlflow"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+test: setup
+	ruff check .
+	ruff format --check .
+	pytest
+
+lint: setup
+	ruff check --fix .
+	ruff format .
+	snakemake --lint
+
+mlflow: setup
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --host 127.0.0.1 \
+	  --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow/mlflow.db}
+
+# After a clone: results from the DVC remote, and Snakemake told that they are up to date.
+pull: setup
+	dvc pull
+	dvc status --quiet
+	snakemake --touch --forceall --cores 1 all
+
+clean:
+	rm -rf data/raw data/prepared models mlflow logs .snakemake

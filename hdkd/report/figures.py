@@ -1,0 +1,271 @@
+"""The figures of one dataset, each for a light and for a dark page, as self-contained SVG."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from hdkd import layout
+from hdkd.config import Settings
+from hdkd.data.augment import normalise
+from hdkd.data.imageset import ImageSet
+from hdkd.data.recipes import blend
+from hdkd.layout import RunKey
+from hdkd.report import results
+from hdkd.report.tables import BLOCK_NAMES, ROLE_NAMES
+from hdkd.training.run_folder import RunFolder
+
+THEMES = {
+    "light": {"ink": "#1f2430", "grid": "#d9dde5", "teacher": "#00775a", "student": "#0063a6", "hdkd": "#c44500"},
+    "dark": {"ink": "#e4e8f0", "grid": "#3a4152", "teacher": "#3fcaa1", "student": "#6cb8f5", "hdkd": "#ff9d5c"},
+}  # fmt: skip
+SHOWN_IMAGES = 4
+
+
+def write_figures(settings: Settings, dataset: str, folder: Path) -> None:
+    """Write ``<name>.svg`` and ``<name>.dark.svg`` for each of ``layout.figures``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    study = Study(settings, dataset)
+    for name in layout.figures(settings, dataset):
+        draw: Callable[[Study, dict[str, str]], Figure] = globals()[f"draw_{name}"]
+        for theme, colours in THEMES.items():
+            style = {
+                "font.size": 10,
+                "svg.hashsalt": "hdkd",
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "axes.edgecolor": colours["ink"],
+                "axes.labelcolor": colours["ink"],
+                "axes.titlecolor": colours["ink"],
+                "text.color": colours["ink"],
+                "xtick.color": colours["ink"],
+                "ytick.color": colours["ink"],
+                "grid.color": colours["grid"],
+                "legend.frameon": False,
+            }
+            with mpl.rc_context(style):
+                figure = draw(study, colours)
+                suffix = ".svg" if theme == "light" else ".dark.svg"
+                figure.savefig(
+                    folder / f"{name}{suffix}", transparent=True, metadata={"Date": None}
+                )
+
+
+class Study:
+    """What the figures of one dataset are drawn from."""
+
+    def __init__(self, settings: Settings, dataset: str) -> None:
+        self.settings = settings
+        self.dataset = dataset
+        self.source = ImageSet.load(layout.prepared(settings.profile, dataset))
+        table = results.runs(settings)
+        self.table = table[table["dataset"] == dataset]
+        self.gains = results.gains(self.table)
+        self.teacher = layout.teacher_runs(settings, dataset)[0]
+        self.students = layout.student_runs(settings, dataset)
+        self.title = self.source.facts["title"]
+
+    def run(self, role: str, subset: str) -> RunKey:
+        """The first seed's training of a role on a subset."""
+        if role == "teacher":
+            return self.teacher
+        return next(k for k in self.students if k.role == role and k.subset == subset)
+
+    @property
+    def smallest(self) -> str:
+        return self.gains["subset"].iloc[self.gains["training_images"].argmin()]
+
+
+def draw_accuracy(study: Study, colours: dict[str, str]) -> Figure:
+    """Accuracy against subset size with and without distillation (Figures 3 and 4)."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    cells = results.cells(study.table)
+    students = cells[cells["group"] == "students"].sort_values("training_images")
+    for role, marker in (("student", "s"), ("hdkd", "o")):
+        line = students[students["role"] == role]
+        seeds = study.table[(study.table["group"] == "students") & (study.table["role"] == role)]
+        axes.scatter(
+            seeds["training_images"], 100 * seeds["accuracy"], s=12, alpha=0.5,
+            color=colours[role], linewidths=0,
+        )  # fmt: skip
+        axes.errorbar(
+            line["training_images"], 100 * line["accuracy"], 100 * line["accuracy_sd"].fillna(0),
+            marker=marker, color=colours[role], label=ROLE_NAMES[role], capsize=3,
+        )  # fmt: skip
+    teacher = cells[cells["group"] == "teacher"].iloc[0]
+    axes.axhline(
+        100 * teacher.accuracy, color=colours["teacher"], linestyle="--",
+        label=f"Teacher, all {teacher.training_images} images",
+    )  # fmt: skip
+    axes.set_xscale("log")
+    ticks = sorted(students["training_images"].unique())
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("Training images of the student")
+    axes.set_ylabel("Test accuracy (%)")
+    axes.set_title(f"{study.title}: accuracy by training set size")
+    axes.grid(axis="y")
+    axes.legend()
+    return figure
+
+
+def draw_learning_curves(study: Study, colours: dict[str, str]) -> Figure:
+    """Test accuracy after each epoch, mean and range over seeds, one panel per subset."""
+    subsets = list(dict.fromkeys(study.gains["subset"]))
+    figure = Figure(figsize=(3.1 * len(subsets), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(subsets), sharey=True, squeeze=False)[0]
+    for axes, subset in zip(panels, subsets, strict=True):
+        for role in ("student", "hdkd"):
+            runs = [k for k in study.students if k.role == role and k.subset == subset]
+            curves = [RunFolder(key.folder).metrics["test_accuracy"] for key in runs]
+            table = 100 * pd.concat(curves, axis=1)
+            epochs = np.arange(1, len(table) + 1)
+            axes.plot(epochs, table.mean(axis=1), color=colours[role], label=ROLE_NAMES[role])
+            axes.fill_between(
+                epochs, table.min(axis=1), table.max(axis=1), color=colours[role], alpha=0.2, lw=0
+            )
+        count = study.gains.set_index("subset")["training_images"][subset]
+        axes.set_title(f"{count} images", fontsize=10)
+        axes.set_xlabel("Epoch")
+        axes.grid(axis="y")
+    panels[0].set_ylabel("Test accuracy (%)")
+    panels[-1].legend(loc="lower right")
+    figure.suptitle(f"{study.title}: learning curves, mean and range over seeds", fontsize=11)
+    return figure
+
+
+def draw_confusion(study: Study, colours: dict[str, str]) -> Figure:
+    """Confusion matrices of the teacher, and of student and HDKD on the smallest subset."""
+    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    classes = study.source.classes
+    for axes, role in zip(panels, ROLE_NAMES, strict=True):
+        key = study.run(role, study.smallest)
+        matrix = np.array(RunFolder(key.folder).summary["final"]["confusion_matrix"])
+        shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="viridis", vmin=0, vmax=1)
+        for i, j in np.ndindex(matrix.shape):
+            axes.text(
+                j, i, matrix[i, j], ha="center", va="center", fontsize=8,
+                color="#111111" if shares[i, j] > 0.6 else "#ffffff",
+            )  # fmt: skip
+        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set_xlabel("Predicted")
+        images = "all images" if role == "teacher" else f"{study.smallest} images, seed {key.seed}"
+        axes.set_title(f"{ROLE_NAMES[role]}, {images}", fontsize=10)
+    panels[0].set_ylabel("True class")
+    figure.suptitle(f"{study.title}: test images by true and predicted class", fontsize=11)
+    return figure
+
+
+def draw_activation_maps(study: Study, colours: dict[str, str]) -> Figure:
+    """Third-stage features of the same images in three networks, mean over channels (Figure 5)."""
+    test = study.source.part("test")
+    labels = study.source.labels[test]
+    chosen = [test[np.flatnonzero(labels == k)[0]] for k in np.unique(labels)[: SHOWN_IMAGES + 1]]
+    images = np.array(study.source.images[chosen])
+    figure = Figure(figsize=(7.2, 1.75 * len(chosen)), layout="constrained")
+    grid = figure.subplots(len(chosen), 4, squeeze=False)
+    for row, (position, image) in enumerate(zip(chosen, images, strict=True)):
+        show_image(grid[row, 0], image)
+        grid[row, 0].set_ylabel(study.source.classes[study.source.labels[position]])
+    grid[0, 0].set_title("Image", fontsize=10)
+    for column, role in enumerate(ROLE_NAMES, start=1):
+        model = RunFolder(study.run(role, study.smallest).folder).load_model()
+        with torch.inference_mode():
+            _, features = model(normalise(torch.from_numpy(images)), return_features=True)
+        for row, heat in enumerate(features[-1].mean(dim=1).numpy()):
+            grid[row, column].imshow(heat, cmap="inferno")
+            grid[row, column].set(xticks=[], yticks=[])
+        name = ROLE_NAMES[role]
+        label = name if role == "teacher" else f"{name} ({study.smallest})"
+        grid[0, column].set_title(label, fontsize=10)
+    figure.suptitle(f"{study.title}: mean activation of stage 3, first seed", fontsize=11)
+    return figure
+
+
+def draw_samples(study: Study, colours: dict[str, str]) -> Figure:
+    """The first training images of each class, as the networks see them."""
+    train = study.source.part("train")
+    classes = study.source.classes
+    figure = Figure(figsize=(1.5 * SHOWN_IMAGES + 0.6, 1.5 * len(classes)), layout="constrained")
+    grid = figure.subplots(len(classes), SHOWN_IMAGES, squeeze=False)
+    for row, name in enumerate(classes):
+        members = train[study.source.labels[train] == row]
+        for column in range(SHOWN_IMAGES):
+            if column < len(members):
+                show_image(grid[row, column], study.source.images[members[column]])
+            else:
+                grid[row, column].axis("off")
+        grid[row, 0].set_ylabel(name)
+    size = study.source.facts["size"]
+    figure.suptitle(f"{study.title}: training images, {size}×{size} pixels", fontsize=11)
+    return figure
+
+
+def draw_smote(study: Study, colours: dict[str, str]) -> Figure:
+    """Synthetic images between the two images that each is made of."""
+    recipes = pd.read_csv(layout.prepared(study.settings.profile, study.dataset) / "smote.csv")
+    chosen = recipes.groupby("label").head(1).head(SHOWN_IMAGES)
+    figure = Figure(figsize=(5.6, 1.75 * len(chosen)), layout="constrained")
+    grid = figure.subplots(len(chosen), 3, squeeze=False)
+    for row, recipe in enumerate(chosen.itertuples()):
+        base = study.source.images[[recipe.base]]
+        neighbour = study.source.images[[recipe.neighbour]]
+        synthetic = blend(base, neighbour, np.array([recipe.gap]))
+        for axes, image in zip(grid[row], (base[0], synthetic[0], neighbour[0]), strict=True):
+            show_image(axes, image)
+        grid[row, 0].set_ylabel(study.source.classes[int(recipe.label)])
+        grid[row, 1].set_xlabel(f"gap {recipe.gap:.2f}")
+    for axes, name in zip(grid[0], ("Image", "SMOTE's", "Neighbour"), strict=True):
+        axes.set_title(name, fontsize=10)
+    figure.suptitle(f"{study.title}: synthetic images of the teacher's set", fontsize=11)
+    return figure
+
+
+def draw_ablations(study: Study, colours: dict[str, str]) -> Figure:
+    """Accuracy of teacher, student and HDKD by block and stem stride (Tables 6 and 7)."""
+    ablations = study.settings.raw["ablations"]
+    table = study.table
+    same = (table["subset"] == str(ablations["subset"])) & table["seed"].isin(ablations["seeds"])
+    chosen = table[(table["group"] != "students") | same]
+    variants = list(dict.fromkeys(zip(chosen["block"], chosen["stem_stride"], strict=True)))
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for offset, role in enumerate(ROLE_NAMES):
+        heights = [
+            100 * chosen[
+                (chosen["role"] == role) & (chosen["block"] == block) & (chosen["stem_stride"] == stride)
+            ]["accuracy"].mean()
+            for block, stride in variants
+        ]  # fmt: skip
+        places = np.arange(len(variants)) + 0.27 * (offset - 1)
+        bars = axes.bar(places, heights, 0.25, color=colours[role], label=ROLE_NAMES[role])
+        axes.bar_label(bars, fmt="%.1f", fontsize=8, padding=2, color=colours["ink"])
+    names = [f"{BLOCK_NAMES[block]}, stride {stride}" for block, stride in variants]
+    axes.set_xticks(range(len(variants)), names)
+    axes.set_ylabel("Test accuracy (%)")
+    axes.set_ylim(0, 112)
+    axes.set_yticks(range(0, 101, 20))
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    axes.legend(ncols=3, loc="upper center", fontsize=9)
+    subset = ablations["subset"]
+    images = "all images" if subset == "all" else f"students on {subset} images"
+    axes.set_title(f"{study.title}: block and stem stride, {images}", fontsize=11)
+    return figure
+
+
+def show_image(axes, image: np.ndarray) -> None:
+    """Show bytes ``(channels, size, size)`` without axes."""
+    if len(image) == 1:
+        axes.imshow(image[0], cmap="gray", vmin=0, vmax=255)
+    else:
+        axes.imshow(image.transpose(1, 2, 0))
+    axes.set(xticks=[], yticks=[])

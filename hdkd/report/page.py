@@ -1,0 +1,154 @@
+"""The report: one HTML page that needs no network, made from tables, figures and run folders."""
+
+import base64
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from hdkd import layout
+from hdkd.config import Settings
+from hdkd.evaluation import published
+from hdkd.report import results, tables
+
+CAPTIONS = {
+    "accuracy": "Test accuracy by number of training images, without distillation and with it; mean and sample deviation over seeds, each seed a dot. The counterpart of the paper's Figures 3 and 4.",
+    "learning_curves": "Test accuracy after each epoch; line: mean, band: range over seeds.",
+    "confusion": "Test images by true and predicted class, for the teacher, and for student and HDKD on the smallest subset.",
+    "activation_maps": "Features of the third stage, averaged over channels, for the same test images in the three networks. The counterpart of the paper's Figure 5.",
+    "ablations": "Test accuracy with the paper's block and with MBConv, and with a stem stride of 4. The counterpart of the paper's Tables 6 and 7.",
+    "samples": "Training images of each class, as the networks see them before augmentation.",
+    "smote": "Images that SMOTE adds to the teacher's training set, between the two images that each is made of.",
+}
+
+
+def write_page(settings: Settings, folder: Path) -> None:
+    """Write ``report.html`` into ``folder``, beside the tables and figures that it is made of."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    page = environment.get_template("template.html").render(**content(settings, folder))
+    (folder / "report.html").write_text(page, "utf-8")
+
+
+def content(settings: Settings, folder: Path) -> dict[str, Any]:
+    """Everything that the template shows."""
+    table = results.runs(settings)
+    sizes = pd.read_csv(folder / "complexity.csv", dtype={"published_table": str})
+    return {
+        "profile": settings.profile,
+        "comparable": settings.profile == published.COMPARABLE_PROFILE,
+        "written": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        "datasets": [dataset_section(settings, folder, name, table) for name in settings.study],
+        "complexity": tables.complexity_rows(sizes),
+        "contradictions": published.published()["contradictions"],
+        "protocol": protocol_rows(settings),
+        "runs": run_rows(table),
+        "hours": table["duration_seconds"].sum() / 3600,
+        "commits": sorted({str(commit) for commit in table["git_commit"]}),
+        "devices": sorted(set(table["device"])),
+    }
+
+
+def dataset_section(
+    settings: Settings, folder: Path, name: str, table: pd.DataFrame
+) -> dict[str, Any]:
+    """Text, tables and figures of one dataset."""
+    facts = results.facts(settings, name)
+    gains = results.gains(table[table["dataset"] == name]).sort_values("training_images")
+    return {
+        "name": name,
+        "facts": facts,
+        "headline": gains.iloc[0].to_dict(),
+        "warnings": warnings(facts),
+        "counts": [
+            {"Class": label, "Training": str(count["train"]), "Test": str(count["test"])}
+            for label, count in facts["counts"].items()
+        ],
+        "sweep": tables.sweep_rows(settings, name, table),
+        "metrics": tables.metric_rows(name, table),
+        "ablations": tables.ablation_rows(settings, name, table),
+        "figures": {
+            figure: {
+                "caption": CAPTIONS[figure],
+                "light": embedded(folder / "figures" / name / f"{figure}.svg"),
+                "dark": embedded(folder / "figures" / name / f"{figure}.dark.svg"),
+            }
+            for figure in layout.figures(settings, name)
+        },
+    }
+
+
+def warnings(facts: dict[str, Any]) -> list[str]:
+    """What a reader must know about the data, one sentence each."""
+    found = []
+    if facts["test_images_in_training"]:
+        test = sum(count["test"] for count in facts["counts"].values())
+        found.append(
+            f"{facts['test_images_in_training']} of the {test} test images are, as prepared, pixel for "
+            "pixel copies of a training image: accuracies are flattered by that."
+        )
+    if facts["repeated_training_images"]:
+        found.append(f"{facts['repeated_training_images']} training images repeat another one.")
+    found += [f"Count differs from the published one. {text}." for text in facts["differences"]]
+    if facts["published_size"]:
+        size = "×".join(map(str, facts["published_size"]))
+        if facts["native_sizes"].keys() != {size}:
+            common = ", ".join(facts["native_sizes"])
+            found.append(f"Images were published at {size} pixels; this copy has {common}.")
+    if facts["native_size_count"] == 1 and not facts["published_size"] and not facts["synthetic"]:
+        found.append(
+            f"All images of this copy have the same size, {next(iter(facts['native_sizes']))}: "
+            "it may have been resized before."
+        )
+    if facts["left_out"]:
+        found.append(f"Left out, because they are no whole images: {', '.join(facts['left_out'])}.")
+    return found
+
+
+def protocol_rows(settings: Settings) -> list[dict[str, str]]:
+    """Where paper and released code differ, and what this study did."""
+    rows = []
+    for point in published.published()["protocol"]:
+        here = point.get("here")
+        if point["key"]:
+            section, name = point["key"].split(".")
+            value = settings.raw[section][name]
+            value = ", ".join(map(str, value)) if isinstance(value, list) else value
+            here = f"{value} ({point['key']})"
+        rows.append(
+            {
+                "Point": point["point"],
+                "Paper": point["paper"],
+                "Released code": point["released"],
+                "This study": str(here),
+            }
+        )
+    return rows
+
+
+def run_rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    """One row per training, for tracing every number."""
+    return [
+        {
+            "Run folder": row.run,
+            "Accuracy (%)": f"{100 * row.accuracy:.2f}",
+            "Best epoch (%)": f"{100 * row.best_epoch_accuracy:.2f} (epoch {row.best_epoch})",
+            "Seconds": f"{row.duration_seconds:.0f}",
+            "Device": row.device,
+            "MLflow run": row.mlflow_run if isinstance(row.mlflow_run, str) else "–",
+        }
+        for row in table.itertuples()
+    ]
+
+
+def embedded(path: Path) -> str:
+    """An SVG file as a data URI."""
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()

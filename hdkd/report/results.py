@@ -1,0 +1,127 @@
+"""Results of a study as tables, computed from its run folders and nothing else."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hdkd import layout
+from hdkd.config import Settings
+from hdkd.layout import RunKey
+from hdkd.models import build
+from hdkd.models.complexity import complexity
+from hdkd.training.run_folder import RunFolder
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
+CELL = ["dataset", "group", "role", "block", "stem_stride", "subset"]
+
+
+def runs(settings: Settings) -> pd.DataFrame:
+    """One row per training of the study: what it was, its metrics, complexity and provenance."""
+    rows = []
+    for dataset in settings.study:
+        for key in layout.all_runs(settings, dataset):
+            summary = RunFolder(key.folder).summary
+            classes = len(summary["final"]["recall"])
+            rows.append(
+                {
+                    **{name: getattr(key, name) for name in [*CELL, "seed"]},
+                    "training_images": summary["training_images"],
+                    "synthetic_images": summary["synthetic_images"],
+                    "test_images": summary["test_images"],
+                    "epochs": summary["epochs"],
+                    **{name: summary["final"][name] for name in METRICS},
+                    "best_epoch_accuracy": summary["best_epoch"]["accuracy"],
+                    "best_epoch": summary["best_epoch"]["epoch"],
+                    "parameters": summary["parameters"],
+                    "macs": macs(settings, key, classes),
+                    "device": summary["provenance"]["device"],
+                    "duration_seconds": summary["provenance"]["duration_seconds"],
+                    "git_commit": summary["provenance"]["git_commit"],
+                    "mlflow_run": summary["mlflow_run"],
+                    "run": key.folder.as_posix(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def macs(settings: Settings, key: RunKey, num_classes: int) -> int:
+    """Multiply-accumulates of one image in the network of ``key``."""
+    images = settings.images(key.dataset)
+    arguments = settings.network(key.block, key.stem_stride).arguments(key.role)
+    return _macs(key.role, tuple(arguments.items()), num_classes, images.size, images.channels)
+
+
+@cache
+def _macs(role: str, arguments: tuple, num_classes: int, size: int, channels: int) -> int:
+    model = build(
+        role, num_classes=num_classes, image_size=size, in_channels=channels, **dict(arguments)
+    )
+    return complexity(model, size, channels).macs
+
+
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean and spread (sample deviation over seeds) of each metric, one row per cell of the study."""
+    values = [*METRICS, "best_epoch_accuracy"]
+    grouped = table.groupby(CELL, sort=False)
+    means = grouped[values].mean()
+    spreads = grouped[values].std().add_suffix("_sd")
+    counts = grouped.agg(
+        seeds=("seed", "size"),
+        training_images=("training_images", "first"),
+        parameters=("parameters", "first"),
+        macs=("macs", "first"),
+    )
+    return counts.join(means).join(spreads).reset_index()
+
+
+def gains(table: pd.DataFrame) -> pd.DataFrame:
+    """Gain of HDKD over the student in points of accuracy, paired by seed, per dataset and subset."""
+    students = table[table["group"] == "students"]
+    wide = students.pivot_table(
+        index=["dataset", "subset", "training_images", "seed"],
+        columns="role",
+        values="accuracy",
+        sort=False,
+    ).reset_index()
+    wide["gain"] = 100 * (wide["hdkd"] - wide["student"])
+    grouped = wide.groupby(["dataset", "subset", "training_images"], sort=False)
+    result = grouped.agg(
+        student=("student", "mean"),
+        hdkd=("hdkd", "mean"),
+        gain=("gain", "mean"),
+        gain_sd=("gain", "std"),
+        seeds=("seed", "size"),
+        wins=("gain", lambda values: int((values > 0).sum())),
+    )
+    return result.reset_index()
+
+
+def facts(settings: Settings, dataset: str) -> dict[str, Any]:
+    """What preparing and splitting found out about a dataset."""
+    folder = layout.prepared(settings.profile, dataset)
+    read = [json.loads((folder / name).read_text("utf-8")) for name in ("facts.json", "split.json")]
+    return read[0] | read[1]
+
+
+def metrics_tree(table: pd.DataFrame, gain_table: pd.DataFrame) -> dict[str, Any]:
+    """Headline numbers as the nested mapping that ``dvc metrics`` compares."""
+    tree: dict[str, Any] = {}
+    for row in cells(table).itertuples():
+        variant = f"{row.role}-{row.block}-s{row.stem_stride}"
+        place = (
+            tree.setdefault(row.dataset, {})
+            .setdefault(variant, {})
+            .setdefault(f"n{row.subset}", {})
+        )
+        place["accuracy"] = round(row.accuracy, 6)
+        place["balanced_accuracy"] = round(row.balanced_accuracy, 6)
+    for row in gain_table.itertuples():
+        tree[row.dataset].setdefault("gain", {})[f"n{row.subset}"] = round(row.gain, 4)
+    return tree
+
+
+def write_json(content: Any, path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -1,0 +1,37 @@
+"""Small inputs that several tests use."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def parameters() -> dict:
+    """The project's own parameters, to change at will."""
+    return copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text()))
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """``train`` and ``test`` with the classes blob and stripes: 12 and 4 colour images each."""
+    folder = tmp_path / "my images"
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 4)):
+        for name in ("blob", "stripes"):
+            target = folder / part / name
+            target.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 80, (20, 24, 3), dtype=np.uint8)
+                if name == "blob":
+                    pixels[6:14, 8:16] += 150
+                else:
+                    pixels[::3] += 150
+                suffix = (".png", ".jpg", ".tiff", ".webp")[number % 4]
+                Image.fromarray(pixels).save(target / f"image {number}{suffix}")
+    return folder
