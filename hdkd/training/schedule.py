@@ -30,4 +30,4 @@ def build_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimiz
         {"params": others, "weight_decay": 0.0},
     ]
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=settings.lr)
+    return kind(groups, lr=settings.lr, fused=True)
