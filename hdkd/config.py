@@ -93,7 +93,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Training:
-    """Optimiser and schedule; learning rates per step, ``warmup_epochs`` and ``epochs`` in epochs."""
+    """Optimiser and schedule; what counts epochs says so, and ``evaluate_every`` does too."""
 
     optimizer: str
     lr: float
@@ -103,6 +103,7 @@ class Training:
     weight_decay: float
     epochs: int
     batch_size: int
+    evaluate_every: int
 
 
 @dataclass(frozen=True)

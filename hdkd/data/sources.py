@@ -83,8 +83,12 @@ def _download(name: str, source: dict[str, Any]) -> Path:
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
         for path in sorted(source.rglob("*")):
-            if path.is_file() and not _is_ignored(path.relative_to(source)):
-                destination = target / path.relative_to(source)
+            destination = target / path.relative_to(source)
+            if _is_ignored(path.relative_to(source)):
+                continue
+            if path.is_dir():  # empty class folders, too, so that they are noticed
+                destination.mkdir(parents=True, exist_ok=True)
+            elif path.is_file():
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, destination)
     elif zipfile.is_zipfile(source):

@@ -122,9 +122,9 @@ def draw_learning_curves(study: Study, colours: dict[str, str]) -> Figure:
     for axes, subset in zip(panels, subsets, strict=True):
         for role in ("student", "hdkd"):
             runs = [k for k in study.students if k.role == role and k.subset == subset]
-            curves = [RunFolder(key.folder).metrics["test_accuracy"] for key in runs]
-            table = 100 * pd.concat(curves, axis=1)
-            epochs = np.arange(1, len(table) + 1)
+            curves = [RunFolder(key.folder).metrics.set_index("epoch") for key in runs]
+            table = 100 * pd.concat([curve["test_accuracy"] for curve in curves], axis=1).dropna()
+            epochs = table.index
             axes.plot(epochs, table.mean(axis=1), color=colours[role], label=ROLE_NAMES[role])
             axes.fill_between(
                 epochs, table.min(axis=1), table.max(axis=1), color=colours[role], alpha=0.2, lw=0

@@ -41,14 +41,14 @@ def train(
     augmentation: Augmentation,
     seed: int,
     device: str,
-    on_epoch: Callable[[dict[str, float]], None],
+    on_epoch: Callable[[dict[str, float | None]], None],
     teaching: Teaching | None = None,
 ) -> np.ndarray:
     """Train ``model`` in place and return its test probabilities ``(n, classes)`` after the last epoch.
 
     ``test_images`` are bytes ``(n, channels, size, size)``. After each epoch ``on_epoch`` gets its
     number (from 1), learning rate, losses, accuracies on train (as trained, augmented) and test, and
-    images per second. Raises ``RunError`` when the loss is no longer a finite number.
+    images per second; those on test are ``None`` where ``evaluate_every`` skips them. Raises ``RunError`` when the loss is no longer a finite number.
     """
     model.to(device, memory_format=torch.channels_last)
     if teaching:
@@ -84,17 +84,19 @@ def train(
                 f"the loss is {means['loss']} in epoch {epoch + 1} at learning rate {rate:g}: "
                 "lower the learning rate"
             )
-        probabilities, test_loss = predict(model, test_images, test_labels, device)
-        on_epoch(
-            {
-                "epoch": epoch + 1,
-                "learning_rate": rate,
-                **{f"train_{name}": value for name, value in means.items()},
-                "test_loss": test_loss,
-                "test_accuracy": float((probabilities.argmax(axis=1) == test_labels).mean()),
-                "images_per_second": len(training_set) / seconds,
-            }
-        )
+        row = {
+            "epoch": epoch + 1,
+            "learning_rate": rate,
+            **{f"train_{name}": value for name, value in means.items()},
+            "images_per_second": len(training_set) / seconds,
+            "test_loss": None,
+            "test_accuracy": None,
+        }
+        last = epoch + 1 == training.epochs
+        if last or (epoch + 1) % training.evaluate_every == 0:
+            probabilities, row["test_loss"] = predict(model, test_images, test_labels, device)
+            row["test_accuracy"] = float((probabilities.argmax(axis=1) == test_labels).mean())
+        on_epoch(row)
     return probabilities
 
 

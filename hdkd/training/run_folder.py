@@ -49,8 +49,8 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
         self._write_json("params.json", {k: to_json(v) for k, v in params.items()})
 
-    def append_metrics(self, row: dict[str, float]) -> None:
-        """Append one epoch; all rows have the same keys."""
+    def append_metrics(self, row: dict[str, float | None]) -> None:
+        """Append one epoch; all rows have the same keys, and ``None`` leaves a cell empty."""
         path = self.path / "metrics.csv"
         new = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:

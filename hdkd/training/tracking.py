@@ -110,8 +110,8 @@ class Tracker:
             warn(error)
             return cls(None)
 
-    def log_epoch(self, row: dict[str, float]) -> None:
-        values = {name: value for name, value in row.items() if name != "epoch"}
+    def log_epoch(self, row: dict[str, float | None]) -> None:
+        values = {k: v for k, v in row.items() if k != "epoch" and v is not None}
         self._attempt(lambda mlflow: mlflow.log_metrics(values, step=int(row["epoch"])))
 
     def finish(self, folder: RunFolder) -> None:

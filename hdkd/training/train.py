@@ -82,15 +82,17 @@ def run(
     tracker = Tracker.start(key, folder.params, made, enabled=tracked)
     best = {"epoch": 0, "accuracy": -1.0}
 
-    def on_epoch(row: dict[str, float]) -> None:
+    def on_epoch(row: dict[str, float | None]) -> None:
         folder.append_metrics(row)
         tracker.log_epoch(row)
-        if row["test_accuracy"] > best["accuracy"]:
-            best.update(epoch=row["epoch"], accuracy=row["test_accuracy"])
+        accuracy = row["test_accuracy"]
+        if accuracy is not None and accuracy > best["accuracy"]:
+            best.update(epoch=row["epoch"], accuracy=accuracy)
         print(
             f"{key.name}  epoch {row['epoch']}/{training.epochs}  "
             f"loss {row['train_loss']:.4f}  train {row['train_accuracy']:.4f}  "
-            f"test {row['test_accuracy']:.4f}  {row['images_per_second']:.0f} images/s",
+            f"test {'–' if accuracy is None else format(accuracy, '.4f')}  "
+            f"{row['images_per_second']:.0f} images/s",
             flush=True,
         )
 

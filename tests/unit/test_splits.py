@@ -1,5 +1,6 @@
 """Splits and subsets: counts, nesting, leaks."""
 
+import itertools
 import json
 
 import numpy as np
@@ -9,7 +10,15 @@ import pytest
 from hdkd.data import splits
 from hdkd.errors import DataError, ParameterError
 
-HAM_LABELS = {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}
+HAM_LABELS = {
+    "akiec": 327,
+    "bcc": 514,
+    "bkl": 1099,
+    "df": 115,
+    "mel": 1113,
+    "nv": 6705,
+    "vasc": 142,
+}
 # Lesions with exactly one image, per class; 5514 in all.
 HAM_SINGLE = {"akiec": 151, "bcc": 175, "bkl": 440, "df": 39, "mel": 230, "nv": 4415, "vasc": 64}
 
@@ -38,7 +47,7 @@ def test_a_class_with_fewer_images_gives_all_it_has():
 def test_subsets_of_one_seed_are_nested():
     labels = np.repeat([0, 1, 2], [100, 40, 60])
     subsets = [set(splits.draw_subset(labels, size, seed=3)) for size in (15, 30, 90, "all")]
-    assert all(small < large for small, large in zip(subsets, subsets[1:], strict=False))
+    assert all(small < large for small, large in itertools.pairwise(subsets))
 
 
 def test_another_seed_draws_other_images():

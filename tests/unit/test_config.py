@@ -1,0 +1,176 @@
+"""Parameters: what is merged, and how what is wrong is named."""
+
+import dataclasses
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from hdkd import config, layout
+from hdkd.errors import ParameterError
+
+
+def refused(parameters: dict) -> str:
+    with pytest.raises(ParameterError) as caught:
+        config.resolve(parameters)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("profile", config.PROFILES)
+def test_every_profile_is_valid(parameters, profile):
+    assert config.resolve(parameters | {"profile": profile}).profile == profile
+
+
+def test_a_profile_adds_to_and_overrides_shared_values(parameters):
+    paper = config.resolve(parameters | {"profile": "paper"})
+    assert paper.training("student", "200", "brain_tumor").epochs == 200
+    assert paper.training("student", "200", "brain_tumor").optimizer == "adamw"
+    assert paper.distillation.batchnorm_updates == (4, 3, 2)
+
+
+def test_the_paper_profile_has_the_papers_networks(parameters):
+    network = config.resolve(parameters | {"profile": "paper"}).network()
+    assert network.channels == (64, 96, 192)
+    assert network.teacher_depths == (6, 6, 9)
+    assert network.student_depths == (2, 2, 3)
+
+
+def test_students_on_all_images_have_epochs_of_their_own(parameters):
+    parameters["student"]["demo"] |= {"epochs": 30, "epochs_on_all": 7}
+    settings = config.resolve(parameters)
+    assert settings.training("student", "200", "phantom").epochs == 30
+    assert settings.training("hdkd", "all", "phantom").epochs == 7
+
+
+def test_one_dataset_can_have_values_of_its_own(parameters):
+    parameters["teacher"]["shared"]["by_dataset"] = {"phantom": {"epochs": 3}}
+    settings = config.resolve(parameters)
+    assert settings.training("teacher", "all", "phantom").epochs == 3
+    assert settings.training("teacher", "all", "folder").epochs != 3
+
+
+def test_settings_survive_being_saved(parameters, tmp_path):
+    settings = config.resolve(parameters)
+    config.save(settings, tmp_path / "resolved.yaml")
+    assert config.load(tmp_path / "resolved.yaml") == settings
+
+
+def test_an_unknown_key_is_named_with_the_known_ones(parameters):
+    parameters["student"]["demo"]["learning_rate"] = 0.1
+    message = refused(parameters)
+    assert message.startswith("unknown parameter student.demo.learning_rate: student.demo takes")
+
+
+def test_an_unknown_section_is_named(parameters):
+    assert "unknown parameter optimiser" in refused(parameters | {"optimiser": {}})
+
+
+def test_a_number_that_yaml_reads_as_text_is_explained(parameters):
+    parameters["student"]["demo"]["lr"] = yaml.safe_load("1e-3")
+    assert refused(parameters) == (
+        "student.demo.lr must be of type number, not '1e-3' "
+        "(YAML reads 1e-3 as text: write 0.001 or 1.0e-3)"
+    )
+
+
+def test_a_negative_learning_rate_is_refused(parameters):
+    parameters["teacher"]["shared"]["lr"] = -0.1
+    assert refused(parameters) == "teacher.shared.lr must be greater than 0, not -0.1"
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones(parameters):
+    message = refused(parameters | {"profile": "full"})
+    assert message == "profile must be one of demo, pilot, paper, not 'full'"
+
+
+def test_an_unknown_dataset_is_refused_with_the_known_ones(parameters):
+    message = refused(parameters | {"study": ["brian_tumor"]})
+    assert "'brian_tumor'" in message
+    assert "phantom, brain_tumor, ham10000, folder" in message
+
+
+def test_a_missing_key_is_named_with_where_to_give_it(parameters):
+    del parameters["student"]["shared"]["optimizer"]
+    message = refused(parameters)
+    assert message.startswith("student lacks the parameter optimizer")
+
+
+def test_an_image_size_that_patches_do_not_divide_is_refused(parameters):
+    parameters["images"]["demo"]["size"] = 40
+    assert refused(parameters).startswith("images.demo.size must be a multiple of 16")
+
+
+def test_a_subset_larger_than_the_training_set_is_refused(parameters):
+    parameters["datasets"]["phantom"]["subsets"] = [5000]
+    assert "datasets.phantom.subsets: 5000 images exceed" in refused(parameters)
+
+
+def test_more_smote_neighbours_than_images_are_refused(parameters):
+    parameters["datasets"]["phantom"]["classes"]["pituitary"]["train"] = 5
+    parameters["datasets"]["phantom"]["subsets"] = ["all"]
+    assert "datasets.phantom.smote.neighbours (5) must be less than the 5" in refused(parameters)
+
+
+def test_a_minimum_rate_above_the_rate_is_refused(parameters):
+    parameters["student"]["demo"]["min_lr"] = 1.0
+    assert "student.min_lr (1.0) must not exceed student.lr" in refused(parameters)
+
+
+def test_a_split_that_does_not_fit_the_layout_is_refused(parameters):
+    parameters["datasets"]["phantom"]["split"] = {
+        "kind": "held_out",
+        "test_fraction": 0.2,
+        "seed": 0,
+    }
+    assert "datasets.phantom.split.kind must be published" in refused(parameters)
+
+
+def test_a_file_that_is_no_yaml_is_named_with_the_line(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("profile: demo\nteacher: [1\n")
+    with pytest.raises(ParameterError, match=r"not valid YAML in line \d"):
+        config.read(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "extra"),
+    [
+        ("images", config.Images, set()),
+        ("augmentation", config.Augmentation, set()),
+        ("network", config.Network, set()),
+        ("teacher", config.Training, {"seed", "by_dataset"}),
+        ("student", config.Training, {"epochs_on_all", "by_dataset"}),
+        ("distillation", config.Distillation, set()),
+    ],
+)
+def test_schema_and_settings_have_the_same_keys(section, kind, extra):
+    schema = yaml.safe_load(config.SCHEMA.read_text())
+    names = {field.name for field in dataclasses.fields(kind)} | extra
+    assert set(schema["$defs"][section]["properties"]) == names
+
+
+def test_the_code_of_every_step_exists():
+    for step in layout.STEP_CODE:
+        for name in layout.STEP_CODE[step]:
+            assert (ROOT / "hdkd" / name).is_file(), name
+
+
+def test_the_modules_that_a_training_imports_are_its_code():
+    """What a training runs must be an input of its rule, or a change would go unnoticed."""
+    import ast
+
+    # Wiring that changes no number: settings (they are params of the rules), paths, errors, logging.
+    wiring = {"hdkd.config", "hdkd.layout", "hdkd.errors", "hdkd.training.tracking"}
+    wiring |= {"hdkd.training.run_folder"}
+    declared = set(layout.STEP_CODE["train"])
+    for name in sorted(declared):
+        for node in ast.walk(ast.parse((ROOT / "hdkd" / name).read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hdkd."):
+                if node.module in wiring:
+                    continue
+                module = node.module.removeprefix("hdkd.").replace(".", "/")
+                assert {f"{module}.py", f"{module}/__init__.py"} & declared, (
+                    f"{name}: {node.module}"
+                )
