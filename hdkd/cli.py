@@ -237,9 +237,14 @@ def figures(options: argparse.Namespace) -> None:
 def page(options: argparse.Namespace) -> None:
     from hdkd import layout
     from hdkd.report.page import write_page
+    from hdkd.report.results import sweep_metrics
+    from hdkd.training.tracking import log_report
 
     settings = _settings(options)
-    write_page(settings, options.output or layout.report(settings.profile))
+    folder = options.output or layout.report(settings.profile)
+    write_page(settings, folder)
+    for dataset in settings.study:
+        log_report(settings.profile, dataset, folder, sweep_metrics(folder, dataset))
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -5,8 +5,8 @@ ranges) and against each other. Both raise :class:`~hdkd.errors.ParameterError` 
 that names the key. Nothing is filled in: what is not in the file does not exist.
 """
 
-import copy
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,7 +202,8 @@ def read(path: Path) -> dict[str, Any]:
 
 def resolve(parameters: dict[str, Any]) -> Settings:
     """Validate, and merge each section's ``shared`` values with those of the chosen profile."""
-    parameters = copy.deepcopy(parameters)
+    # Snakemake hands over ordered dictionaries; plain ones compare, hash and save like the file's.
+    parameters = json.loads(json.dumps(parameters, default=str))
     _validate_schema(parameters)
     profile = parameters["profile"]
     resolved = {key: parameters[key] for key in ("profile", "study", "datasets")}

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-
-ROOT = Path(__file__).parents[1]
+from project import ROOT
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def draw_learning_curves(study: Study, colours: dict[str, str]) -> Figure:
 
 def draw_confusion(study: Study, colours: dict[str, str]) -> Figure:
     """Confusion matrices of the teacher, and of student and HDKD on the smallest subset."""
-    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(10.5, 4.8), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
     classes = study.source.classes
     for axes, role in zip(panels, ROLE_NAMES, strict=True):
@@ -160,7 +160,8 @@ def draw_confusion(study: Study, colours: dict[str, str]) -> Figure:
         images = "all images" if role == "teacher" else f"{study.smallest} images, seed {key.seed}"
         axes.set_title(f"{ROLE_NAMES[role]}, {images}", fontsize=10)
     panels[0].set_ylabel("True class")
-    figure.suptitle(f"{study.title}: test images by true and predicted class", fontsize=11)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.93))
+    figure.suptitle(f"{study.title}: test images by true and predicted class", fontsize=11, y=0.99)
     return figure
 
 

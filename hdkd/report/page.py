@@ -13,16 +13,6 @@ from hdkd.config import Settings
 from hdkd.evaluation import published
 from hdkd.report import results, tables
 
-CAPTIONS = {
-    "accuracy": "Test accuracy by number of training images, without distillation and with it; mean and sample deviation over seeds, each seed a dot. The counterpart of the paper's Figures 3 and 4.",
-    "learning_curves": "Test accuracy after each epoch; line: mean, band: range over seeds.",
-    "confusion": "Test images by true and predicted class, for the teacher, and for student and HDKD on the smallest subset.",
-    "activation_maps": "Features of the third stage, averaged over channels, for the same test images in the three networks. The counterpart of the paper's Figure 5.",
-    "ablations": "Test accuracy with the paper's block and with MBConv, and with a stem stride of 4. The counterpart of the paper's Tables 6 and 7.",
-    "samples": "Training images of each class, as the networks see them before augmentation.",
-    "smote": "Images that SMOTE adds to the teacher's training set, between the two images that each is made of.",
-}
-
 
 def write_page(settings: Settings, folder: Path) -> None:
     """Write ``report.html`` into ``folder``, beside the tables and figures that it is made of."""
@@ -77,13 +67,18 @@ def dataset_section(
         "ablations": tables.ablation_rows(settings, name, table),
         "figures": {
             figure: {
-                "caption": CAPTIONS[figure],
+                "caption": caption(figure),
                 "light": embedded(folder / "figures" / name / f"{figure}.svg"),
                 "dark": embedded(folder / "figures" / name / f"{figure}.dark.svg"),
             }
             for figure in layout.figures(settings, name)
         },
     }
+
+
+def caption(figure: str) -> str:
+    """The caption of a figure, which Snakemake's own report shows too."""
+    return (Path(__file__).parent / "captions" / f"{figure}.rst").read_text("utf-8").strip()
 
 
 def warnings(facts: dict[str, Any]) -> list[str]:

@@ -123,5 +123,15 @@ def metrics_tree(table: pd.DataFrame, gain_table: pd.DataFrame) -> dict[str, Any
     return tree
 
 
+def sweep_metrics(folder: Path, dataset: str) -> dict[str, float]:
+    """Mean accuracies and gains of a dataset by name, for the parent run of its sweep in MLflow."""
+    table = pd.read_csv(folder / "gains.csv", dtype={"subset": str})
+    metrics = {}
+    for row in table[table["dataset"] == dataset].itertuples():
+        for name in ("student", "hdkd", "gain"):
+            metrics[f"{name}_n{row.subset}"] = getattr(row, name)
+    return metrics
+
+
 def write_json(content: Any, path: Path) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -71,6 +71,28 @@ def _sweep_run(client: Any, experiment: str) -> str | None:
     return found[0].info.run_id if found else None
 
 
+def log_report(profile: str, dataset: str, folder: Path, metrics: dict[str, float]) -> None:
+    """Put a dataset's figures, the tables and headline ``metrics`` into the parent run of its sweep."""
+    try:
+        import mlflow
+
+        mlflow.set_tracking_uri(tracking_uri())
+        client = mlflow.MlflowClient()
+        experiment = client.get_experiment_by_name(experiment_name(profile, dataset))
+        sweep = experiment and _sweep_run(client, experiment.experiment_id)
+        if not sweep:
+            return
+        for path in sorted((folder / "figures" / dataset).glob("*.svg")):
+            if not path.name.endswith(".dark.svg"):
+                client.log_artifact(sweep, str(path), "figures")
+        for name in ("results.csv", "gains.csv", "runs.csv", "report.html"):
+            client.log_artifact(sweep, str(folder / name), "report")
+        for name, value in metrics.items():
+            client.log_metric(sweep, name, value)
+    except Exception as error:  # whatever MLflow raises, the report is written
+        warn(error)
+
+
 class Tracker:
     """One MLflow run. Every method is safe to call when tracking is off or has failed."""
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import yaml
-from conftest import ROOT
+from project import ROOT
 
 from hdkd import config, layout
 from hdkd.errors import ParameterError

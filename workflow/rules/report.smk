@@ -42,7 +42,7 @@ for DATASET in DATASETS:
             light=[
                 report(
                     f"{REPORT}/figures/{DATASET}/{name}.svg",
-                    caption=f"../report/{name}.rst",
+                    caption=f"../../hdkd/report/captions/{name}.rst",
                     category=SETTINGS.dataset(DATASET)["title"],
                     labels={"figure": name.replace("_", " ")},
                 )
@@ -81,7 +81,7 @@ rule page:
     output:
         report(
             f"{REPORT}/report.html",
-            caption="../report/page.rst",
+            caption="../../hdkd/report/captions/page.rst",
             category="Report",
         ),
     params:

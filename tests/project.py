@@ -1,0 +1,93 @@
+"""Copies of the project with a configuration so small that the whole graph takes seconds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("Snakefile", "dvc.yaml", "params.yaml", "pyproject.toml", ".gitignore", ".dvcignore")
+FOLDERS = ("workflow", "hdkd")
+
+
+def tiny(parameters: dict) -> dict:
+    """The demo profile shrunk to 42 training images and one epoch."""
+    phantom = parameters["datasets"]["phantom"]
+    phantom["source"]["size"] = 32
+    for name, count in (("none", 14), ("glioma", 10), ("meningioma", 10), ("pituitary", 8)):
+        phantom["classes"][name] = {"train": count, "test": 4}
+    phantom["subsets"] = [16, "all"]
+    parameters["sweep"]["shared"]["seeds"] = [0]
+    parameters["network"]["demo"] |= {"channels": [4, 6, 8], "embed_dim": 8, "head_dim": 2}
+    parameters["teacher"]["demo"]["epochs"] = 2
+    parameters["student"]["demo"] |= {"epochs": 2, "epochs_on_all": 1}
+    parameters["ablations"]["demo"] = {
+        "subset": 16,
+        "variants": [{"block": "mbconv", "stem_stride": 2}],
+    }
+    return parameters
+
+
+class Project:
+    """A copy of the project in a folder of its own, run through its own commands."""
+
+    def __init__(self, folder: Path, parameters: dict) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        for name in COPIED:
+            shutil.copy(ROOT / name, folder / name)
+        for name in FOLDERS:
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        self.write(parameters)
+
+    def write(self, parameters: dict) -> None:
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False))
+
+    @property
+    def parameters(self) -> dict:
+        return yaml.safe_load((self.folder / "params.yaml").read_text())
+
+    def run(self, *command: str, check: bool = True, **variables: str):
+        """Run a command of the environment in this copy; its output is text."""
+        binaries = Path(sys.executable).parent
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "HDKD_"))},
+            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.folder),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@example.org",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@example.org",
+            "OMP_NUM_THREADS": "1",
+            **variables,
+        }
+        result = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True
+        )
+        if check and result.returncode:
+            raise AssertionError(
+                f"{' '.join(command)} exited with {result.returncode}\n"
+                f"{result.stdout[-3000:]}\n{result.stderr[-6000:]}"
+            )
+        return result
+
+    def snakemake(self, *arguments: str, check: bool = True, **variables: str):
+        return self.run("snakemake", "--cores", "2", *arguments, check=check, **variables)
+
+    def planned_rules(self, *arguments: str) -> set[str]:
+        """Names of the rules that a dry run would execute."""
+        output = self.snakemake("--dry-run", "all", *arguments)
+        jobs = output.stdout + output.stderr
+        rows = jobs.partition("Job stats:")[2].splitlines()[3:]
+        names = set()
+        for row in rows:
+            if not row.strip():
+                break
+            names.add(row.split()[0])
+        return names - {"total"}

@@ -1,0 +1,66 @@
+"""What is stated twice agrees."""
+
+import re
+
+import yaml
+from project import ROOT
+
+from hdkd import __version__, config, layout
+
+
+def test_every_figure_has_a_caption():
+    settings = config.resolve(config.read(ROOT / "params.yaml"))
+    for name in layout.figures(settings, "phantom"):
+        assert (ROOT / "hdkd/report/captions" / f"{name}.rst").read_text().strip()
+
+
+def test_the_version_stands_once():
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_layout_in_the_readme_is_the_real_one():
+    tree = (ROOT / "README.md").read_text().partition("## Layout")[2].split("```")[1]
+    names = [
+        name for line in tree.splitlines() for name in re.findall(r"^\s*([\w./ ]+?)\s{2,}", line)
+    ]
+    folder = ""
+    for name in names:
+        for part in name.split():
+            built = part in ("data/", "models/", "reports/") and folder == "tests/"
+            if part in ("Snakefile", "params.yaml", "dvc.yaml", "Makefile") or part.endswith("/"):
+                path = ROOT / part if (ROOT / part).exists() else ROOT / "hdkd" / part
+                assert built or path.exists(), part
+            if (ROOT / part).is_dir():
+                folder = part
+
+
+def test_the_readme_shows_real_profiles():
+    readme = (ROOT / "README.md").read_text()
+    for profile in config.PROFILES:
+        assert f"| `{profile}`" in readme
+
+
+def test_pinned_versions_satisfy_the_ranges():
+    from packaging.requirements import Requirement
+
+    text = (ROOT / "pyproject.toml").read_text()
+    block = re.search(r"^dependencies = \[(.*?)^\]", text, re.S | re.M)[1]
+    pinned = dict(
+        re.match(r"([\w.-]+)==([^ ;]+)", line).groups()
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if not line.startswith("#")
+    )
+    pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
+    for wanted in map(Requirement, re.findall(r'"([^"]+)"', block)):
+        assert wanted.specifier.contains(pinned[wanted.name.lower()]), wanted
+
+
+def test_ci_runs_the_tests_that_people_run():
+    assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+def test_dvc_stages_use_known_parameters():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    known = set(config.read(ROOT / "params.yaml"))
+    for stage in stages.values():
+        assert set(stage["params"]) <= known

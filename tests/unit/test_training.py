@@ -1,0 +1,140 @@
+"""The training loop: statistics of normalisations, reproducibility, what stops it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from hdkd.config import Augmentation, Distillation, Training
+from hdkd.data.imageset import ImageSet, TrainingSet
+from hdkd.errors import RunError
+from hdkd.models import build
+from hdkd.training.loop import Teaching, set_batchnorm_momentum, train
+from hdkd.training.train import load_teacher
+
+AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))
+TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
+DISTILLATION = Distillation(0.5, 1.0, "batch_and_classes", 10.0, 1.0, (1, 1, 1))
+SIZES = {
+    "num_classes": 2,
+    "image_size": 16,
+    "in_channels": 1,
+    "channels": (4, 6, 8),
+    "depths": (1, 1, 1),
+}
+STUDENT = {"layers": 1, "patch_size": 1, "embed_dim": 8, "heads": 2, "head_dim": 4}
+
+
+@pytest.fixture
+def source() -> ImageSet:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (13, 1, 16, 16), dtype=np.uint8)
+    table = pd.DataFrame({"label": np.arange(13) % 2, "part": "train", "digest": ""})
+    return ImageSet(images, table, {"classes": ["a", "b"]})
+
+
+def trained(source: ImageSet, training: Training = TRAINING, distilled: bool = True):
+    """A small HDKD after training, and the rows that it reported."""
+    torch.manual_seed(0)
+    model = build("hdkd" if distilled else "student", **SIZES, **STUDENT)
+    teaching = Teaching(build("teacher", **SIZES), DISTILLATION) if distilled else None
+    rows = []
+    train(
+        model,
+        TrainingSet(source, np.arange(13)),
+        source.images,
+        source.labels,
+        training,
+        AUGMENTATION,
+        5,
+        "cpu",
+        rows.append,
+        teaching,
+    )
+    return model, rows
+
+
+def test_the_same_seed_gives_the_same_weights_and_metrics(source):
+    (first, first_rows), (second, second_rows) = trained(source), trained(source)
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(first_rows, second_rows, strict=True):
+        assert one | {"images_per_second": 0} == other | {"images_per_second": 0}
+
+
+def test_every_epoch_reports_loss_and_accuracy_on_train_and_test(source):
+    _, rows = trained(source)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    for row in rows:
+        assert 0 <= row["train_accuracy"] <= 1
+        assert 0 <= row["test_accuracy"] <= 1
+        parts = 0.5 * row["train_cross_entropy"] + 0.5 * row["train_kl"]
+        assert row["train_loss"] == pytest.approx(parts + 10 * row["train_features"], rel=1e-4)
+
+
+def test_evaluation_can_be_spared_but_for_the_last_epoch(source):
+    _, rows = trained(source, Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 2))
+    assert [row["test_accuracy"] is None for row in rows] == [True, False, False]
+
+
+def test_the_teacher_does_not_change(source):
+    torch.manual_seed(0)
+    teacher = build("teacher", **SIZES)
+    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    model = build("hdkd", **SIZES, **STUDENT)
+    positions = np.arange(13)
+    train(
+        model,
+        TrainingSet(source, positions),
+        source.images,
+        source.labels,
+        TRAINING,
+        AUGMENTATION,
+        0,
+        "cpu",
+        lambda row: None,
+        Teaching(teacher, DISTILLATION),
+    )
+    assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
+
+
+def test_a_loss_that_is_no_number_stops_with_epoch_and_rate(source):
+    wild = Training("adam", 1e38, 1e38, 1e38, 0, 0.0, 3, 4, 1)
+    with pytest.raises(RunError, match=r"in epoch \d at learning rate 1e\+38"):
+        trained(source, wild, distilled=False)
+
+
+def test_batches_hold_every_image_once_and_never_a_single_one(source):
+    batches = list(TrainingSet(source, np.arange(13)).batches(4, torch.Generator().manual_seed(0)))
+    assert [len(labels) for _, labels in batches] == [4, 4, 5]
+    seen = torch.cat([images for images, _ in batches])
+    assert {image.sum().item() for image in seen} == {int(image.sum()) for image in source.images}
+
+
+def test_momentum_stands_for_repeated_passes():
+    """One pass with the combined momentum leaves what k passes of the same batch leave."""
+    images = torch.randn(6, 1, 16, 16)
+    repeated, once = (build("hdkd", **SIZES, **STUDENT) for _ in range(2))
+    once.load_state_dict(repeated.state_dict())
+    set_batchnorm_momentum(once, (4, 4, 4))
+    for _ in range(4):
+        repeated(images)
+    once(images)
+    compared = 0
+    for (name, many), single in zip(repeated.named_modules(), once.modules(), strict=True):
+        if isinstance(many, nn.BatchNorm2d):
+            assert torch.allclose(many.running_mean, single.running_mean, atol=1e-6), name
+            assert torch.allclose(many.running_var, single.running_var, atol=1e-5), name
+            compared += 1
+    assert compared == 9
+
+
+def test_hdkd_without_a_teacher_is_refused(source):
+    with pytest.raises(RunError, match="--teacher"):
+        load_teacher(None, source)
+
+
+def test_a_teacher_folder_that_is_no_run_is_refused(source, tmp_path):
+    with pytest.raises(RunError, match=r"params\.json is missing"):
+        load_teacher(tmp_path, source)

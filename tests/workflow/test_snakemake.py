@@ -1,0 +1,242 @@
+"""The whole graph on a tiny configuration, and what reruns when something changes."""
+
+import base64
+import copy
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from project import Project, tiny
+
+import mlflow
+from hdkd import config, layout
+from hdkd.training.run_folder import RunFolder
+
+RUNS = 8  # teacher; student and HDKD on two subsets; teacher, student, HDKD with the other block
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_parameters) -> config.Settings:
+    return config.resolve(tiny_parameters)
+
+
+def run_folders(project: Project, settings: config.Settings) -> list[RunFolder]:
+    return [RunFolder(project.folder / key.folder) for key in layout.all_runs(settings, "phantom")]
+
+
+def test_every_training_leaves_a_whole_run_folder(built, settings):
+    folders = run_folders(built, settings)
+    assert len(folders) == RUNS
+    for folder in folders:
+        summary = folder.summary
+        predictions = folder.predictions
+        right = (predictions["predicted"] == predictions["class"]).mean()
+        assert summary["final"]["accuracy"] == pytest.approx(right)
+        assert len(folder.metrics) == summary["epochs"]
+        assert folder.metrics["test_accuracy"].iloc[-1] == pytest.approx(right)
+        assert summary["best_epoch"]["accuracy"] >= summary["final"]["accuracy"]
+
+
+def test_student_and_hdkd_of_one_seed_see_the_same_images(built, settings):
+    digests = {}
+    for key in layout.student_runs(settings, "phantom"):
+        data = RunFolder(built.folder / key.folder).params["data"]
+        digests.setdefault((key.subset, key.seed), set()).add(data["training_digest"])
+    assert all(len(seen) == 1 for seen in digests.values())
+
+
+def test_only_the_teacher_gets_synthetic_images(built, settings):
+    for folder in run_folders(built, settings):
+        summary = folder.summary
+        expected = 14 * 4 - 42 if summary["run"]["role"] == "teacher" else 0
+        assert summary["synthetic_images"] == expected
+
+
+def test_tables_are_those_of_the_run_folders(built, settings):
+    table = pd.read_csv(built.folder / "reports/demo/runs.csv")
+    assert len(table) == RUNS
+    for row in table.itertuples():
+        summary = RunFolder(built.folder / row.run).summary
+        assert row.accuracy == pytest.approx(summary["final"]["accuracy"], abs=1e-5)
+
+
+def test_the_report_needs_no_network_and_says_what_the_images_are(built):
+    page = (built.folder / "reports/demo/report.html").read_text()
+    loaded = re.findall(r'(?:src|srcset|href)="([^"]*)"', page)
+    assert {address.split(":")[0] if ":" in address else address[0] for address in loaded} == {
+        "data",
+        "#",
+    }
+    assert "generated images, not patients" in page
+    assert str(built.folder) not in page
+
+
+def test_a_second_run_does_nothing(built):
+    assert "Nothing to be done" in built.snakemake("all").stderr
+
+
+def test_the_students_learning_rate_reruns_students_and_what_hangs_on_them(built, tmp_path):
+    parameters = copy.deepcopy(built.parameters)
+    parameters["student"]["demo"]["lr"] = 0.0007
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(json.dumps(parameters))
+    rules = built.planned_rules("--configfile", str(changed))
+    students = {"train_student", "train_hdkd"}
+    assert rules == students | {"tables", "figures_phantom", "page", "all"}
+
+
+def test_the_weight_of_distillation_reruns_hdkd_only(built, tmp_path):
+    parameters = copy.deepcopy(built.parameters)
+    parameters["distillation"]["shared"]["alpha"] = 0.9
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(json.dumps(parameters))
+    rules = built.planned_rules("--configfile", str(changed))
+    assert rules == {"train_hdkd", "tables", "figures_phantom", "page", "all"}
+
+
+def test_the_same_seed_gives_the_same_weights(built, settings, tmp_path):
+    key = next(k for k in layout.student_runs(settings, "phantom") if k.role == "hdkd")
+    teacher = layout.teacher_runs(settings, "phantom")[0].folder
+    command = ["hdkd", "train", "--dataset", "phantom", "--role", "hdkd", "--subset", key.subset]
+    command += ["--seed", str(key.seed), "--teacher", str(teacher), "--threads", "1"]
+    built.run(*command, "--no-tracking", "--output", str(tmp_path / "again"))
+    first = built.folder / key.folder / "model.safetensors"
+    assert (tmp_path / "again/model.safetensors").read_bytes() == first.read_bytes()
+
+
+def test_snakemake_finds_nothing_to_lint(built):
+    result = built.run("snakemake", "--lint", check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_snakemakes_own_report_has_the_captions(built, tmp_path):
+    built.run("snakemake", "--report", str(tmp_path / "report.html"), "all")
+    page = (tmp_path / "report.html").read_text()
+    assert "counterpart of the paper" in page
+
+
+class TestMLflow:
+    @pytest.fixture
+    def runs(self, built, monkeypatch) -> pd.DataFrame:
+        monkeypatch.chdir(built.folder)
+        mlflow.set_tracking_uri(f"sqlite:///{built.folder}/mlflow/mlflow.db")
+        return mlflow.search_runs(experiment_names=["hdkd-demo-phantom"])
+
+    def test_has_one_finished_run_per_training_below_its_sweep(self, runs):
+        sweeps = runs[runs["tags.hdkd.sweep"] == "true"]
+        trainings = runs[runs["tags.mlflow.parentRunId"].notna()]
+        assert len(sweeps) == 1
+        assert len(trainings) == RUNS
+        assert set(trainings["tags.mlflow.parentRunId"]) == {sweeps["run_id"].iloc[0]}
+        assert set(runs["status"]) == {"FINISHED"}
+        for tag in ("dataset", "profile", "role", "subset", "seed", "git_commit", "data_hash"):
+            assert trainings[f"tags.{tag}"].notna().all(), tag
+
+    def test_has_every_metric_of_every_epoch(self, runs, built, settings):
+        client = mlflow.MlflowClient()
+        for folder in run_folders(built, settings):
+            run = folder.summary["mlflow_run"]
+            for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
+                logged = [metric.value for metric in client.get_metric_history(run, name)]
+                assert logged == pytest.approx(folder.metrics[name].tolist())
+
+    def test_has_a_model_that_predicts_as_the_run_did(self, runs, built, settings):
+        key = next(k for k in layout.student_runs(settings, "phantom") if k.role == "hdkd")
+        folder = RunFolder(built.folder / key.folder)
+        client = mlflow.MlflowClient()
+        models = client.search_logged_models(
+            [client.get_run(folder.summary["mlflow_run"]).info.experiment_id],
+            filter_string=f"source_run_id = '{folder.summary['mlflow_run']}'",
+        )
+        model = mlflow.pyfunc.load_model(models[0].model_uri)
+        first = folder.predictions.iloc[0]
+        image = built.folder / "data/raw/phantom/files" / first["path"]
+        encoded = base64.b64encode(image.read_bytes()).decode()
+        answer = model.predict(pd.DataFrame({"image": [encoded]})).iloc[0]
+        assert answer["class"] == first["predicted"]
+        assert answer["p_glioma"] == pytest.approx(first["p_glioma"], abs=1e-4)
+
+    def test_shows_the_reports_plots_in_the_sweep(self, runs):
+        sweep = runs[runs["tags.hdkd.sweep"] == "true"]["run_id"].iloc[0]
+        artifacts = {item.path for item in mlflow.MlflowClient().list_artifacts(sweep, "figures")}
+        assert "figures/accuracy.svg" in artifacts
+
+
+class TestPredict:
+    def test_prints_class_and_probabilities_as_saved(self, built, settings):
+        key = layout.teacher_runs(settings, "phantom")[0]
+        predictions = RunFolder(built.folder / key.folder).predictions.iloc[:3]
+        images = [f"data/raw/phantom/files/{path}" for path in predictions["path"]]
+        output = built.run("hdkd", "predict", "--model", str(key.folder), "--json", *images).stdout
+        answers = [json.loads(line) for line in output.splitlines()]
+        assert [answer["class"] for answer in answers] == predictions["predicted"].tolist()
+        for answer, row in zip(answers, predictions.itertuples(), strict=True):
+            assert answer["probabilities"]["none"] == pytest.approx(row.p_none, abs=1e-4)
+            assert np.sum(list(answer["probabilities"].values())) == pytest.approx(1, abs=1e-4)
+
+    def test_prints_a_table(self, built, settings):
+        key = layout.teacher_runs(settings, "phantom")[0]
+        image = "data/raw/phantom/files/test/none/0000.png"
+        output = built.run("hdkd", "predict", "--model", str(key.folder), image).stdout
+        assert output.splitlines()[0].split() == [
+            "image", "class", "glioma", "meningioma", "none", "pituitary",
+        ]  # fmt: skip
+        assert image in output
+
+    def test_names_what_is_no_image(self, built, settings):
+        key = layout.teacher_runs(settings, "phantom")[0]
+        result = built.run(
+            "hdkd", "predict", "--model", str(key.folder), "params.yaml", "gone.png", check=False
+        )
+        assert result.returncode == 2
+        assert result.stderr == "error: not a whole image: params.yaml, gone.png (no such file)\n"
+
+    def test_names_a_folder_that_is_no_run(self, built):
+        result = built.run("hdkd", "predict", "--model", "data", "a.png", check=False)
+        assert result.returncode == 2
+        assert result.stderr.startswith(
+            "error: data/params.json is missing: is data a finished run"
+        )
+
+
+class TestUserErrors:
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            ("profil=demo", "error: unknown parameter profil: params.yaml takes profile, study"),
+            ("profile=full", "error: profile must be one of demo, pilot, paper, not 'full'"),
+            ("study=[mri]", "error: there is no dataset 'mri': datasets has phantom"),
+        ],
+    )
+    def test_wrong_parameters_stop_before_the_first_job(self, built, change, sentence):
+        result = built.snakemake("all", "--config", change, check=False)
+        assert result.returncode == 2
+        assert result.stderr.startswith(sentence)
+        assert len(result.stderr.splitlines()) == 1
+
+    def test_a_failing_step_shows_its_sentence_and_keeps_what_is_built(self, built):
+        result = built.snakemake("data", "--config", "study=[folder]", check=False)
+        assert result.returncode != 0
+        assert "error: dataset folder: name your folder or archive in" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert "Nothing to be done" in built.snakemake("all").stderr
+
+
+def test_a_folder_of_ones_own_images_is_studied_by_the_same_graph(
+    tmp_path, image_folder, tiny_parameters
+):
+    parameters = copy.deepcopy(tiny_parameters)
+    parameters["ablations"]["demo"] = {"variants": [], "subset": "all"}
+    project = Project(tmp_path / "project", tiny(parameters))
+    parameters["datasets"]["folder"]["subsets"] = [8, "all"]
+    parameters["ablations"]["demo"] = {"variants": [], "subset": "all"}
+    project.write(parameters)
+    project.snakemake("all", "--config", "study=[folder]", HDKD_FOLDER=str(image_folder))
+    page = (project.folder / "reports/demo/report.html").read_text()
+    assert "My images" in page
+    assert "stripes" in page
+    assert "generated images" not in page
+    gains = pd.read_csv(project.folder / "reports/demo/gains.csv")
+    assert gains["training_images"].tolist() == [8, 24]
