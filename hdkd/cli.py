@@ -5,6 +5,7 @@ Modules are imported where they are used, so that ``hdkd --help`` answers at onc
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -40,7 +41,12 @@ def build_parser() -> argparse.ArgumentParser:
     def command(name: str, function, text: str, dataset: bool = True) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=function)
-        sub.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file")
+        sub.add_argument(
+            "--params",
+            type=Path,
+            default=Path(os.environ.get("HDKD_PARAMS", "params.yaml")),
+            help="parameter file (the variable HDKD_PARAMS, or params.yaml)",
+        )
         sub.add_argument("--profile", help="profile instead of the parameter file's own")
         if dataset:
             sub.add_argument(

@@ -20,6 +20,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
+# MLflow configures its logger when it is imported; this keeps its notes out of every log.
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+
 STORE = Path("mlflow")
 SWEEP_TAG = "hdkd.sweep"
 

@@ -1,6 +1,7 @@
 # The settings, and inputs and parameters that several rules need.
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -20,11 +21,20 @@ DATASETS = SETTINGS.study
 GPU = 1 if PROFILE == "paper" else 0
 
 # What the jobs read: the settings as resolved here, with every --config and --configfile. The name
-# follows the content, so that two workflows never read each other's.
+# follows the content, so that two workflows never read each other's; it goes through the environment,
+# because as an input or parameter it would rerun everything whenever anything changes.
 DIGEST = hashlib.sha256(json.dumps(SETTINGS.raw, sort_keys=True).encode()).hexdigest()[:12]
 PARAMS = f".snakemake/hdkd/{PROFILE}-{DIGEST}.yaml"
 if not Path(PARAMS).exists():
     save(SETTINGS, Path(PARAMS))
+os.environ["HDKD_PARAMS"] = PARAMS
+
+
+envvars:
+    "HDKD_PARAMS",
+
+
+# Steps print errors and warnings to stderr, which goes to the terminal and, with all else, to the log.
 
 PREPARED = f"data/prepared/{PROFILE}/{{dataset}}"
 RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{role}}-{{block}}-s{{stride}}/n{{subset}}/seed{{seed}}"
@@ -52,6 +62,12 @@ def run_files(role):
 
 def summaries(runs):
     return [f"{run.folder}/summary.json" for dataset in DATASETS for run in runs(SETTINGS, dataset)]
+
+
+def recipes(wildcards):
+    """SMOTE's recipes, where the dataset asks for them."""
+    balanced = SETTINGS.dataset(wildcards.dataset)["smote"]["enabled"]
+    return f"data/prepared/{PROFILE}/{wildcards.dataset}/smote.csv" if balanced else []
 
 
 def teacher_folder(wildcards):

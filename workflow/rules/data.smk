@@ -22,7 +22,7 @@ rule acquire:
     output:
         manifest="data/raw/{dataset}/manifest.csv",
     params:
-        folder="data/raw/{dataset}",
+        folder=lambda wildcards, output: Path(output.manifest).parent.as_posix(),
         source=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["source"],
         generated=lambda wildcards: (
             SETTINGS.dataset(wildcards.dataset)["classes"]
@@ -39,8 +39,8 @@ rule acquire:
     message:
         "Acquiring the images of {wildcards.dataset}"
     shell:
-        "hdkd acquire --params {PARAMS} --dataset {wildcards.dataset} --output {params.folder:q}"
-        " > {log:q} 2>&1"
+        "hdkd acquire --dataset {wildcards.dataset} --output {params.folder:q}"
+        " 2>&1 > {log:q} | tee -a {log:q} >&2"
 
 
 rule prepare:
@@ -52,7 +52,7 @@ rule prepare:
         index=f"{PREPARED}/index.csv",
         facts=f"{PREPARED}/facts.json",
     params:
-        folder=PREPARED,
+        folder=lambda wildcards, output: Path(output.index).parent.as_posix(),
         images=lambda wildcards: vars(SETTINGS.images(wildcards.dataset)),
         dataset=lambda wildcards: {
             key: SETTINGS.dataset(wildcards.dataset)[key]
@@ -69,8 +69,8 @@ rule prepare:
     message:
         "Decoding and resizing the images of {wildcards.dataset}"
     shell:
-        "hdkd prepare --params {PARAMS} --dataset {wildcards.dataset} --manifest {input.manifest:q}"
-        " --output {params.folder:q} > {log:q} 2>&1"
+        "hdkd prepare --dataset {wildcards.dataset} --manifest {input.manifest:q}"
+        " --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
 
 
 rule split:
@@ -81,7 +81,7 @@ rule split:
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/split.json",
     params:
-        folder=PREPARED,
+        folder=lambda wildcards, output: Path(output.split).parent.as_posix(),
         split=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["split"],
     log:
         f"logs/{PROFILE}/split/{{dataset}}.log",
@@ -93,8 +93,8 @@ rule split:
     message:
         "Splitting {wildcards.dataset} into training and test images"
     shell:
-        "hdkd split --params {PARAMS} --dataset {wildcards.dataset} --prepared {params.folder:q}"
-        " > {log:q} 2>&1"
+        "hdkd split --dataset {wildcards.dataset} --prepared {params.folder:q}"
+        " 2>&1 > {log:q} | tee -a {log:q} >&2"
 
 
 rule smote:
@@ -105,7 +105,7 @@ rule smote:
     output:
         recipes=f"{PREPARED}/smote.csv",
     params:
-        folder=PREPARED,
+        folder=lambda wildcards, output: Path(output.recipes).parent.as_posix(),
         smote=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["smote"],
     log:
         f"logs/{PROFILE}/smote/{{dataset}}.log",
@@ -117,8 +117,8 @@ rule smote:
     message:
         "Choosing the images that SMOTE interpolates for {wildcards.dataset}"
     shell:
-        "hdkd smote --params {PARAMS} --dataset {wildcards.dataset} --prepared {params.folder:q}"
-        " --output {output.recipes:q} > {log:q} 2>&1"
+        "hdkd smote --dataset {wildcards.dataset} --prepared {params.folder:q}"
+        " --output {output.recipes:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
 
 
 # Every training logs to MLflow, and a new SQLite store opened by many of them at once breaks.
@@ -137,4 +137,4 @@ rule track:
     message:
         "Creating the MLflow store"
     shell:
-        "hdkd track --params {PARAMS} --output {output.uri:q} > {log:q} 2>&1"
+        "hdkd track --output {output.uri:q} 2>&1 > {log:q} | tee -a {log:q} >&2"

@@ -14,7 +14,7 @@ rule tables:
         [f"{REPORT}/{name}" for name in layout.TABLES],
         expand(f"{REPORT}/accuracy/{{dataset}}.csv", dataset=DATASETS),
     params:
-        folder=REPORT,
+        folder=lambda wildcards, output: Path(output[0]).parent.as_posix(),
     log:
         f"logs/{PROFILE}/tables.log",
     benchmark:
@@ -24,7 +24,7 @@ rule tables:
     message:
         "Computing the tables"
     shell:
-        "hdkd tables --params {PARAMS} --output {params.folder:q} > {log:q} 2>&1"
+        "hdkd tables --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
 
 
 # One rule per dataset: which figures there are depends on the dataset.
@@ -53,7 +53,7 @@ for DATASET in DATASETS:
                 for name in layout.figures(SETTINGS, DATASET)
             ],
         params:
-            folder=f"{REPORT}/figures/{DATASET}",
+            folder=lambda wildcards, output: Path(output.light[0]).parent.as_posix(),
             dataset=DATASET,
         log:
             f"logs/{PROFILE}/figures/{DATASET}.log",
@@ -64,8 +64,8 @@ for DATASET in DATASETS:
         message:
             "Drawing the figures of {params.dataset}"
         shell:
-            "hdkd figures --params {PARAMS} --dataset {params.dataset} --output {params.folder:q}"
-            " > {log:q} 2>&1"
+            "hdkd figures --dataset {params.dataset} --output {params.folder:q}"
+            " 2>&1 > {log:q} | tee -a {log:q} >&2"
 
 
 rule page:
@@ -85,7 +85,7 @@ rule page:
             category="Report",
         ),
     params:
-        folder=REPORT,
+        folder=lambda wildcards, output: Path(output[0]).parent.as_posix(),
     log:
         f"logs/{PROFILE}/page.log",
     benchmark:
@@ -95,4 +95,4 @@ rule page:
     message:
         "Writing the report"
     shell:
-        "hdkd page --params {PARAMS} --output {params.folder:q} > {log:q} 2>&1"
+        "hdkd page --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"

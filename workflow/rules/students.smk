@@ -16,8 +16,8 @@ rule train_student:
     output:
         **run_files("student"),
     params:
-        folder=run_folder("student"),
-        prepared=PREPARED,
+        folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
+        prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
         settings=training_params("student"),
     log:
         f"logs/{run_folder('student')}.log",
@@ -31,10 +31,10 @@ rule train_student:
     message:
         "Training the student alone on {wildcards.subset} images of {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "hdkd train --params {PARAMS} --dataset {wildcards.dataset} --role student"
+        "hdkd train --dataset {wildcards.dataset} --role student"
         " --group {wildcards.group} --block {wildcards.block} --stem-stride {wildcards.stride}"
         " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
-        " --threads {threads} --output {params.folder:q} > {log:q} 2>&1"
+        " --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
 
 
 rule train_hdkd:
@@ -49,8 +49,8 @@ rule train_hdkd:
     output:
         **run_files("hdkd"),
     params:
-        folder=run_folder("hdkd"),
-        prepared=PREPARED,
+        folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
+        prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
         teacher=teacher_folder,
         settings=training_params("hdkd"),
     log:
@@ -65,7 +65,7 @@ rule train_hdkd:
     message:
         "Distilling into HDKD on {wildcards.subset} images of {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "hdkd train --params {PARAMS} --dataset {wildcards.dataset} --role hdkd"
+        "hdkd train --dataset {wildcards.dataset} --role hdkd"
         " --group {wildcards.group} --block {wildcards.block} --stem-stride {wildcards.stride}"
         " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
-        " --teacher {params.teacher:q} --threads {threads} --output {params.folder:q} > {log:q} 2>&1"
+        " --teacher {params.teacher:q} --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"

@@ -6,11 +6,6 @@ rule teacher:
         summaries(layout.teacher_runs),
 
 
-def recipes(wildcards):
-    balanced = SETTINGS.dataset(wildcards.dataset)["smote"]["enabled"]
-    return f"data/prepared/{PROFILE}/{wildcards.dataset}/smote.csv" if balanced else []
-
-
 rule train_teacher:
     input:
         images=f"{PREPARED}/images.npy",
@@ -22,8 +17,8 @@ rule train_teacher:
     output:
         **run_files("teacher"),
     params:
-        folder=run_folder("teacher"),
-        prepared=PREPARED,
+        folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
+        prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
         recipes=lambda wildcards, input: f"--recipes {input.recipes}" if input.recipes else "",
         settings=training_params("teacher"),
     log:
@@ -39,7 +34,7 @@ rule train_teacher:
     message:
         "Training the teacher ({wildcards.block}, stem stride {wildcards.stride}) on {wildcards.dataset}"
     shell:
-        "hdkd train --params {PARAMS} --dataset {wildcards.dataset} --role teacher"
+        "hdkd train --dataset {wildcards.dataset} --role teacher"
         " --group {wildcards.group} --block {wildcards.block} --stem-stride {wildcards.stride}"
         " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
-        " {params.recipes} --threads {threads} --output {params.folder:q} > {log:q} 2>&1"
+        " {params.recipes} --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
