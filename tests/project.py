@@ -10,7 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("Snakefile", "dvc.yaml", "params.yaml", "pyproject.toml", ".gitignore", ".dvcignore")
-FOLDERS = ("workflow", "hdkd")
+FOLDERS = ("workflow", "hdkd", "profiles")
 
 
 def tiny(parameters: dict) -> dict:
