@@ -33,7 +33,7 @@ lint: setup
 
 mlflow: setup
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --host 127.0.0.1 \
-	  --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow/mlflow.db}
+	  --backend-store-uri sqlite:///mlflow/mlflow.db
 
 # After a clone: results from the DVC remote, and Snakemake told that they are up to date.
 pull: setup

@@ -122,17 +122,17 @@ def profile(options: argparse.Namespace) -> None:
 
 
 def acquire(options: argparse.Namespace) -> None:
-    from hdkd import layout
+    from hdkd import plan
     from hdkd.data import sources
 
     dataset = _settings(options).dataset(options.dataset)
-    sources.acquire(options.dataset, dataset, options.output or layout.raw(options.dataset))
+    sources.acquire(options.dataset, dataset, options.output or plan.raw(options.dataset))
 
 
 def _prepared(options: argparse.Namespace, settings, given: Path | None) -> Path:
-    from hdkd import layout
+    from hdkd import plan
 
-    return given or layout.prepared(settings.profile, options.dataset)
+    return given or plan.prepared(settings.profile, options.dataset)
 
 
 def _require(path: Path, command: str) -> Path:
@@ -144,11 +144,11 @@ def _require(path: Path, command: str) -> Path:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    from hdkd import layout
+    from hdkd import plan
     from hdkd.data.prepare import prepare as prepare_images
 
     settings = _settings(options)
-    manifest = options.manifest or layout.raw(options.dataset) / "manifest.csv"
+    manifest = options.manifest or plan.raw(options.dataset) / "manifest.csv"
     prepare_images(
         options.dataset,
         settings.dataset(options.dataset),
@@ -192,7 +192,7 @@ def track(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    from hdkd.layout import RunKey
+    from hdkd.plan import RunKey
     from hdkd.training.train import run
 
     settings = _settings(options)
@@ -224,30 +224,30 @@ def train(options: argparse.Namespace) -> None:
 
 
 def tables(options: argparse.Namespace) -> None:
-    from hdkd import layout
+    from hdkd import plan
     from hdkd.report.tables import write_tables
 
     settings = _settings(options)
-    write_tables(settings, options.output or layout.report(settings.profile))
+    write_tables(settings, options.output or plan.report(settings.profile))
 
 
 def figures(options: argparse.Namespace) -> None:
-    from hdkd import layout
+    from hdkd import plan
     from hdkd.report.figures import write_figures
 
     settings = _settings(options)
-    folder = layout.report(settings.profile) / "figures" / options.dataset
+    folder = plan.report(settings.profile) / "figures" / options.dataset
     write_figures(settings, options.dataset, options.output or folder)
 
 
 def page(options: argparse.Namespace) -> None:
-    from hdkd import layout
+    from hdkd import plan
     from hdkd.report.page import write_page
     from hdkd.report.results import sweep_metrics
     from hdkd.training.tracking import log_report
 
     settings = _settings(options)
-    folder = options.output or layout.report(settings.profile)
+    folder = options.output or plan.report(settings.profile)
     write_page(settings, folder)
     for dataset in settings.study:
         log_report(settings.profile, dataset, folder, sweep_metrics(folder, dataset))

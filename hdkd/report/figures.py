@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from hdkd import layout
+from hdkd import plan
 from hdkd.config import Settings
 from hdkd.data.augment import normalise
 from hdkd.data.imageset import ImageSet
 from hdkd.data.recipes import blend
-from hdkd.layout import RunKey
+from hdkd.plan import RunKey
 from hdkd.report import results
 from hdkd.report.tables import BLOCK_NAMES, ROLE_NAMES
 from hdkd.training.run_folder import RunFolder
@@ -27,10 +27,10 @@ SHOWN_IMAGES = 4
 
 
 def write_figures(settings: Settings, dataset: str, folder: Path) -> None:
-    """Write ``<name>.svg`` and ``<name>.dark.svg`` for each of ``layout.figures``."""
+    """Write ``<name>.svg`` and ``<name>.dark.svg`` for each of ``plan.figures``."""
     folder.mkdir(parents=True, exist_ok=True)
     study = Study(settings, dataset)
-    for name in layout.figures(settings, dataset):
+    for name in plan.figures(settings, dataset):
         draw: Callable[[Study, dict[str, str]], Figure] = globals()[f"draw_{name}"]
         for theme, colours in THEMES.items():
             style = {
@@ -61,12 +61,12 @@ class Study:
     def __init__(self, settings: Settings, dataset: str) -> None:
         self.settings = settings
         self.dataset = dataset
-        self.source = ImageSet.load(layout.prepared(settings.profile, dataset))
+        self.source = ImageSet.load(plan.prepared(settings.profile, dataset))
         table = results.runs(settings)
         self.table = table[table["dataset"] == dataset]
         self.gains = results.gains(self.table)
-        self.teacher = layout.teacher_runs(settings, dataset)[0]
-        self.students = layout.student_runs(settings, dataset)
+        self.teacher = plan.teacher_runs(settings, dataset)[0]
+        self.students = plan.student_runs(settings, dataset)
         self.title = self.source.facts["title"]
 
     def run(self, role: str, subset: str) -> RunKey:
@@ -212,7 +212,7 @@ def draw_samples(study: Study, colours: dict[str, str]) -> Figure:
 
 def draw_smote(study: Study, colours: dict[str, str]) -> Figure:
     """Synthetic images between the two images that each is made of."""
-    recipes = pd.read_csv(layout.prepared(study.settings.profile, study.dataset) / "smote.csv")
+    recipes = pd.read_csv(plan.prepared(study.settings.profile, study.dataset) / "smote.csv")
     chosen = recipes.groupby("label").head(1).head(SHOWN_IMAGES)
     figure = Figure(figsize=(5.6, 1.75 * len(chosen)), layout="constrained")
     grid = figure.subplots(len(chosen), 3, squeeze=False)

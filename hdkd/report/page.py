@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from hdkd import layout
+from hdkd import plan
 from hdkd.config import Settings
 from hdkd.evaluation import published
 from hdkd.report import results, tables
@@ -71,7 +71,7 @@ def dataset_section(
                 "light": embedded(folder / "figures" / name / f"{figure}.svg"),
                 "dark": embedded(folder / "figures" / name / f"{figure}.dark.svg"),
             }
-            for figure in layout.figures(settings, name)
+            for figure in plan.figures(settings, name)
         },
     }
 

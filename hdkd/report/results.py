@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from hdkd import layout
+from hdkd import plan
 from hdkd.config import Settings
-from hdkd.layout import RunKey
 from hdkd.models import build
 from hdkd.models.complexity import complexity
+from hdkd.plan import RunKey
 from hdkd.training.run_folder import RunFolder
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
@@ -22,7 +22,7 @@ def runs(settings: Settings) -> pd.DataFrame:
     """One row per training of the study: what it was, its metrics, complexity and provenance."""
     rows = []
     for dataset in settings.study:
-        for key in layout.all_runs(settings, dataset):
+        for key in plan.all_runs(settings, dataset):
             summary = RunFolder(key.folder).summary
             classes = len(summary["final"]["recall"])
             rows.append(
@@ -101,7 +101,7 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
 
 def facts(settings: Settings, dataset: str) -> dict[str, Any]:
     """What preparing and splitting found out about a dataset."""
-    folder = layout.prepared(settings.profile, dataset)
+    folder = plan.prepared(settings.profile, dataset)
     read = [json.loads((folder / name).read_text("utf-8")) for name in ("facts.json", "split.json")]
     return read[0] | read[1]
 

@@ -15,7 +15,7 @@ BLOCK_NAMES = {"mbcsa": "MBCSA", "mbconv": "MBConv"}
 
 
 def write_tables(settings: Settings, folder: Path) -> None:
-    """Write every table of a study into ``folder`` (see ``layout.TABLES``)."""
+    """Write every table of a study into ``folder`` (see ``plan.TABLES``)."""
     folder.mkdir(parents=True, exist_ok=True)
     table = results.runs(settings)
     gains = results.gains(table)

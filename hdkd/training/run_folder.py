@@ -25,8 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hdkd.errors import RunError
-from hdkd.layout import RUN_FILES
 from hdkd.models import build
+from hdkd.plan import RUN_FILES
 
 
 def to_json(value: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from hdkd.layout import RunKey
+from hdkd.plan import RunKey
 from hdkd.training.run_folder import RunFolder
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -214,6 +214,7 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def warn(error: Exception) -> None:
     reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    reason = reason.replace(tracking_uri(), shown_uri())
     print(
         f"warning: MLflow at {shown_uri()} failed ({reason}); going on without it", file=sys.stderr
     )

@@ -13,8 +13,8 @@ from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.data.splits import draw_subset
 from hdkd.errors import RunError
 from hdkd.evaluation.metrics import evaluate
-from hdkd.layout import RunKey
 from hdkd.models import build
+from hdkd.plan import RunKey
 from hdkd.training.loop import Teaching, train
 from hdkd.training.run_folder import RunFolder, provenance
 from hdkd.training.tracking import Tracker

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from project import ROOT
 
-from hdkd import config, layout
+from hdkd import config, plan
 from hdkd.errors import ParameterError
 
 
@@ -152,8 +152,8 @@ def test_schema_and_settings_have_the_same_keys(section, kind, extra):
 
 
 def test_the_code_of_every_step_exists():
-    for step in layout.STEP_CODE:
-        for name in layout.STEP_CODE[step]:
+    for step in plan.STEP_CODE:
+        for name in plan.STEP_CODE[step]:
             assert (ROOT / "hdkd" / name).is_file(), name
 
 
@@ -162,9 +162,9 @@ def test_the_modules_that_a_training_imports_are_its_code():
     import ast
 
     # Wiring that changes no number: settings (they are params of the rules), paths, errors, logging.
-    wiring = {"hdkd.config", "hdkd.layout", "hdkd.errors", "hdkd.training.tracking"}
+    wiring = {"hdkd.config", "hdkd.plan", "hdkd.errors", "hdkd.training.tracking"}
     wiring |= {"hdkd.training.run_folder"}
-    declared = set(layout.STEP_CODE["train"])
+    declared = set(plan.STEP_CODE["train"])
     for name in sorted(declared):
         for node in ast.walk(ast.parse((ROOT / "hdkd" / name).read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hdkd."):

@@ -5,12 +5,12 @@ import re
 import yaml
 from project import ROOT
 
-from hdkd import __version__, config, layout
+from hdkd import __version__, config
 
 
 def test_every_figure_has_a_caption():
     settings = config.resolve(config.read(ROOT / "params.yaml"))
-    for name in layout.figures(settings, "phantom"):
+    for name in plan.figures(settings, "phantom"):
         assert (ROOT / "hdkd/report/captions" / f"{name}.rst").read_text().strip()
 
 

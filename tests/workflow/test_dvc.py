@@ -8,7 +8,7 @@ import pytest
 import yaml
 from project import ROOT, Project
 
-from hdkd import layout
+from hdkd import plan
 
 STAGE_STEPS = {
     "data": ("acquire", "prepare", "split", "smote"),
@@ -99,7 +99,7 @@ def test_code_that_snakemake_watches_is_a_dependency_of_the_stage(stages):
     for stage, steps in STAGE_STEPS.items():
         deps = stages[stage]["deps"]
         for step in steps:
-            for name in layout.STEP_CODE[step]:
+            for name in plan.STEP_CODE[step]:
                 path = f"hdkd/{name}"
                 covered = any(path == d or fnmatch.fnmatch(path, f"{d}/*") for d in deps)
                 assert covered, f"{stage} lacks {path}"
@@ -120,4 +120,4 @@ def test_every_table_is_an_output_of_the_report(stages):
         for output in stages["report"].get(kind, [])
         for path in output
     }
-    assert {f"reports/${{profile}}/{name}" for name in layout.TABLES} <= declared
+    assert {f"reports/${{profile}}/{name}" for name in plan.TABLES} <= declared

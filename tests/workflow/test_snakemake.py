@@ -11,7 +11,7 @@ import pytest
 from project import Project, tiny
 
 import mlflow
-from hdkd import config, layout
+from hdkd import config, plan
 from hdkd.training.run_folder import RunFolder
 
 RUNS = 8  # teacher; student and HDKD on two subsets; teacher, student, HDKD with the other block
@@ -23,7 +23,7 @@ def settings(tiny_parameters) -> config.Settings:
 
 
 def run_folders(project: Project, settings: config.Settings) -> list[RunFolder]:
-    return [RunFolder(project.folder / key.folder) for key in layout.all_runs(settings, "phantom")]
+    return [RunFolder(project.folder / key.folder) for key in plan.all_runs(settings, "phantom")]
 
 
 def test_every_training_leaves_a_whole_run_folder(built, settings):
@@ -41,7 +41,7 @@ def test_every_training_leaves_a_whole_run_folder(built, settings):
 
 def test_student_and_hdkd_of_one_seed_see_the_same_images(built, settings):
     digests = {}
-    for key in layout.student_runs(settings, "phantom"):
+    for key in plan.student_runs(settings, "phantom"):
         data = RunFolder(built.folder / key.folder).params["data"]
         digests.setdefault((key.subset, key.seed), set()).add(data["training_digest"])
     assert all(len(seen) == 1 for seen in digests.values())
@@ -97,8 +97,8 @@ def test_the_weight_of_distillation_reruns_hdkd_only(built, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_weights(built, settings, tmp_path):
-    key = next(k for k in layout.student_runs(settings, "phantom") if k.role == "hdkd")
-    teacher = layout.teacher_runs(settings, "phantom")[0].folder
+    key = next(k for k in plan.student_runs(settings, "phantom") if k.role == "hdkd")
+    teacher = plan.teacher_runs(settings, "phantom")[0].folder
     command = ["hdkd", "train", "--dataset", "phantom", "--role", "hdkd", "--subset", key.subset]
     command += ["--seed", str(key.seed), "--teacher", str(teacher), "--threads", "1"]
     built.run(*command, "--no-tracking", "--output", str(tmp_path / "again"))
@@ -143,7 +143,7 @@ class TestMLflow:
                 assert logged == pytest.approx(folder.metrics[name].tolist())
 
     def test_has_a_model_that_predicts_as_the_run_did(self, runs, built, settings):
-        key = next(k for k in layout.student_runs(settings, "phantom") if k.role == "hdkd")
+        key = next(k for k in plan.student_runs(settings, "phantom") if k.role == "hdkd")
         folder = RunFolder(built.folder / key.folder)
         client = mlflow.MlflowClient()
         models = client.search_logged_models(
@@ -166,7 +166,7 @@ class TestMLflow:
 
 class TestPredict:
     def test_prints_class_and_probabilities_as_saved(self, built, settings):
-        key = layout.teacher_runs(settings, "phantom")[0]
+        key = plan.teacher_runs(settings, "phantom")[0]
         predictions = RunFolder(built.folder / key.folder).predictions.iloc[:3]
         images = [f"data/raw/phantom/files/{path}" for path in predictions["path"]]
         output = built.run("hdkd", "predict", "--model", str(key.folder), "--json", *images).stdout
@@ -177,7 +177,7 @@ class TestPredict:
             assert np.sum(list(answer["probabilities"].values())) == pytest.approx(1, abs=1e-4)
 
     def test_prints_a_table(self, built, settings):
-        key = layout.teacher_runs(settings, "phantom")[0]
+        key = plan.teacher_runs(settings, "phantom")[0]
         image = "data/raw/phantom/files/test/none/0000.png"
         output = built.run("hdkd", "predict", "--model", str(key.folder), image).stdout
         assert output.splitlines()[0].split() == [
@@ -186,7 +186,7 @@ class TestPredict:
         assert image in output
 
     def test_names_what_is_no_image(self, built, settings):
-        key = layout.teacher_runs(settings, "phantom")[0]
+        key = plan.teacher_runs(settings, "phantom")[0]
         result = built.run(
             "hdkd", "predict", "--model", str(key.folder), "params.yaml", "gone.png", check=False
         )

@@ -4,4 +4,4 @@
 
 rule ablations:
     input:
-        summaries(layout.ablation_runs),
+        summaries(plan.ablation_runs),

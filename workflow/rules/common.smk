@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from hdkd import layout
+from hdkd import plan
 from hdkd.config import resolve, save
 from hdkd.errors import UserError
 
@@ -44,7 +44,7 @@ STORE = f"mlflow/{PROFILE}.uri"
 
 wildcard_constraints:
     dataset="[a-z][a-z0-9_]*",
-    group="|".join(layout.GROUPS),
+    group="|".join(plan.GROUPS),
     block="mbcsa|mbconv",
     stride="2|4",
     subset=r"\d+|all",
@@ -57,7 +57,7 @@ def run_folder(role):
 
 def run_files(role):
     """The outputs of a training, by name."""
-    return {name.replace(".", "_"): f"{run_folder(role)}/{name}" for name in layout.RUN_FILES}
+    return {name.replace(".", "_"): f"{run_folder(role)}/{name}" for name in plan.RUN_FILES}
 
 
 def summaries(runs):
@@ -71,7 +71,7 @@ def recipes(wildcards):
 
 
 def teacher_folder(wildcards):
-    run = layout.teacher_of(SETTINGS, wildcards.dataset, wildcards.block, int(wildcards.stride))
+    run = plan.teacher_of(SETTINGS, wildcards.dataset, wildcards.block, int(wildcards.stride))
     return run.folder.as_posix()
 
 

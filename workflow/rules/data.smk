@@ -18,7 +18,7 @@ rule data:
 
 rule acquire:
     input:
-        code=layout.code("acquire"),
+        code=plan.code("acquire"),
     output:
         manifest="data/raw/{dataset}/manifest.csv",
     params:
@@ -46,7 +46,7 @@ rule acquire:
 rule prepare:
     input:
         manifest="data/raw/{dataset}/manifest.csv",
-        code=layout.code("prepare"),
+        code=plan.code("prepare"),
     output:
         images=f"{PREPARED}/images.npy",
         index=f"{PREPARED}/index.csv",
@@ -76,7 +76,7 @@ rule prepare:
 rule split:
     input:
         index=f"{PREPARED}/index.csv",
-        code=layout.code("split"),
+        code=plan.code("split"),
     output:
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/split.json",
@@ -101,7 +101,7 @@ rule smote:
     input:
         images=f"{PREPARED}/images.npy",
         split=f"{PREPARED}/split.csv",
-        code=layout.code("smote"),
+        code=plan.code("smote"),
     output:
         recipes=f"{PREPARED}/smote.csv",
     params:

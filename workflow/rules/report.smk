@@ -7,11 +7,11 @@ rule report:
 
 rule tables:
     input:
-        summaries=summaries(layout.all_runs),
+        summaries=summaries(plan.all_runs),
         facts=expand(f"{PREPARED}/{{file}}", dataset=DATASETS, file=["facts.json", "split.json"]),
-        code=layout.code("report"),
+        code=plan.code("report"),
     output:
-        [f"{REPORT}/{name}" for name in layout.TABLES],
+        [f"{REPORT}/{name}" for name in plan.TABLES],
         expand(f"{REPORT}/accuracy/{{dataset}}.csv", dataset=DATASETS),
     params:
         folder=lambda wildcards, output: Path(output[0]).parent.as_posix(),
@@ -34,10 +34,10 @@ for DATASET in DATASETS:
         name:
             f"figures_{DATASET}"
         input:
-            summaries=[f"{run.folder}/summary.json" for run in layout.all_runs(SETTINGS, DATASET)],
+            summaries=[f"{run.folder}/summary.json" for run in plan.all_runs(SETTINGS, DATASET)],
             images=f"data/prepared/{PROFILE}/{DATASET}/images.npy",
             split=f"data/prepared/{PROFILE}/{DATASET}/split.csv",
-            code=layout.code("report"),
+            code=plan.code("report"),
         output:
             light=[
                 report(
@@ -46,11 +46,11 @@ for DATASET in DATASETS:
                     category=SETTINGS.dataset(DATASET)["title"],
                     labels={"figure": name.replace("_", " ")},
                 )
-                for name in layout.figures(SETTINGS, DATASET)
+                for name in plan.figures(SETTINGS, DATASET)
             ],
             dark=[
                 f"{REPORT}/figures/{DATASET}/{name}.dark.svg"
-                for name in layout.figures(SETTINGS, DATASET)
+                for name in plan.figures(SETTINGS, DATASET)
             ],
         params:
             folder=lambda wildcards, output: Path(output.light[0]).parent.as_posix(),
@@ -74,10 +74,10 @@ rule page:
         figures=[
             f"{REPORT}/figures/{dataset}/{name}{suffix}"
             for dataset in DATASETS
-            for name in layout.figures(SETTINGS, dataset)
+            for name in plan.figures(SETTINGS, dataset)
             for suffix in (".svg", ".dark.svg")
         ],
-        code=layout.code("report"),
+        code=plan.code("report"),
     output:
         report(
             f"{REPORT}/report.html",

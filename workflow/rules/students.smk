@@ -3,7 +3,7 @@
 
 rule students:
     input:
-        summaries(layout.student_runs),
+        summaries(plan.student_runs),
 
 
 rule train_student:
@@ -12,7 +12,7 @@ rule train_student:
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/facts.json",
         store=ancient(STORE),
-        code=layout.code("train"),
+        code=plan.code("train"),
     output:
         **run_files("student"),
     params:
@@ -45,7 +45,7 @@ rule train_hdkd:
         teacher=lambda wildcards: f"{teacher_folder(wildcards)}/model.safetensors",
         teacher_params=lambda wildcards: f"{teacher_folder(wildcards)}/params.json",
         store=ancient(STORE),
-        code=layout.code("train"),
+        code=plan.code("train"),
     output:
         **run_files("hdkd"),
     params:

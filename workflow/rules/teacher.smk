@@ -3,7 +3,7 @@
 
 rule teacher:
     input:
-        summaries(layout.teacher_runs),
+        summaries(plan.teacher_runs),
 
 
 rule train_teacher:
@@ -13,7 +13,7 @@ rule train_teacher:
         facts=f"{PREPARED}/facts.json",
         recipes=recipes,
         store=ancient(STORE),
-        code=layout.code("train"),
+        code=plan.code("train"),
     output:
         **run_files("teacher"),
     params:
