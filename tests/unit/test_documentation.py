@@ -5,7 +5,7 @@ import re
 import yaml
 from project import ROOT
 
-from hdkd import __version__, config
+from hdkd import __version__, config, plan
 
 
 def test_every_figure_has_a_caption():
