@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from hdkd.config import Images
 from hdkd.data import layouts, sources
@@ -58,28 +58,34 @@ def prepare(
     def attempt(path: str) -> Decoded | None:
         try:
             return decode(files / path, images)
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            UnidentifiedImageError,
-            Image.DecompressionBombError,
-        ):
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             return None
 
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = folder / "images.npy"
+    shape = (len(table), images.channels, images.size, images.size)
+    array = np.lib.format.open_memmap(stored, "w+", np.uint8, shape)
+    unreadable, digests, native = [], [], Counter()
     with ThreadPoolExecutor() as pool:
-        decoded = list(pool.map(attempt, table["path"]))
-    unreadable = [path for path, image in zip(table["path"], decoded, strict=True) if image is None]
-    if unreadable and dataset["unreadable"] == "stop":
-        shown = ", ".join(unreadable[:SHOWN]) + (", …" if len(unreadable) > SHOWN else "")
-        raise DataError(
-            f"dataset {name}: {len(unreadable)} of {len(table)} files are not whole images ({shown}): "
-            f"replace them, or set datasets.{name}.unreadable to leave_out"
-        )
-    table = table[~table["path"].isin(unreadable)].reset_index(drop=True)
-    decoded = [image for image in decoded if image is not None]
-    if not decoded:
-        raise DataError(f"dataset {name}: none of its files is an image")
+        for path, image in zip(table["path"], pool.map(attempt, table["path"]), strict=True):
+            if image is None:
+                unreadable.append(path)
+                continue
+            array[len(digests)] = image.pixels
+            digests.append(hashlib.sha256(image.pixels.tobytes()).hexdigest())
+            native[f"{image.native[0]}×{image.native[1]}"] += 1
+    array.flush()
+    if unreadable:
+        if dataset["unreadable"] == "stop" or not digests:
+            stored.unlink()
+            shown = ", ".join(unreadable[:SHOWN]) + (", …" if len(unreadable) > SHOWN else "")
+            raise DataError(
+                f"dataset {name}: {len(unreadable)} of {len(table)} files are not whole images "
+                f"({shown}): replace them, or set datasets.{name}.unreadable to leave_out"
+            )
+        np.save(folder / "kept.npy", array[: len(digests)])
+        (folder / "kept.npy").replace(stored)
+        table = table[~table["path"].isin(unreadable)].reset_index(drop=True)
 
     classes = sorted(set(table["class"]))
     published = dataset["classes"]
@@ -89,11 +95,8 @@ def prepare(
             f"names {', '.join(sorted(published))}: correct the parameter or the images"
         )
     table.insert(1, "label", table["class"].map(classes.index))
-    table["digest"] = [hashlib.sha256(image.pixels.tobytes()).hexdigest() for image in decoded]
-
-    folder.mkdir(parents=True, exist_ok=True)
+    table["digest"] = digests
     table.to_csv(folder / "index.csv", index=False)
-    native = Counter(f"{w}×{h}" for w, h in (image.native for image in decoded))
     facts = {
         "dataset": name,
         "title": dataset["title"],
@@ -109,8 +112,3 @@ def prepare(
         "content_hash": sources.content_hash(manifest),
     }
     (folder / "facts.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    shape = (len(decoded), images.channels, images.size, images.size)
-    array = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
-    for i, image in enumerate(decoded):
-        array[i] = image.pixels
-    array.flush()
