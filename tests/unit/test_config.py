@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 import yaml
-from project import ROOT
 
 from hdkd import config, plan
 from hdkd.errors import ParameterError
+from project import ROOT
 
 
 def refused(parameters: dict) -> str:

@@ -3,9 +3,9 @@
 import re
 
 import yaml
-from project import ROOT
 
 from hdkd import __version__, config, plan
+from project import ROOT
 
 
 def test_every_figure_has_a_caption():

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+
 from project import ROOT, Project, tiny
 
 

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 import yaml
-from project import ROOT, Project
 
 from hdkd import plan
+from project import ROOT, Project
 
 STAGE_STEPS = {
     "data": ("acquire", "prepare", "split", "smote"),

@@ -5,14 +5,14 @@ import copy
 import json
 import re
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from project import Project, tiny
 
-import mlflow
 from hdkd import config, plan
 from hdkd.training.run_folder import RunFolder
+from project import Project, tiny
 
 RUNS = 8  # teacher; student and HDKD on two subsets; teacher, student, HDKD with the other block
 
