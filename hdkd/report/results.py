@@ -96,7 +96,10 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
         seeds=("seed", "size"),
         wins=("gain", lambda values: int((values > 0).sum())),
     )
-    return result.reset_index()
+    result = result.reset_index()
+    order = {name: k for k, name in enumerate(dict.fromkeys(table["dataset"]))}
+    result["order"] = result["dataset"].map(order)
+    return result.sort_values(["order", "training_images"], ignore_index=True).drop(columns="order")
 
 
 def facts(settings: Settings, dataset: str) -> dict[str, Any]:

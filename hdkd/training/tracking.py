@@ -25,6 +25,8 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 STORE = Path("mlflow")
 SWEEP_TAG = "hdkd.sweep"
+# Makes MLflow's pages show trainings first, instead of conversations with a language model.
+EXPERIMENT_KIND = "mlflow.experimentKind"
 
 
 def tracking_uri() -> str:
@@ -60,7 +62,9 @@ def create_store(profile: str, titles: dict[str, str]) -> None:
             place = None
             if urlparse(uri).scheme == "sqlite":
                 place = (STORE / "artifacts" / name).resolve().as_uri()
-            identifier = client.create_experiment(name, artifact_location=place)
+            identifier = client.create_experiment(
+                name, place, tags={EXPERIMENT_KIND: "custom_model_development"}
+            )
         else:
             identifier = experiment.experiment_id
         if _sweep_run(client, identifier) is None:
