@@ -71,6 +71,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     counts = grouped.agg(
         seeds=("seed", "size"),
         training_images=("training_images", "first"),
+        epochs=("epochs", "first"),
         parameters=("parameters", "first"),
         macs=("macs", "first"),
     )

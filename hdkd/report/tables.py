@@ -72,7 +72,7 @@ def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[di
     rows = []
     for gain in gains.itertuples():
         cell = cells[cells["subset"] == gain.subset].set_index("role")
-        row = {"Training images": f"{gain.training_images}"}
+        row = {"Training images": f"{gain.training_images}", "Epochs": f"{cell.epochs['hdkd']}"}
         for role in ("student", "hdkd"):
             row[ROLE_NAMES[role]] = percent(cell.accuracy[role], cell.accuracy_sd[role])
         row["Gain (points)"] = f"{gain.gain:+.2f}" + (
