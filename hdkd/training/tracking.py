@@ -25,7 +25,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 STORE = Path("mlflow")
 SWEEP_TAG = "hdkd.sweep"
-# Makes MLflow's pages show trainings first, instead of conversations with a language model.
+# Tells MLflow that the experiment holds trainings, not conversations with a language model.
 EXPERIMENT_KIND = "mlflow.experimentKind"
 
 
