@@ -22,8 +22,8 @@ def tiny(parameters: dict) -> dict:
     phantom["subsets"] = [16, "all"]
     parameters["sweep"]["shared"]["seeds"] = [0]
     parameters["network"]["demo"] |= {"channels": [4, 6, 8], "embed_dim": 8, "head_dim": 2}
-    parameters["teacher"]["demo"]["epochs"] = 2
-    parameters["student"]["demo"] |= {"epochs": 2, "epochs_on_all": 1}
+    parameters["teacher"]["demo"] |= {"epochs": 2, "evaluate_every": 1}
+    parameters["student"]["demo"] |= {"epochs": 2, "epochs_on_all": 1, "evaluate_every": 1}
     parameters["ablations"]["demo"] = {
         "subset": 16,
         "variants": [{"block": "mbconv", "stem_stride": 2}],
