@@ -7,6 +7,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/teacher.smk"
 include: "workflow/rules/students.smk"
 include: "workflow/rules/ablations.smk"
+include: "workflow/rules/baselines.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -17,4 +18,5 @@ rule all:
         rules.teacher.input,
         rules.students.input,
         rules.ablations.input,
+        rules.baselines.input,
         rules.report.input,

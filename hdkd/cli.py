@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from hdkd.errors import UserError
+from hdkd.plan import BASELINES, GROUPS, ROLES
 
 SUBSET_HELP = "number of training images, balanced over classes, or all"
 
@@ -56,6 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     command("profile", profile, "print the profile that the parameters choose", False)
 
+    sub = command("runs", runs, "print the run folder of every training of the study", False)
+    sub.add_argument("--group", choices=GROUPS, help="only those of one group")
+
     sub = command("acquire", acquire, "bring a dataset's files into data/raw and list them")
     sub.add_argument("--output", type=Path, help="folder (data/raw/DATASET)")
 
@@ -74,7 +78,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", type=Path, help="file to note the tracking URI in")
 
     sub = command("train", train, "train a teacher, a student or HDKD and leave a run folder")
-    sub.add_argument("--role", required=True, choices=["teacher", "student", "hdkd"])
+    sub.add_argument(
+        "--role", required=True, choices=[*ROLES, *BASELINES], metavar="ROLE",
+        help=f"{', '.join(ROLES)}, or a rival: {', '.join(BASELINES)}",
+    )  # fmt: skip
     sub.add_argument("--subset", default="all", help=SUBSET_HELP)
     sub.add_argument("--seed", type=int, default=0, help="of subset, initial weights and batches")
     sub.add_argument(
@@ -83,7 +90,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--stem-stride", type=int, choices=[2, 4], help="instead of the parameters' stride"
     )
-    sub.add_argument("--group", default="students", choices=["teacher", "students", "ablations"])
+    sub.add_argument(
+        "--point", default="", help="distillation changed as in ablations, by its name"
+    )
+    sub.add_argument("--group", default="students", choices=GROUPS)
     sub.add_argument("--prepared", type=Path, help="folder of the prepared data")
     sub.add_argument("--recipes", type=Path, help="SMOTE recipes to add to the training images")
     sub.add_argument("--teacher", type=Path, help="run folder of the teacher, for hdkd")
@@ -119,6 +129,15 @@ def _settings(options: argparse.Namespace):
 
 def profile(options: argparse.Namespace) -> None:
     print(_settings(options).profile)
+
+
+def runs(options: argparse.Namespace) -> None:
+    from hdkd import plan
+
+    settings = _settings(options)
+    for group in [options.group] if options.group else GROUPS:
+        for run in plan.group_runs(settings, group):
+            print(run.folder.as_posix())
 
 
 def acquire(options: argparse.Namespace) -> None:
@@ -198,15 +217,18 @@ def train(options: argparse.Namespace) -> None:
     settings = _settings(options)
     settings.dataset(options.dataset)
     network = settings.network(options.block, options.stem_stride)
+    architecture = {"block": network.block, "stem_stride": network.stem_stride}
+    if options.role in BASELINES:
+        architecture = {}
     key = RunKey(
         profile=settings.profile,
         dataset=options.dataset,
         group=options.group,
         role=options.role,
-        block=network.block,
-        stem_stride=network.stem_stride,
         subset=options.subset,
         seed=options.seed,
+        **architecture,
+        point=options.point,
     )
     folder = _prepared(options, settings, options.prepared)
     _require(folder / "split.csv", "split")

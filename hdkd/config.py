@@ -26,6 +26,7 @@ SECTIONS = (
     "student",
     "distillation",
     "ablations",
+    "baselines",
 )
 SCHEMA = Path(__file__).parents[1] / "workflow" / "schemas" / "params.schema.yaml"
 DEFAULT_PARAMS = Path("params.yaml")
@@ -73,7 +74,12 @@ class Network:
     head_dim: int
 
     def arguments(self, role: str) -> dict[str, Any]:
-        """Keyword arguments for :func:`hdkd.models.build`, but for classes and images."""
+        """Keyword arguments for :func:`hdkd.models.build`, but for classes and images.
+
+        A rival of Table 5 has none: it is a published network.
+        """
+        if role not in ("teacher", "student", "hdkd"):
+            return {}
         common = {
             "block": self.block,
             "stem_stride": self.stem_stride,
@@ -108,14 +114,23 @@ class Training:
 
 @dataclass(frozen=True)
 class Distillation:
-    """Equations 6 to 8: α, t, λ (``feature_weight``) and the power of the stage."""
+    """Equations 6 to 8: α, t, λ (``feature_weight``) and the power of the stage.
+
+    ``targets`` are ``soft`` (the teacher's probabilities) or ``hard`` (its most probable class).
+    """
 
     alpha: float
     temperature: float
+    targets: str
     kl_normalisation: str
     feature_weight: float
     stage_power: float
     batchnorm_updates: tuple[int, int, int]
+
+    @property
+    def heads(self) -> str:
+        """Heads of HDKD that predict: those that the loss trains (α = 0 and α = 1 leave one out)."""
+        return {0.0: "class", 1.0: "distillation"}.get(float(self.alpha), "both")
 
 
 def _frozen(kind: type, values: dict[str, Any]):
@@ -174,9 +189,23 @@ class Settings:
             section["epochs"] = section["epochs_on_all"]
         return _frozen(Training, section)
 
-    @property
-    def distillation(self) -> Distillation:
-        return _frozen(Distillation, self.raw["distillation"])
+    def distillation(self, point: str = "") -> Distillation:
+        """How HDKD is taught, or how at a ``point`` of the ablations."""
+        return _frozen(Distillation, self.raw["distillation"] | self._changes(point))
+
+    def points(self, dataset: str) -> dict[str, dict[str, Any]]:
+        """The changed distillations that the ablations try on ``dataset``, by name."""
+        chosen = self.raw["ablations"]["distillation"]
+        return chosen["points"] if chosen and dataset in chosen["datasets"] else {}
+
+    def _changes(self, point: str) -> dict[str, Any]:
+        chosen = (self.raw["ablations"]["distillation"] or {"points": {}})["points"]
+        if point and point not in chosen:
+            known = ", ".join(chosen) or "none"
+            raise ParameterError(
+                f"there is no distillation {point!r}: ablations.distillation.points has {known}"
+            )
+        return chosen[point] if point else {}
 
     @property
     def variants(self) -> list[dict[str, Any]]:
@@ -292,7 +321,8 @@ def _validate_complete(resolved: dict[str, Any]) -> None:
         "student": {field.name for field in dataclasses.fields(Training)}
         | {"epochs_on_all", "by_dataset"},
         "distillation": {field.name for field in dataclasses.fields(Distillation)},
-        "ablations": {"variants", "subset", "seeds"},
+        "ablations": {"variants", "subset", "seeds", "distillation"},
+        "baselines": {"models", "seeds"},
     }
     for section, names in wanted.items():
         missing = sorted(names - set(resolved[section]))
@@ -324,6 +354,11 @@ def _validate_combinations(settings: Settings) -> None:
         if section["min_lr"] > section["lr"]:
             raise ParameterError(
                 f"{role}.min_lr ({section['min_lr']}) must not exceed {role}.lr ({section['lr']})"
+            )
+    for name in (raw["ablations"]["distillation"] or {"datasets": []})["datasets"]:
+        if name not in raw["datasets"]:
+            raise ParameterError(
+                f"ablations.distillation.datasets names {name}, which datasets lacks"
             )
     blur = raw["augmentation"]["blur"]
     if blur and blur[0] > blur[1]:

@@ -8,7 +8,18 @@ from pathlib import Path
 
 from hdkd.config import Settings
 
-GROUPS = ("teacher", "students", "ablations")
+GROUPS = ("teacher", "students", "ablations", "baselines")
+ROLES = ("teacher", "student", "hdkd")
+BASELINES = (
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "pvt_tiny",
+    "crossvit_tiny",
+    "mobilevit_s",
+    "pvt_v2_b0",
+    "coatnet_0",
+)
 RUN_FILES = ("params.json", "metrics.csv", "model.safetensors", "predictions.csv", "summary.json")
 PACKAGE = Path(__file__).parent
 
@@ -25,7 +36,9 @@ STEP_CODE = {
         "data/splits.py",
         "evaluation/metrics.py",
         "models/__init__.py",
+        "models/baselines.py",
         "models/blocks.py",
+        "models/pvt.py",
         "models/student.py",
         "models/teacher.py",
         "training/loop.py",
@@ -48,30 +61,40 @@ STEP_CODE = {
 
 @dataclass(frozen=True)
 class RunKey:
-    """What tells one training from another."""
+    """What tells one training from another.
+
+    ``role`` is one of ``ROLES`` or, for a rival, of ``BASELINES``, which have neither ``block`` nor
+    ``stem_stride``. ``point`` names a changed distillation of the ablations.
+    """
 
     profile: str
     dataset: str
     group: str
     role: str
-    block: str
-    stem_stride: int
     subset: str
     seed: int
+    block: str = ""
+    stem_stride: int = 0
+    point: str = ""
 
     @property
     def variant(self) -> str:
-        return f"{self.block}-s{self.stem_stride}"
+        stride = f"s{self.stem_stride}" if self.stem_stride else ""
+        return "-".join(part for part in (self.block, stride, self.point) if part)
+
+    @property
+    def model(self) -> str:
+        return f"{self.role}-{self.variant}" if self.variant else self.role
 
     @property
     def name(self) -> str:
-        return f"{self.dataset} {self.role} {self.variant} n={self.subset} seed={self.seed}"
+        return f"{self.dataset} {self.model} n={self.subset} seed={self.seed}"
 
     @property
     def folder(self) -> Path:
         """The run folder, below the project folder."""
         group = Path("models") / self.profile / self.group / self.dataset
-        return group / f"{self.role}-{self.variant}" / f"n{self.subset}" / f"seed{self.seed}"
+        return group / self.model / f"n{self.subset}" / f"seed{self.seed}"
 
 
 def code(step: str) -> list[str]:
@@ -103,13 +126,16 @@ def teacher_runs(settings: Settings, dataset: str) -> list[RunKey]:
 def student_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """With and without distillation, over subset sizes and seeds (Tables 3 and 4).
 
-    The subset and seeds of the ablations belong to it too: they are what the variants are compared
+    The subsets and seeds of the ablations belong to it too: they are what the ablations are compared
     with.
     """
     cells = [(s, seed) for s in settings.dataset(dataset)["subsets"] for seed in settings.seeds]
     ablations = settings.raw["ablations"]
     if ablations["variants"]:
         cells += [(ablations["subset"], seed) for seed in ablations["seeds"]]
+    if settings.points(dataset):
+        points = ablations["distillation"]
+        cells += [(points["subset"], seed) for seed in points["seeds"]]
     return [
         _key(settings, dataset, "students", role, str(subset), seed)
         for subset, seed in dict.fromkeys(cells)
@@ -118,6 +144,11 @@ def student_runs(settings: Settings, dataset: str) -> list[RunKey]:
 
 
 def ablation_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """Another block or stem stride, and other distillations."""
+    return [*variant_runs(settings, dataset), *point_runs(settings, dataset)]
+
+
+def variant_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """Teacher, student and HDKD with another block or stem stride (Tables 6 and 7)."""
     ablations = settings.raw["ablations"]
     default = settings.network()
@@ -136,6 +167,34 @@ def ablation_runs(settings: Settings, dataset: str) -> list[RunKey]:
     return runs
 
 
+def point_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """HDKD with another distillation, one run per point and seed."""
+    chosen = settings.raw["ablations"]["distillation"]
+    return [
+        _key(
+            settings,
+            dataset,
+            "ablations",
+            "hdkd",
+            str(chosen["subset"]),
+            seed,
+            point=point,
+        )
+        for point in settings.points(dataset)
+        for seed in chosen["seeds"]
+    ]
+
+
+def baseline_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """The rivals of Table 5, on all images."""
+    baselines = settings.raw["baselines"]
+    return [
+        RunKey(settings.profile, dataset, "baselines", model, "all", seed)
+        for model in baselines["models"]
+        for seed in baselines["seeds"]
+    ]
+
+
 def teacher_of(settings: Settings, dataset: str, block: str, stem_stride: int) -> RunKey:
     """The teacher of an HDKD training: the one with the same block and stride."""
     default = settings.network()
@@ -151,7 +210,13 @@ def all_runs(settings: Settings, dataset: str) -> list[RunKey]:
         *teacher_runs(settings, dataset),
         *student_runs(settings, dataset),
         *ablation_runs(settings, dataset),
+        *baseline_runs(settings, dataset),
     ]
+
+
+def group_runs(settings: Settings, group: str) -> list[RunKey]:
+    """The trainings of one of ``GROUPS`` in the whole study."""
+    return [r for d in settings.study for r in all_runs(settings, d) if r.group == group]
 
 
 def _key(
@@ -162,6 +227,7 @@ def _key(
     subset: str,
     seed: int,
     variant: dict | None = None,
+    point: str = "",
 ) -> RunKey:
     network = settings.network(**(variant or {}))
     return RunKey(
@@ -173,6 +239,7 @@ def _key(
         stem_stride=network.stem_stride,
         subset=subset,
         seed=seed,
+        point=point,
     )
 
 

@@ -1,21 +1,22 @@
-"""The paper's networks by name, with its sizes as defaults (paper, Table 1 as corrected)."""
+"""Networks by name: the paper's, with its sizes as defaults (Table 1 as corrected), and its rivals."""
 
 from torch import nn
 
-from hdkd.models.student import Student, average_logits
+from hdkd.models.baselines import BASELINES, build_baseline
+from hdkd.models.student import Student
 from hdkd.models.teacher import Teacher
+from hdkd.plan import ROLES
 
 __all__ = [
+    "BASELINES",
     "ROLES",
     "Student",
     "Teacher",
-    "average_logits",
     "build",
+    "build_baseline",
     "build_student",
     "build_teacher",
 ]
-
-ROLES = ("teacher", "student", "hdkd")
 
 # Table 1 prints 128 for the second stage; only 96 gives its own parameter and FLOP figures.
 CHANNELS = (64, 96, 192)
@@ -56,8 +57,12 @@ def build_student(
     heads: int = 8,
     head_dim: int = 32,
     distilled: bool = False,
+    predicting: str = "both",
 ) -> Student:
     """The hybrid student, 3.72 M parameters by default; with ``distilled`` it is HDKD.
+
+    ``predicting`` names the heads of HDKD whose logits predict: ``both``, ``class`` or
+    ``distillation``.
 
     Raises ``ValueError`` for an unknown ``block`` or ``stem_stride``, and for an ``image_size``
     that is not a multiple of 4 × ``stem_stride`` × ``patch_size``.
@@ -76,13 +81,19 @@ def build_student(
         heads,
         head_dim,
         distilled,
+        predicting,
     )
 
 
 def build(role: str, **arguments) -> nn.Module:
-    """The network of a role: ``teacher``, ``student`` or ``hdkd``. Raises ``ValueError`` for others."""
+    """The network of a role: ``teacher``, ``student``, ``hdkd``, or a rival of Table 5.
+
+    Raises ``ValueError`` for others.
+    """
     if role == "teacher":
         return build_teacher(**arguments)
     if role in ("student", "hdkd"):
         return build_student(distilled=role == "hdkd", **arguments)
-    raise ValueError(f"role must be one of {', '.join(ROLES)}, not {role!r}")
+    if role in BASELINES:
+        return build_baseline(role, **arguments)
+    raise ValueError(f"role must be one of {', '.join([*ROLES, *BASELINES])}, not {role!r}")

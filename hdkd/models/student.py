@@ -101,7 +101,8 @@ class Student(nn.Module):
     ``forward`` maps ``(batch, in_channels, size, size)`` to logits ``(batch, num_classes)``, or for
     HDKD to the pair (class logits, distillation logits), in training and evaluation alike. With
     ``return_features`` it returns ``(logits, [stage 1, stage 2, stage 3])`` from the same pass.
-    ``predict`` gives what inference uses: the logits, for HDKD the mean of the pair (section 3.4).
+    ``predict`` gives what inference uses: the logits, for HDKD the mean of the pair (section 3.4), or
+    with ``predicting`` ``class`` or ``distillation`` that one of the two.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Student(nn.Module):
         heads: int,
         head_dim: int,
         distilled: bool,
+        predicting: str,
     ) -> None:
         super().__init__()
         reduction = 4 * stem_stride
@@ -128,6 +130,7 @@ class Student(nn.Module):
                 f"(4 × stem stride × patch size), not {image_size}"
             )
         self.distilled = distilled
+        self.predicting = predicting
         self.convolutions = ConvolutionalStages(in_channels, channels, depths, block, stem_stride)
         self.transformer = DFLT(
             channels[2],
@@ -152,9 +155,12 @@ class Student(nn.Module):
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits for prediction, shape ``(batch, num_classes)``."""
-        return average_logits(self(images))
+        return self.combine(self(images))
 
-
-def average_logits(logits: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-    """The logits themselves, or the mean of HDKD's class and distillation logits (section 3.4)."""
-    return logits if isinstance(logits, Tensor) else (logits[0] + logits[1]) / 2
+    def combine(self, logits: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        """The logits that predict, from what ``forward`` returns."""
+        if isinstance(logits, Tensor):
+            return logits
+        if self.predicting == "both":
+            return (logits[0] + logits[1]) / 2
+        return logits[0] if self.predicting == "class" else logits[1]

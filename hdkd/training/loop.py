@@ -16,7 +16,6 @@ from hdkd.config import Augmentation, Distillation, Training
 from hdkd.data.augment import augment, normalise
 from hdkd.data.imageset import TrainingSet
 from hdkd.errors import RunError
-from hdkd.models import average_logits
 from hdkd.training.losses import distillation_loss
 from hdkd.training.schedule import build_optimizer, learning_rate
 
@@ -115,7 +114,7 @@ def step_loss(
     terms = distillation_loss(
         logits, features, teacher_logits, teacher_features, labels, **settings
     )
-    return terms, average_logits(logits)
+    return terms, model.combine(logits)
 
 
 def set_batchnorm_momentum(model: nn.Module, updates: tuple[int, int, int]) -> None:

@@ -29,6 +29,14 @@ def kl_divergence(
     return total * temperature**2 / (batch if normalisation == "batch" else batch * classes)
 
 
+def hard_label_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Cross-entropy with the teacher's most probable class, both logits ``(batch, classes)``.
+
+    The hard distillation of DeiT (Touvron et al., 2021, equation 3) in place of equation 6's KL term.
+    """
+    return F.cross_entropy(student_logits, teacher_logits.argmax(dim=1))
+
+
 def feature_loss(
     student_features: list[Tensor], teacher_features: list[Tensor], stage_power: float
 ) -> Tensor:
@@ -59,6 +67,7 @@ def distillation_loss(
     *,
     alpha: float,
     temperature: float,
+    targets: str,
     kl_normalisation: str,
     feature_weight: float,
     stage_power: float,
@@ -66,11 +75,16 @@ def distillation_loss(
     """Equation 8 with its terms, each a scalar: ``loss``, ``cross_entropy``, ``kl``, ``features``.
 
     ``student_logits`` are HDKD's (class logits, distillation logits): the labels ``(batch,)`` train
-    the former, the teacher's distribution the latter, as the released implementation does.
+    the former, the teacher's distribution the latter, as the released implementation does. With
+    ``targets`` ``hard`` instead of ``soft`` the term ``hard_labels`` stands in place of ``kl``.
     """
     class_logits, distillation_logits = student_logits
     cross_entropy = F.cross_entropy(class_logits, labels)
-    kl = kl_divergence(distillation_logits, teacher_logits, temperature, kl_normalisation)
+    if targets == "hard":
+        name, taught = "hard_labels", hard_label_loss(distillation_logits, teacher_logits)
+    else:
+        taught = kl_divergence(distillation_logits, teacher_logits, temperature, kl_normalisation)
+        name = "kl"
     features = feature_loss(student_features, teacher_features, stage_power)
-    loss = (1 - alpha) * cross_entropy + alpha * kl + feature_weight * features
-    return {"loss": loss, "cross_entropy": cross_entropy, "kl": kl, "features": features}
+    loss = (1 - alpha) * cross_entropy + alpha * taught + feature_weight * features
+    return {"loss": loss, "cross_entropy": cross_entropy, name: taught, "features": features}

@@ -51,12 +51,15 @@ def run(
         "image_size": images.size,
         "in_channels": images.channels,
     }
+    distillation = settings.distillation(key.point)
+    if key.role == "hdkd":
+        model_arguments["predicting"] = distillation.heads
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key.seed)
         model = build(key.role, **model_arguments)
     teaching = None
     if key.role == "hdkd":
-        teaching = Teaching(load_teacher(teacher, source), settings.distillation)
+        teaching = Teaching(load_teacher(teacher, source), distillation)
     training = settings.training(key.role, key.subset, key.dataset)
     params: dict[str, Any] = {
         "run": key,
@@ -65,7 +68,7 @@ def run(
         "model": model_arguments,
         "training": training,
         "augmentation": settings.augmentation,
-        "distillation": settings.distillation if teaching else None,
+        "distillation": distillation if teaching else None,
         "teacher": str(teacher) if teaching else None,
         "training_images": len(training_set.positions),
         "synthetic_images": len(training_set) - len(training_set.positions),

@@ -27,7 +27,7 @@ def test_a_profile_adds_to_and_overrides_shared_values(parameters):
     paper = config.resolve(parameters | {"profile": "paper"})
     assert paper.training("student", "200", "brain_tumor").epochs == 200
     assert paper.training("student", "200", "brain_tumor").optimizer == "adamw"
-    assert paper.distillation.batchnorm_updates == (4, 3, 2)
+    assert paper.distillation().batchnorm_updates == (4, 3, 2)
 
 
 def test_the_paper_profile_has_the_papers_networks(parameters):

@@ -66,6 +66,7 @@ def test_total_is_equation_8():
         torch.tensor([0]),
         alpha=0.25,
         temperature=1.0,
+        targets="soft",
         kl_normalisation="batch",
         feature_weight=10.0,
         stage_power=1.0,

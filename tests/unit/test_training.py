@@ -15,7 +15,7 @@ from hdkd.training.train import load_teacher
 
 AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
-DISTILLATION = Distillation(0.5, 1.0, "batch_and_classes", 10.0, 1.0, (1, 1, 1))
+DISTILLATION = Distillation(0.5, 1.0, "soft", "batch_and_classes", 10.0, 1.0, (1, 1, 1))
 SIZES = {
     "num_classes": 2,
     "image_size": 16,

@@ -38,6 +38,10 @@ envvars:
 
 PREPARED = f"data/prepared/{PROFILE}/{{dataset}}"
 RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{role}}-{{block}}-s{{stride}}/n{{subset}}/seed{{seed}}"
+TEACHER_RUN = RUN.replace("{role}", "teacher")
+STUDENT_RUN = RUN.replace("{role}", "student")
+HDKD_RUN = RUN.replace("{role}", "hdkd").replace("{stride}", "{stride}{point}")
+BASELINE_RUN = f"models/{PROFILE}/baselines/{{dataset}}/{{baseline}}/nall/seed{{seed}}"
 REPORT = f"reports/{PROFILE}"
 STORE = f"mlflow/{PROFILE}.uri"
 
@@ -47,17 +51,15 @@ wildcard_constraints:
     group="|".join(plan.GROUPS),
     block="mbcsa|mbconv",
     stride="2|4",
+    point="|-[a-z][a-z0-9_]*",
+    baseline="|".join(plan.BASELINES),
     subset=r"\d+|all",
     seed=r"\d+",
 
 
-def run_folder(role):
-    return RUN.replace("{role}", role)
-
-
-def run_files(role):
+def run_files(folder):
     """The outputs of a training, by name."""
-    return {name.replace(".", "_"): f"{run_folder(role)}/{name}" for name in plan.RUN_FILES}
+    return {name.replace(".", "_"): f"{folder}/{name}" for name in plan.RUN_FILES}
 
 
 def summaries(runs):
@@ -79,6 +81,11 @@ def training_params(role):
     """The parameters that a training of ``role`` depends on, and no others."""
 
     def of(wildcards):
+        if role == "baseline":
+            return {
+                "training": vars(SETTINGS.training(role, "all", wildcards.dataset)),
+                "augmentation": vars(SETTINGS.augmentation),
+            }
         network = SETTINGS.network(wildcards.block, int(wildcards.stride))
         subset = wildcards.get("subset", "all")
         chosen = {
@@ -87,7 +94,7 @@ def training_params(role):
             "augmentation": vars(SETTINGS.augmentation),
         }
         if role == "hdkd":
-            chosen["distillation"] = vars(SETTINGS.distillation)
+            chosen["distillation"] = vars(SETTINGS.distillation(wildcards.point.removeprefix("-")))
         return chosen
 
     return of

@@ -96,3 +96,21 @@ rule page:
         "Writing the report"
     shell:
         "hdkd page --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+
+
+# So that a group has a folder to version even where the parameters leave it empty.
+rule list_runs:
+    input:
+        lambda wildcards: [
+            f"{run.folder}/summary.json" for run in plan.group_runs(SETTINGS, wildcards.group)
+        ],
+    output:
+        f"models/{PROFILE}/{{group}}/runs.txt",
+    log:
+        f"logs/{PROFILE}/runs/{{group}}.log",
+    conda:
+        "../envs/hdkd.yaml"
+    message:
+        "Listing the trainings of {wildcards.group}"
+    shell:
+        "hdkd runs --group {wildcards.group} 2> {log:q} > {output:q}"

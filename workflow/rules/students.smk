@@ -14,15 +14,15 @@ rule train_student:
         store=ancient(STORE),
         code=plan.code("train"),
     output:
-        **run_files("student"),
+        **run_files(STUDENT_RUN),
     params:
         folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
         settings=training_params("student"),
     log:
-        f"logs/{run_folder('student')}.log",
+        f"logs/{STUDENT_RUN}.log",
     benchmark:
-        f"logs/benchmarks/{run_folder('student')}.tsv"
+        f"logs/benchmarks/{STUDENT_RUN}.tsv"
     conda:
         "../envs/hdkd.yaml"
     threads: 1
@@ -47,16 +47,19 @@ rule train_hdkd:
         store=ancient(STORE),
         code=plan.code("train"),
     output:
-        **run_files("hdkd"),
+        **run_files(HDKD_RUN),
     params:
         folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
         teacher=teacher_folder,
+        point=lambda wildcards: (
+            f"--point {wildcards.point.removeprefix('-')}" if wildcards.point else ""
+        ),
         settings=training_params("hdkd"),
     log:
-        f"logs/{run_folder('hdkd')}.log",
+        f"logs/{HDKD_RUN}.log",
     benchmark:
-        f"logs/benchmarks/{run_folder('hdkd')}.tsv"
+        f"logs/benchmarks/{HDKD_RUN}.tsv"
     conda:
         "../envs/hdkd.yaml"
     threads: 1
@@ -68,4 +71,4 @@ rule train_hdkd:
         "hdkd train --dataset {wildcards.dataset} --role hdkd"
         " --group {wildcards.group} --block {wildcards.block} --stem-stride {wildcards.stride}"
         " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
-        " --teacher {params.teacher:q} --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+        " --teacher {params.teacher:q} {params.point} --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"

@@ -15,16 +15,16 @@ rule train_teacher:
         store=ancient(STORE),
         code=plan.code("train"),
     output:
-        **run_files("teacher"),
+        **run_files(TEACHER_RUN),
     params:
         folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
         recipes=lambda wildcards, input: f"--recipes {input.recipes}" if input.recipes else "",
         settings=training_params("teacher"),
     log:
-        f"logs/{run_folder('teacher')}.log",
+        f"logs/{TEACHER_RUN}.log",
     benchmark:
-        f"logs/benchmarks/{run_folder('teacher')}.tsv"
+        f"logs/benchmarks/{TEACHER_RUN}.tsv"
     conda:
         "../envs/hdkd.yaml"
     threads: 1

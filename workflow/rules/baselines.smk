@@ -1,0 +1,37 @@
+# The rivals of Table 5, trained from scratch like the student on all images.
+
+
+rule baselines:
+    input:
+        summaries(plan.baseline_runs),
+        f"models/{PROFILE}/baselines/runs.txt",
+
+
+rule train_baseline:
+    input:
+        images=f"{PREPARED}/images.npy",
+        split=f"{PREPARED}/split.csv",
+        facts=f"{PREPARED}/facts.json",
+        store=ancient(STORE),
+        code=plan.code("train"),
+    output:
+        **run_files(BASELINE_RUN),
+    params:
+        folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
+        prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
+        settings=training_params("baseline"),
+    log:
+        f"logs/{BASELINE_RUN}.log",
+    benchmark:
+        f"logs/benchmarks/{BASELINE_RUN}.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    threads: 1
+    resources:
+        gpu=GPU,
+    message:
+        "Training {wildcards.baseline} on {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        "hdkd train --dataset {wildcards.dataset} --role {wildcards.baseline} --group baselines"
+        " --seed {wildcards.seed} --prepared {params.prepared:q}"
+        " --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
