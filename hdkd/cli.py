@@ -102,6 +102,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--threads", type=int, help="CPU threads (torch's own choice)")
     sub.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
 
+    sub = commands.add_parser(
+        "compare", help="the ledger: every number of the paper beside what was measured"
+    )
+    sub.set_defaults(command=compare)
+    sub.add_argument("--output", type=Path, default=Path("reports"), help="folder (reports)")
+
     sub = command("tables", tables, "tables of a profile's results, from its run folders", False)
     sub.add_argument("--output", type=Path, help="folder (reports/PROFILE)")
 
@@ -110,6 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("page", page, "the report, one self-contained HTML page", False)
     sub.add_argument("--output", type=Path, help="folder of tables and figures (reports/PROFILE)")
+    sub.add_argument("--ledger", type=Path, help="what `hdkd compare` wrote (reports/ledger.csv)")
 
     sub = commands.add_parser("predict", help="classify image files with a trained model")
     sub.set_defaults(command=predict)
@@ -245,6 +252,13 @@ def train(options: argparse.Namespace) -> None:
     )
 
 
+def compare(options: argparse.Namespace) -> None:
+    from hdkd.evaluation import ledger
+
+    table = ledger.write_ledger(options.output)
+    print(ledger.markdown(table))
+
+
 def tables(options: argparse.Namespace) -> None:
     from hdkd import plan
     from hdkd.report.tables import write_tables
@@ -270,9 +284,10 @@ def page(options: argparse.Namespace) -> None:
 
     settings = _settings(options)
     folder = options.output or plan.report(settings.profile)
-    write_page(settings, folder)
+    write_page(settings, folder, _require(options.ledger or plan.LEDGER[0], "compare"))
     for dataset in settings.study:
-        log_report(settings.profile, dataset, folder, sweep_metrics(folder, dataset))
+        metrics = sweep_metrics(folder, dataset)
+        log_report(settings.profile, dataset, folder, metrics, plan.LEDGER)
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -46,10 +46,26 @@ STEP_CODE = {
         "training/schedule.py",
         "training/train.py",
     ),
+    "compare": (
+        "evaluation/evidence.py",
+        "evaluation/ledger.py",
+        "evaluation/published.py",
+        "evaluation/published.yaml",
+        "models/__init__.py",
+        "models/baselines.py",
+        "models/blocks.py",
+        "models/complexity.py",
+        "models/names.py",
+        "models/pvt.py",
+        "models/student.py",
+        "models/teacher.py",
+    ),
     "report": (
+        "evaluation/evidence.py",
         "evaluation/published.py",
         "evaluation/published.yaml",
         "models/complexity.py",
+        "models/names.py",
         "report/figures.py",
         "report/page.py",
         "report/template.html",
@@ -243,12 +259,14 @@ def _key(
     )
 
 
+LEDGER = (Path("reports") / "ledger.csv", Path("reports") / "ledger.md")
+
 # Tables of the report, below its folder.
 TABLES = (
+    "summaries.jsonl",
     "runs.csv",
     "results.csv",
     "gains.csv",
-    "complexity.csv",
     "metrics.json",
     "data.json",
     "README.md",
@@ -257,9 +275,13 @@ TABLES = (
 
 def figures(settings: Settings, dataset: str) -> list[str]:
     """Names of the figures of a dataset."""
-    names = ["accuracy", "learning_curves", "confusion", "activation_maps", "ablations", "samples"]
-    if not ablation_runs(settings, dataset):
-        names.remove("ablations")
+    names = ["accuracy", "learning_curves", "confusion", "activation_maps", "samples"]
+    if variant_runs(settings, dataset):
+        names.append("ablations")
+    if point_runs(settings, dataset):
+        names.append("distillation")
+    if baseline_runs(settings, dataset):
+        names.append("rivals")
     if settings.dataset(dataset)["smote"]["enabled"]:
         names.append("smote")
     return names

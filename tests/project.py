@@ -27,7 +27,14 @@ def tiny(parameters: dict) -> dict:
     parameters["ablations"]["demo"] = {
         "subset": 16,
         "variants": [{"block": "mbconv", "stem_stride": 2}],
+        "distillation": {
+            "datasets": ["phantom"],
+            "subset": 16,
+            "seeds": [0],
+            "points": {"hard_labels": {"targets": "hard"}},
+        },
     }
+    parameters["baselines"]["demo"] = {"models": ["mobilenet_v2"]}
     return parameters
 
 

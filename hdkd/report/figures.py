@@ -14,14 +14,17 @@ from hdkd.config import Settings
 from hdkd.data.augment import normalise
 from hdkd.data.imageset import ImageSet
 from hdkd.data.recipes import blend
+from hdkd.evaluation import evidence, published
+from hdkd.evaluation.published import Network
+from hdkd.models.names import BLOCK_NAMES, ROLE_NAMES, family, model_name
 from hdkd.plan import RunKey
 from hdkd.report import results
-from hdkd.report.tables import BLOCK_NAMES, ROLE_NAMES
+from hdkd.report.tables import distillation_points, rival_cells
 from hdkd.training.run_folder import RunFolder
 
 THEMES = {
-    "light": {"ink": "#1f2430", "grid": "#d9dde5", "teacher": "#00775a", "student": "#0063a6", "hdkd": "#c44500"},
-    "dark": {"ink": "#e4e8f0", "grid": "#3a4152", "teacher": "#3fcaa1", "student": "#6cb8f5", "hdkd": "#ff9d5c"},
+    "light": {"ink": "#1f2430", "grid": "#d9dde5", "teacher": "#00775a", "student": "#0063a6", "hdkd": "#c44500", "ConvNet": "#6f7a90", "ViT": "#8a5fb5", "Hybrid": "#a08437"},
+    "dark": {"ink": "#e4e8f0", "grid": "#3a4152", "teacher": "#3fcaa1", "student": "#6cb8f5", "hdkd": "#ff9d5c", "ConvNet": "#9aa6bd", "ViT": "#c39be8", "Hybrid": "#d8bd6a"},
 }  # fmt: skip
 SHOWN_IMAGES = 4
 
@@ -62,7 +65,7 @@ class Study:
         self.settings = settings
         self.dataset = dataset
         self.source = ImageSet.load(plan.prepared(settings.profile, dataset))
-        table = results.runs(settings)
+        table = results.runs(settings, evidence.of_study(settings))
         self.table = table[table["dataset"] == dataset]
         self.gains = results.gains(self.table)
         self.teacher = plan.teacher_runs(settings, dataset)[0]
@@ -235,7 +238,8 @@ def draw_ablations(study: Study, colours: dict[str, str]) -> Figure:
     ablations = study.settings.raw["ablations"]
     table = study.table
     same = (table["subset"] == str(ablations["subset"])) & table["seed"].isin(ablations["seeds"])
-    chosen = table[(table["group"] != "students") | same]
+    swept = (table["group"] == "teacher") | ((table["group"] == "students") & same)
+    chosen = table[swept | ((table["group"] == "ablations") & (table["point"] == ""))]
     variants = list(dict.fromkeys(zip(chosen["block"], chosen["stem_stride"], strict=True)))
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.subplots()
@@ -261,6 +265,85 @@ def draw_ablations(study: Study, colours: dict[str, str]) -> Figure:
     images = "all images" if subset == "all" else f"students on {subset} images"
     axes.set_title(f"{study.title}: block and stem stride, {images}", fontsize=11)
     return figure
+
+
+def draw_distillation(study: Study, colours: dict[str, str]) -> Figure:
+    """Accuracy of HDKD with one part of its distillation changed: seeds, mean and deviation."""
+    points = distillation_points(study.settings, study.dataset, study.table)
+    names = list(dict.fromkeys(points["name"]))
+    figure = Figure(figsize=(6.8, 0.42 * len(names) + 1.3), layout="constrained")
+    axes = figure.subplots()
+    for place, name in enumerate(reversed(names)):
+        runs = points[points["name"] == name]
+        colour = colours["student"] if name == ROLE_NAMES["student"] else colours["hdkd"]
+        accuracy = 100 * runs["accuracy"]
+        axes.scatter(accuracy, [place] * len(runs), s=14, color=colour, alpha=0.5, linewidths=0)
+        spread = accuracy.std() if len(runs) > 1 else 0
+        axes.errorbar(
+            accuracy.mean(), place, xerr=spread, color=colour, marker="D", ms=5, capsize=3
+        )
+        if name in (ROLE_NAMES["student"], ROLE_NAMES["hdkd"]):
+            axes.axvline(accuracy.mean(), color=colour, linestyle="--", linewidth=1, zorder=0)
+    labels = [
+        name if name in ROLE_NAMES.values() else f"{name} ({change})"
+        for name, change in points.groupby("name", sort=False)["change"].first().items()
+    ]
+    axes.set_yticks(range(len(names)), labels[::-1])
+    axes.set_xlabel("Test accuracy (%)")
+    axes.grid(axis="x")
+    subset = study.settings.raw["ablations"]["distillation"]["subset"]
+    axes.set_title(f"{study.title}: what distils, {subset} images", fontsize=11)
+    return figure
+
+
+def draw_rivals(study: Study, colours: dict[str, str]) -> Figure:
+    """Accuracy against multiply-accumulates, parameters as area (Table 5); published values hollow.
+
+    Where this study is not at the paper's scale, the published values have a panel of their own.
+    """
+    comparable = study.settings.profile == published.COMPARABLE_PROFILE
+    known = published.accuracy(study.dataset, published.HDKD) is not None
+    panels = 2 if known and not comparable else 1
+    figure = Figure(figsize=(5.6 * panels, 4.8), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    size = study.source.facts["size"]
+    cells = rival_cells(study.settings, study.dataset, study.table)
+    for cell in cells.itertuples():
+        draw_model(axes[0], cell.role, cell.macs, 100 * cell.accuracy, cell.parameters, colours)
+    axes[0].set_title(f"Measured here, {size}×{size} pixels", fontsize=10)
+    if known:
+        for role in cells["role"]:
+            network = Network(role, "mbcsa", 2) if role in ROLE_NAMES else Network(role)
+            parameters, macs = published.complexity(network)
+            value = published.accuracy(study.dataset, network)
+            draw_model(axes[-1], role, macs, value, parameters, colours, hollow=True)
+        title = "Published (hollow), 224×224 pixels"
+        axes[-1].set_title("Measured, and published (hollow)" if comparable else title, fontsize=10)
+    for panel in axes:
+        panel.set_xscale("log")
+        panel.margins(x=0.18, y=0.12)
+        panel.set_xlabel("Multiply-accumulates per image")
+        panel.grid(True)
+        panel.set_axisbelow(True)
+    axes[0].set_ylabel("Test accuracy (%)")
+    figure.suptitle(f"{study.title}: all images; area is proportional to parameters", fontsize=11)
+    return figure
+
+
+def draw_model(
+    axes, role: str, macs: float, accuracy: float, parameters: float, colours: dict[str, str],
+    hollow: bool = False,
+) -> None:  # fmt: skip
+    """One bubble with its name; 10⁶ parameters are 30 square points."""
+    colour = colours.get(role) or colours[family(role)]
+    axes.scatter(
+        macs, accuracy, s=max(4, 30 * parameters / 1e6), alpha=0.75, linewidths=1.3,
+        facecolors="none" if hollow else colour, edgecolors=colour,
+    )  # fmt: skip
+    axes.annotate(
+        model_name(role), (macs, accuracy), (0, 7), textcoords="offset points", ha="center",
+        fontsize=8, color=colour,
+    )  # fmt: skip
 
 
 def show_image(axes, image: np.ndarray) -> None:

@@ -10,11 +10,11 @@ import pandas as pd
 
 from hdkd import plan
 from hdkd.config import Settings
-from hdkd.evaluation import published
+from hdkd.evaluation import evidence, ledger, published
 from hdkd.report import results, tables
 
 
-def write_page(settings: Settings, folder: Path) -> None:
+def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
     """Write ``report.html`` into ``folder``, beside the tables and figures that it is made of."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -24,21 +24,27 @@ def write_page(settings: Settings, folder: Path) -> None:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["thousands"] = lambda number: f"{number:,}"
-    page = environment.get_template("template.html").render(**content(settings, folder))
+    page = environment.get_template("template.html").render(
+        **content(settings, folder, ledger_path)
+    )
     (folder / "report.html").write_text(page, "utf-8")
 
 
-def content(settings: Settings, folder: Path) -> dict[str, Any]:
+def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, Any]:
     """Everything that the template shows."""
-    table = results.runs(settings)
-    sizes = pd.read_csv(folder / "complexity.csv", dtype={"published_table": str})
+    table = results.runs(settings, evidence.of_study(settings))
+    numbers = ledger.read_ledger(ledger_path)
     return {
         "profile": settings.profile,
         "comparable": settings.profile == published.COMPARABLE_PROFILE,
         "written": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         "datasets": [dataset_section(settings, folder, name, table) for name in settings.study],
-        "complexity": tables.complexity_rows(sizes),
-        "contradictions": published.published()["contradictions"],
+        "headline": ledger.headline(numbers),
+        "ledger": [
+            {"place": place, "headline": ledger.headline(rows), "rows": ledger.shown_rows(rows)}
+            for place, rows in numbers.groupby("place", sort=False)
+        ],
+        "contradictions": published.document()["contradictions"],
         "protocol": protocol_rows(settings),
         "runs": run_rows(table),
         "hours": table["duration_seconds"].sum() / 3600,
@@ -65,6 +71,8 @@ def dataset_section(
         "sweep": tables.sweep_rows(settings, name, table),
         "metrics": tables.metric_rows(name, table),
         "ablations": tables.ablation_rows(settings, name, table),
+        "distillation": tables.distillation_rows(settings, name, table),
+        "rivals": tables.rival_rows(settings, name, table),
         "figures": {
             figure: {
                 "caption": caption(figure),
@@ -111,7 +119,7 @@ def warnings(facts: dict[str, Any]) -> list[str]:
 def protocol_rows(settings: Settings) -> list[dict[str, str]]:
     """Where paper and released code differ, and what this study did."""
     rows = []
-    for point in published.published()["protocol"]:
+    for point in published.document()["protocol"]:
         here = point.get("here")
         if point["key"]:
             section, name = point["key"].split(".")

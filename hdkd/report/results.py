@@ -9,21 +9,28 @@ import pandas as pd
 
 from hdkd import plan
 from hdkd.config import Settings
+from hdkd.errors import RunError
+from hdkd.evaluation.evidence import key_of
 from hdkd.models import build
 from hdkd.models.complexity import complexity
 from hdkd.plan import RunKey
-from hdkd.training.run_folder import RunFolder
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
-CELL = ["dataset", "group", "role", "block", "stem_stride", "subset"]
+CELL = ["dataset", "group", "role", "block", "stem_stride", "point", "subset"]
 
 
-def runs(settings: Settings) -> pd.DataFrame:
-    """One row per training of the study: what it was, its metrics, complexity and provenance."""
+def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row per training of the study: what it was, its metrics, complexity and provenance.
+
+    Raises ``RunError`` naming a training that ``summaries`` lack.
+    """
+    found = {key_of(summary): summary for summary in summaries}
     rows = []
     for dataset in settings.study:
         for key in plan.all_runs(settings, dataset):
-            summary = RunFolder(key.folder).summary
+            if key not in found:
+                raise RunError(f"there is no summary of {key.folder}: run this training first")
+            summary = found[key]
             classes = len(summary["final"]["recall"])
             rows.append(
                 {
@@ -50,7 +57,8 @@ def runs(settings: Settings) -> pd.DataFrame:
 def macs(settings: Settings, key: RunKey, num_classes: int) -> int:
     """Multiply-accumulates of one image in the network of ``key``."""
     images = settings.images(key.dataset)
-    arguments = settings.network(key.block, key.stem_stride).arguments(key.role)
+    network = settings.network(key.block or None, key.stem_stride or None)
+    arguments = network.arguments(key.role)
     return _macs(key.role, tuple(arguments.items()), num_classes, images.size, images.channels)
 
 
@@ -72,6 +80,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
         seeds=("seed", "size"),
         training_images=("training_images", "first"),
         epochs=("epochs", "first"),
+        duration_seconds=("duration_seconds", "mean"),
         parameters=("parameters", "first"),
         macs=("macs", "first"),
     )
@@ -114,10 +123,10 @@ def metrics_tree(table: pd.DataFrame, gain_table: pd.DataFrame) -> dict[str, Any
     """Headline numbers as the nested mapping that ``dvc metrics`` compares."""
     tree: dict[str, Any] = {}
     for row in cells(table).itertuples():
-        variant = f"{row.role}-{row.block}-s{row.stem_stride}"
+        key = RunKey("", row.dataset, row.group, row.role, row.subset, 0, row.block, row.stem_stride, row.point)  # fmt: skip
         place = (
             tree.setdefault(row.dataset, {})
-            .setdefault(variant, {})
+            .setdefault(key.model, {})
             .setdefault(f"n{row.subset}", {})
         )
         place["accuracy"] = round(row.accuracy, 6)

@@ -1,33 +1,34 @@
 """The tables of the report, as CSV for programs and Markdown for people."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from hdkd import plan
 from hdkd.config import Settings
-from hdkd.evaluation import published
-from hdkd.models import build
-from hdkd.models.complexity import complexity
+from hdkd.evaluation import evidence, published
+from hdkd.evaluation.published import Network
+from hdkd.models.names import BLOCK_NAMES, ROLE_NAMES, family, model_name
 from hdkd.report import results
 
-ROLE_NAMES = {"teacher": "Teacher", "student": "Student alone", "hdkd": "HDKD"}
-BLOCK_NAMES = {"mbcsa": "MBCSA", "mbconv": "MBConv"}
+# How the ablations' changes are written; equations 6 to 8.
+SYMBOLS = {"alpha": "α", "temperature": "t", "feature_weight": "λ", "targets": "teacher's labels"}
 
 
 def write_tables(settings: Settings, folder: Path) -> None:
     """Write every table of a study into ``folder`` (see ``plan.TABLES``)."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = results.runs(settings)
+    summaries = evidence.of_study(settings)
+    evidence.write(summaries, folder / evidence.SUMMARIES)
+    table = results.runs(settings, summaries)
     gains = results.gains(table)
+    facts = {dataset: results.facts(settings, dataset) for dataset in settings.study}
     table.to_csv(folder / "runs.csv", index=False, float_format="%.6g")
     results.cells(table).to_csv(folder / "results.csv", index=False, float_format="%.6g")
     gains.to_csv(folder / "gains.csv", index=False, float_format="%.6g")
-    sizes = paper_complexity()
-    sizes.to_csv(folder / "complexity.csv", index=False)
     results.write_json(results.metrics_tree(table, gains), folder / "metrics.json")
-    results.write_json(
-        {d: results.facts(settings, d) for d in settings.study}, folder / "data.json"
-    )
+    results.write_json(facts, folder / "data.json")
     curves = folder / "accuracy"
     curves.mkdir(exist_ok=True)
     for dataset in settings.study:
@@ -35,28 +36,7 @@ def write_tables(settings: Settings, folder: Path) -> None:
         chosen[["training_images", "student", "hdkd"]].to_csv(
             curves / f"{dataset}.csv", index=False, float_format="%.6g"
         )
-    (folder / "README.md").write_text(markdown(settings, table, gains, sizes), "utf-8")
-
-
-def paper_complexity() -> pd.DataFrame:
-    """The paper's networks, counted at 224×224 pixels and 7 classes, beside Tables 1, 2, 6 and 7."""
-    rows = []
-    for entry in published.published()["complexity"]:
-        model = build(entry["role"], block=entry["block"], stem_stride=entry["stem_stride"])
-        size = complexity(model, 224)
-        rows.append(
-            {
-                "role": entry["role"],
-                "block": entry["block"],
-                "stem_stride": entry["stem_stride"],
-                "parameters": size.parameters,
-                "macs": size.macs,
-                "published_table": entry["table"],
-                "published_parameters_millions": entry["parameters"],
-                "published_macs_billions": entry["macs"],
-            }
-        )
-    return pd.DataFrame(rows)
+    (folder / "README.md").write_text(markdown(settings, table, facts), "utf-8")
 
 
 def percent(mean: float, spread: float, digits: int = 2) -> str:
@@ -92,7 +72,8 @@ def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[di
 
 def metric_rows(dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
     """Every metric of every cell of the sweep."""
-    chosen = table[(table["dataset"] == dataset) & (table["group"] != "ablations")]
+    swept = table["group"].isin(["teacher", "students"])
+    chosen = table[(table["dataset"] == dataset) & swept]
     return [
         {
             "Model": ROLE_NAMES[cell.role],
@@ -120,7 +101,8 @@ def ablation_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list
             & own["seed"].isin(ablations["seeds"])
         )
     ]
-    chosen = results.cells(pd.concat([reference, own[own["group"] == "ablations"]]))
+    variants = own[(own["group"] == "ablations") & (own["point"] == "")]
+    chosen = results.cells(pd.concat([reference, variants]))
     order = {role: k for k, role in enumerate(ROLE_NAMES)}
     chosen = chosen.sort_values("role", key=lambda roles: roles.map(order), kind="stable")
     rows = []
@@ -136,32 +118,94 @@ def ablation_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list
             "Seeds": f"{cell.seeds}",
         }
         if settings.profile == published.COMPARABLE_PROFILE:
-            value = published.accuracy(dataset, cell.role, cell.block, cell.stem_stride)
+            network = Network(cell.role, cell.block, cell.stem_stride)
+            value = published.accuracy(dataset, network)
             row["Published (%)"] = "–" if value is None else f"{value:.2f}"
         rows.append(row)
     return rows
 
 
-def complexity_rows(sizes: pd.DataFrame) -> list[dict[str, str]]:
-    """Parameters and multiply-accumulates of the paper's networks, measured and published."""
-    return [
-        {
-            "Model": ROLE_NAMES[row.role],
-            "Block": BLOCK_NAMES[row.block],
-            "Stem stride": f"{row.stem_stride}",
-            "Parameters (M)": f"{row.parameters / 1e6:.4f}",
-            "Published": f"{row.published_parameters_millions:.2f}",
-            "MACs (G)": f"{row.macs / 1e9:.4f}",
-            "Published MACs": f"{row.published_macs_billions:g}",
-            "Paper's table": row.published_table,
+def distillation_rows(
+    settings: Settings, dataset: str, table: pd.DataFrame
+) -> list[dict[str, str]]:
+    """HDKD with one part of its distillation changed, on the same seeds and subset.
+
+    Differences are to HDKD as it is, in points of accuracy, paired by seed.
+    """
+    points = distillation_points(settings, dataset, table)
+    if points.empty:
+        return []
+    rows = []
+    for name, runs in points.groupby("name", sort=False):
+        row = {"Distillation": name, "Changed": runs["change"].iloc[0]}
+        row["Accuracy (%)"] = percent(runs["accuracy"].mean(), runs["accuracy"].std())
+        gap = runs["difference"]
+        row["To HDKD (points)"] = "–" if name == "HDKD" else f"{gap.mean():+.2f} ± {gap.std():.2f}"
+        row["Seeds"] = f"{len(runs)}"
+        rows.append(row)
+    return rows
+
+
+def distillation_points(settings: Settings, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The trainings behind :func:`distillation_rows`: name, change, seed, accuracy, difference."""
+    points = settings.points(dataset)
+    if not points:
+        return pd.DataFrame()
+    chosen = settings.raw["ablations"]["distillation"]
+    default = settings.raw["distillation"]
+    same = (table["subset"] == str(chosen["subset"])) & table["seed"].isin(chosen["seeds"])
+    own = table[(table["dataset"] == dataset) & same]
+    hdkd = own[(own["group"] == "students") & (own["role"] == "hdkd")]
+    reference = hdkd.set_index("seed")["accuracy"]
+    as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
+    parts = [(ROLE_NAMES["student"], "no teacher", own[own["role"] == "student"])]
+    parts.append((ROLE_NAMES["hdkd"], as_it_is, hdkd))
+    for point, changes in points.items():
+        change = ", ".join(f"{SYMBOLS.get(key, key)} = {value}" for key, value in changes.items())
+        parts.append((point.replace("_", " "), change, own[own["point"] == point]))
+    frames = []
+    for name, change, runs in parts:
+        frame = runs[["seed", "accuracy"]].assign(name=name, change=change)
+        frame["difference"] = 100 * (frame["accuracy"] - frame["seed"].map(reference))
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def rival_cells(settings: Settings, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Teacher, student, HDKD and the rivals after training on all images (Table 5)."""
+    if not settings.raw["baselines"]["models"]:
+        return pd.DataFrame()
+    own = table[(table["dataset"] == dataset) & (table["subset"] == "all")]
+    cells = results.cells(own[own["group"] != "ablations"])
+    order = [*plan.BASELINES, *ROLE_NAMES]
+    return cells.sort_values("role", key=lambda roles: roles.map(order.index), ignore_index=True)
+
+
+def rival_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
+    """The counterpart of Table 5: each model trained from scratch on all images."""
+    rows = []
+    for cell in rival_cells(settings, dataset, table).itertuples():
+        row = {
+            "Model": model_name(cell.role),
+            "Family": family(cell.role),
+            "Parameters": f"{cell.parameters:,}",
+            "MACs (M)": f"{cell.macs / 1e6:.2f}",
+            "Epochs": f"{cell.epochs}",
+            "Accuracy (%)": percent(cell.accuracy, cell.accuracy_sd),
+            "Best epoch (%)": percent(cell.best_epoch_accuracy, cell.best_epoch_accuracy_sd),
+            "Balanced accuracy (%)": percent(cell.balanced_accuracy, cell.balanced_accuracy_sd),
+            "Seeds": f"{cell.seeds}",
+            "Minutes": f"{cell.duration_seconds / 60:.1f}",
         }
-        for row in sizes.itertuples()
-    ]
+        if settings.profile == published.COMPARABLE_PROFILE:
+            network = Network(cell.role, cell.block, cell.stem_stride)
+            value = published.accuracy(dataset, network)
+            row["Published (%)"] = "–" if value is None else f"{value:.2f}"
+        rows.append(row)
+    return rows
 
 
-def markdown(
-    settings: Settings, table: pd.DataFrame, gains: pd.DataFrame, sizes: pd.DataFrame
-) -> str:
+def markdown(settings: Settings, table: pd.DataFrame, datasets: dict[str, dict[str, Any]]) -> str:
     """All tables on one page of Markdown."""
     lines = [
         f"# Results, profile {settings.profile}",
@@ -171,7 +215,7 @@ def markdown(
         "is the protocol of the released implementation: it chooses the epoch on the test set.",
     ]
     for dataset in settings.study:
-        facts = results.facts(settings, dataset)
+        facts = datasets[dataset]
         lines += ["", f"## {facts['title']}", ""]
         if facts["synthetic"]:
             lines += ["**Generated images: these numbers say nothing about medicine.**", ""]
@@ -183,13 +227,15 @@ def markdown(
             "### All metrics",
             "",
             *_markdown_table(metric_rows(dataset, table)),
-            "",
-            "### Block and stem stride",
-            "",
-            *_markdown_table(ablation_rows(settings, dataset, table)),
         ]
-    lines += ["", "## The paper's networks at 224×224 pixels, 7 classes", ""]
-    return "\n".join([*lines, *_markdown_table(complexity_rows(sizes)), ""])
+        for title, rows in {
+            "Block and stem stride": ablation_rows(settings, dataset, table),
+            "What distils": distillation_rows(settings, dataset, table),
+            "Rivals": rival_rows(settings, dataset, table),
+        }.items():
+            if rows:
+                lines += ["", f"### {title}", "", *_markdown_table(rows)]
+    return "\n".join([*lines, ""])
 
 
 def _markdown_table(rows: list[dict[str, str]]) -> list[str]:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -78,8 +79,10 @@ def _sweep_run(client: Any, experiment: str) -> str | None:
     return found[0].info.run_id if found else None
 
 
-def log_report(profile: str, dataset: str, folder: Path, metrics: dict[str, float]) -> None:
-    """Put a dataset's figures, the tables and headline ``metrics`` into the parent run of its sweep."""
+def log_report(
+    profile: str, dataset: str, folder: Path, metrics: dict[str, float], ledger: Iterable[Path]
+) -> None:
+    """Put a dataset's figures, the tables, the ledger and headline ``metrics`` into its sweep's run."""
     try:
         import mlflow
 
@@ -94,6 +97,8 @@ def log_report(profile: str, dataset: str, folder: Path, metrics: dict[str, floa
                 client.log_artifact(sweep, str(path), "figures")
         for name in ("results.csv", "gains.csv", "runs.csv", "report.html"):
             client.log_artifact(sweep, str(folder / name), "report")
+        for path in ledger:
+            client.log_artifact(sweep, str(path), "report")
         for name, value in metrics.items():
             client.log_metric(sweep, name, value)
     except Exception as error:  # whatever MLflow raises, the report is written

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hdkd.training.losses import distillation_loss, feature_loss, kl_divergence
+from hdkd.training.losses import distillation_loss, feature_loss, hard_label_loss, kl_divergence
 
 
 def logits(*probabilities: float) -> torch.Tensor:
@@ -78,3 +78,20 @@ def test_total_is_equation_8():
     assert terms["features"].item() == pytest.approx(0.09, abs=1e-6)
     expected = 0.75 * cross_entropy + 0.25 * kl + 10 * 0.09
     assert terms["loss"].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_hard_labels_are_the_teachers_most_probable_classes():
+    loss = hard_label_loss(logits(0.2, 0.8), logits(0.6, 0.4))
+    assert loss.item() == pytest.approx(-math.log(0.2), abs=1e-6)
+
+
+def test_hard_labels_replace_the_kl_term():
+    student, teacher = (logits(0.9, 0.1), logits(0.2, 0.8)), logits(0.6, 0.4)
+    terms = distillation_loss(
+        student, [torch.zeros(1)], teacher, [torch.zeros(1)], torch.tensor([0]),
+        alpha=0.25, temperature=3.0, targets="hard", kl_normalisation="batch",
+        feature_weight=10.0, stage_power=1.0,
+    )  # fmt: skip
+    assert "kl" not in terms
+    by_hand = -0.75 * math.log(0.9) - 0.25 * math.log(0.2)
+    assert terms["loss"].item() == pytest.approx(by_hand, abs=1e-6)

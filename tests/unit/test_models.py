@@ -2,8 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
-from hdkd.models import build, build_student, build_teacher
+from hdkd import plan
+from hdkd.models import BASELINES, build, build_student, build_teacher
+from hdkd.models.baselines import ImageNetwork
 from hdkd.models.complexity import complexity
 
 # Parameters (M) and multiply-accumulates (G) at 224×224 and 7 classes, measured on the released
@@ -89,3 +93,78 @@ def test_unknown_block_and_stride_are_refused(change):
 def test_unknown_role_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="teacher, student, hdkd"):
         build("pupil")
+
+
+# As each network's own paper or library prints them.
+MILLIONS_WITH_1000_CLASSES = {
+    "mobilenet_v2": "3.5",
+    "mobilenet_v3_large": "5.5",
+    "efficientnet_b0": "5.3",
+    "pvt_tiny": "13.2",
+    "crossvit_tiny": "7.0",
+    "mobilevit_s": "5.6",
+    "pvt_v2_b0": "3.7",
+    "coatnet_0": "27.4",
+}
+
+
+class TestBaselines:
+    def test_are_those_that_the_parameters_may_name(self):
+        assert tuple(BASELINES) == plan.BASELINES
+
+    @pytest.mark.parametrize("name", plan.BASELINES)
+    def test_have_the_parameters_that_are_published_for_1000_classes(self, name):
+        model = build(name, num_classes=1000, image_size=224, in_channels=3)
+        count = sum(p.numel() for p in model.parameters())
+        assert f"{count / 1e6:.1f}" == MILLIONS_WITH_1000_CLASSES[name]
+
+    @pytest.mark.parametrize("name", plan.BASELINES)
+    def test_take_small_grey_images_and_give_every_parameter_a_gradient(self, name):
+        model = build(name, num_classes=4, image_size=48, in_channels=1)
+        logits = model(torch.randn(2, 1, 48, 48))
+        assert logits.shape == (2, 4)
+        assert torch.isfinite(logits).all()
+        logits.sum().backward()
+        assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+    def test_see_a_grey_image_as_one_with_three_equal_channels(self):
+        network = ImageNetwork(nn.Flatten())
+        grey = torch.arange(4.0).view(1, 1, 2, 2)
+        assert network(grey).tolist() == [[0, 1, 2, 3] * 3]
+
+    def test_other_channels_are_refused(self):
+        with pytest.raises(
+            ValueError, match="mobilenet_v2 takes images with 1 or 3 channels, not 2"
+        ):
+            build("mobilenet_v2", num_classes=4, image_size=48, in_channels=2)
+
+
+@pytest.mark.parametrize(("heads", "expected"), [("class", 0), ("distillation", 1)])
+def test_a_head_that_is_not_trained_does_not_vote(heads, expected):
+    model = small("hdkd", predicting=heads).eval()
+    images = torch.randn(4, 1, 32, 32)
+    assert torch.equal(model.predict(images), model(images)[expected])
+
+
+class Product(nn.Module):
+    """A 4×4 image times itself, written in one of several ways, after a layer with 1 weight."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.scale = nn.Conv2d(1, 1, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.scale(x)[:, 0]
+        if self.way == "fused":
+            return F.scaled_dot_product_attention(x, x, x)
+        return torch.matmul(x, x) if self.way == "matmul" else x @ x
+
+
+# 16 for the convolution; 4×4×4 for a product, twice in attention.
+@pytest.mark.parametrize(
+    ("way", "macs", "unseen"), [("matmul", 80, 0), ("at", 16, 64), ("fused", 16, 128)]
+)
+def test_products_that_the_papers_counter_does_not_see_are_counted_apart(way, macs, unseen):
+    size = complexity(Product(way), 4, in_channels=1)
+    assert (size.macs, size.unseen_macs) == (macs, unseen)

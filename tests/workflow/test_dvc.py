@@ -15,7 +15,8 @@ STAGE_STEPS = {
     "teacher": ("train",),
     "students": ("train",),
     "ablations": ("train",),
-    "report": ("report",),
+    "baselines": ("train",),
+    "report": ("compare", "report"),
 }
 
 
@@ -63,7 +64,7 @@ def test_a_changed_rate_runs_the_students_stage_only_where_it_matters(repository
     try:
         status = json.loads(repository.run("dvc", "status", "--json").stdout)
         changed = {stage for stage, why in status.items() if "params.yaml" in json.dumps(why)}
-        assert changed == {"students", "ablations", "report"}
+        assert changed == {"students", "ablations", "baselines", "report"}
     finally:
         (repository.folder / "params.yaml").write_text(before)
 

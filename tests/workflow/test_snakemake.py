@@ -12,9 +12,14 @@ import pytest
 
 from hdkd import config, plan
 from hdkd.training.run_folder import RunFolder
-from project import Project, tiny
+from project import Project
 
-RUNS = 8  # teacher; student and HDKD on two subsets; teacher, student, HDKD with the other block
+# Teacher; student and HDKD on two subsets; teacher, student, HDKD with the other block; HDKD with hard
+# labels; a rival.
+RUNS = 10
+
+
+REPORTING = {"tables", "compare", "figures_phantom", "page", "all"}
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +67,31 @@ def test_tables_are_those_of_the_run_folders(built, settings):
         assert row.accuracy == pytest.approx(summary["final"]["accuracy"], abs=1e-5)
 
 
+def test_the_ablation_of_distillation_is_paired_with_hdkd_of_the_same_seed(built, settings):
+    runs = pd.read_csv(built.folder / "reports/demo/runs.csv", keep_default_na=False)
+    small = runs[(runs["subset"] == "16") & (runs["block"] == "mbcsa")].set_index("run")["accuracy"]
+    as_it_is = next(v for run, v in small.items() if "students/phantom/hdkd" in run)
+    hard = next(v for run, v in small.items() if "hard_labels" in run)
+    text = (built.folder / "reports/demo/README.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| hard labels"))
+    assert "teacher's labels = hard" in row
+    assert f"{100 * hard:.2f}" in row
+    assert f"{100 * (hard - as_it_is):+.2f}" in row
+
+
+def test_a_rival_stands_beside_teacher_student_and_hdkd(built):
+    text = (built.folder / "reports/demo/README.md").read_text().partition("### Rivals")[2]
+    models = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert models == ["Model", "MobileNetV2", "Teacher", "Student alone", "HDKD"]
+
+
+def test_the_ledger_has_no_measurement_of_generated_images(built):
+    ledger = pd.read_csv(built.folder / "reports/ledger.csv", keep_default_na=False, dtype=str)
+    trained = ledger[ledger["row"].str.endswith(("accuracy", "gain"))]
+    assert set(trained["verdict"]) == {"not run"}
+    assert set(trained["pilot"]) == {""}
+
+
 def test_the_report_needs_no_network_and_says_what_the_images_are(built):
     page = (built.folder / "reports/demo/report.html").read_text()
     loaded = re.findall(r'(?:src|srcset|href)="([^"]*)"', page)
@@ -83,8 +113,8 @@ def test_the_students_learning_rate_reruns_students_and_what_hangs_on_them(built
     changed = tmp_path / "changed.yaml"
     changed.write_text(json.dumps(parameters))
     rules = built.planned_rules("--configfile", str(changed))
-    students = {"train_student", "train_hdkd"}
-    assert rules == students | {"tables", "figures_phantom", "page", "all"}
+    trained_alike = {"train_student", "train_hdkd", "train_baseline", "list_runs"}
+    assert rules == trained_alike | REPORTING
 
 
 def test_the_weight_of_distillation_reruns_hdkd_only(built, tmp_path):
@@ -93,7 +123,16 @@ def test_the_weight_of_distillation_reruns_hdkd_only(built, tmp_path):
     changed = tmp_path / "changed.yaml"
     changed.write_text(json.dumps(parameters))
     rules = built.planned_rules("--configfile", str(changed))
-    assert rules == {"train_hdkd", "tables", "figures_phantom", "page", "all"}
+    assert rules == {"train_hdkd", "list_runs"} | REPORTING
+
+
+def test_one_more_rival_trains_only_that_one(built, tmp_path):
+    parameters = copy.deepcopy(built.parameters)
+    parameters["baselines"]["demo"]["models"].append("pvt_tiny")
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(json.dumps(parameters))
+    rules = built.planned_rules("--configfile", str(changed))
+    assert rules == {"train_baseline", "list_runs"} | REPORTING
 
 
 def test_the_same_seed_gives_the_same_weights(built, settings, tmp_path):
@@ -163,6 +202,11 @@ class TestMLflow:
         artifacts = {item.path for item in mlflow.MlflowClient().list_artifacts(sweep, "figures")}
         assert "figures/accuracy.svg" in artifacts
 
+    def test_shows_the_ledger_in_the_sweep(self, runs):
+        sweep = runs[runs["tags.hdkd.sweep"] == "true"]["run_id"].iloc[0]
+        artifacts = {item.path for item in mlflow.MlflowClient().list_artifacts(sweep, "report")}
+        assert {"report/ledger.csv", "report/ledger.md"} <= artifacts
+
 
 class TestPredict:
     def test_prints_class_and_probabilities_as_saved(self, built, settings):
@@ -228,11 +272,10 @@ def test_a_folder_of_ones_own_images_is_studied_by_the_same_graph(
     tmp_path, image_folder, tiny_parameters
 ):
     parameters = copy.deepcopy(tiny_parameters)
-    parameters["ablations"]["demo"] = {"variants": [], "subset": "all"}
-    project = Project(tmp_path / "project", tiny(parameters))
+    parameters["ablations"]["demo"] = {"variants": [], "subset": "all", "distillation": None}
+    parameters["baselines"]["demo"]["models"] = []
     parameters["datasets"]["folder"]["subsets"] = [8, "all"]
-    parameters["ablations"]["demo"] = {"variants": [], "subset": "all"}
-    project.write(parameters)
+    project = Project(tmp_path / "project", parameters)
     project.snakemake("all", "--config", "study=[folder]", HDKD_FOLDER=str(image_folder))
     page = (project.folder / "reports/demo/report.html").read_text()
     assert "My images" in page

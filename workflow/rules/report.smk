@@ -68,8 +68,38 @@ for DATASET in DATASETS:
             " 2>&1 > {log:q} | tee -a {log:q} >&2"
 
 
+rule compare:
+    input:
+        summaries=f"{REPORT}/summaries.jsonl",
+        data=f"{REPORT}/data.json",
+        # What was committed of the other profiles, such as a study that a GPU made elsewhere.
+        committed=[
+            path
+            for profile in ("pilot", "paper")
+            if profile != PROFILE
+            for path in (f"reports/{profile}/summaries.jsonl", f"reports/{profile}/data.json")
+            if Path(path).exists()
+        ],
+        code=plan.code("compare"),
+    output:
+        [path.as_posix() for path in plan.LEDGER],
+    params:
+        folder=lambda wildcards, output: Path(output[0]).parent.as_posix(),
+    log:
+        f"logs/{PROFILE}/compare.log",
+    benchmark:
+        f"logs/benchmarks/{PROFILE}/compare.tsv"
+    conda:
+        "../envs/hdkd.yaml"
+    message:
+        "Comparing with the paper's numbers"
+    shell:
+        "hdkd compare --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+
+
 rule page:
     input:
+        ledger=rules.compare.output[0],
         tables=rules.tables.output,
         figures=[
             f"{REPORT}/figures/{dataset}/{name}{suffix}"
@@ -95,7 +125,7 @@ rule page:
     message:
         "Writing the report"
     shell:
-        "hdkd page --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+        "hdkd page --output {params.folder:q} --ledger {input.ledger:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
 
 
 # So that a group has a folder to version even where the parameters leave it empty.

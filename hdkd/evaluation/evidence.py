@@ -1,0 +1,69 @@
+"""Run summaries as evidence: collected from run folders, kept as text beside the tables they support.
+
+``reports/<profile>/summaries.jsonl`` has the summary of every training of a study, one per line. It is
+small enough to be committed, so that every clone can check the tables without the weights.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hdkd import plan
+from hdkd.config import Settings
+from hdkd.errors import RunError
+from hdkd.plan import RunKey
+from hdkd.training.run_folder import RunFolder
+
+SUMMARIES = "summaries.jsonl"
+
+
+def key_of(summary: dict[str, Any]) -> RunKey:
+    """Which training a summary is of."""
+    return RunKey(**summary["run"])
+
+
+def of_study(settings: Settings) -> list[dict[str, Any]]:
+    """The summaries of every training of a study, from its run folders.
+
+    Raises ``RunError`` where one is missing.
+    """
+    keys = [key for dataset in settings.study for key in plan.all_runs(settings, dataset)]
+    return [RunFolder(key.folder).summary for key in keys]
+
+
+def write(summaries: Iterable[dict[str, Any]], path: Path) -> None:
+    """Write one summary per line, ordered by run folder."""
+    ordered = sorted(summaries, key=lambda summary: key_of(summary).folder.as_posix())
+    lines = [json.dumps(summary, ensure_ascii=False) for summary in ordered]
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Summaries that :func:`write` wrote. Raises ``RunError`` naming a damaged line."""
+    summaries = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        try:
+            summaries.append(json.loads(line))
+        except ValueError:
+            raise RunError(f"{path}: line {number} is damaged") from None
+    return summaries
+
+
+def known(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
+    """Every finished training of a profile: committed summaries, and run folders where there are any.
+
+    A run folder below ``root`` takes the place of a committed summary of the same training.
+    """
+    path = root / plan.report(profile) / SUMMARIES
+    found = {key_of(summary): summary for summary in (read(path) if path.exists() else [])}
+    for path in sorted((root / "models" / profile).rglob("summary.json")):
+        summary = RunFolder(path.parent).summary
+        found[key_of(summary)] = summary
+    return list(found.values())
+
+
+def facts(profile: str, root: Path = Path()) -> dict[str, dict[str, Any]]:
+    """What is known of the datasets of a profile (``data.json``), empty where nothing is."""
+    path = root / plan.report(profile) / "data.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
