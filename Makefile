@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: all setup test lint mlflow pull clean
+.PHONY: all setup test test-slow lint mlflow pull clean
 
 all: setup
 	snakemake --cores $(CORES) all
@@ -25,6 +25,10 @@ test: setup
 	ruff check .
 	ruff format --check .
 	pytest
+
+# Retrains a small fixed configuration and compares it with its recorded range.
+test-slow: setup
+	pytest -m slow
 
 lint: setup
 	ruff check --fix .

@@ -261,10 +261,14 @@ def compare(options: argparse.Namespace) -> None:
 
 def tables(options: argparse.Namespace) -> None:
     from hdkd import plan
+    from hdkd.evaluation import evidence
+    from hdkd.report import results
     from hdkd.report.tables import write_tables
 
     settings = _settings(options)
-    write_tables(settings, options.output or plan.report(settings.profile))
+    facts = {name: results.facts(settings, name) for name in settings.study}
+    folder = options.output or plan.report(settings.profile)
+    write_tables(settings, folder, evidence.of_study(settings), facts)
 
 
 def figures(options: argparse.Namespace) -> None:

@@ -292,7 +292,7 @@ def draw_distillation(study: Study, colours: dict[str, str]) -> Figure:
     axes.set_xlabel("Test accuracy (%)")
     axes.grid(axis="x")
     subset = study.settings.raw["ablations"]["distillation"]["subset"]
-    axes.set_title(f"{study.title}: what distils, {subset} images", fontsize=11)
+    axes.set_title(f"{study.title}: distillation, part by part, {subset} images", fontsize=11)
     return figure
 
 

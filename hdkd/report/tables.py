@@ -16,14 +16,20 @@ from hdkd.report import results
 SYMBOLS = {"alpha": "α", "temperature": "t", "feature_weight": "λ", "targets": "teacher's labels"}
 
 
-def write_tables(settings: Settings, folder: Path) -> None:
-    """Write every table of a study into ``folder`` (see ``plan.TABLES``)."""
+def write_tables(
+    settings: Settings,
+    folder: Path,
+    summaries: list[dict[str, Any]],
+    facts: dict[str, dict[str, Any]],
+) -> None:
+    """Write every table of a study into ``folder`` (see ``plan.TABLES``).
+
+    ``summaries`` are those of its trainings, ``facts`` what is known of each dataset.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    summaries = evidence.of_study(settings)
     evidence.write(summaries, folder / evidence.SUMMARIES)
     table = results.runs(settings, summaries)
     gains = results.gains(table)
-    facts = {dataset: results.facts(settings, dataset) for dataset in settings.study}
     table.to_csv(folder / "runs.csv", index=False, float_format="%.6g")
     results.cells(table).to_csv(folder / "results.csv", index=False, float_format="%.6g")
     gains.to_csv(folder / "gains.csv", index=False, float_format="%.6g")
@@ -45,6 +51,11 @@ def percent(mean: float, spread: float, digits: int = 2) -> str:
     return text if pd.isna(spread) else f"{text} ± {100 * spread:.{digits}f}"
 
 
+def signed(mean: float, spread: float) -> str:
+    """``+8.35 ± 2.00`` from values in points; no spread for a single seed."""
+    return f"{mean:+.2f}" + ("" if pd.isna(spread) else f" ± {spread:.2f}")
+
+
 def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
     """Accuracy by subset, with and without distillation, and the gain (Tables 3 and 4)."""
     cells = results.cells(table[(table["dataset"] == dataset) & (table["group"] == "students")])
@@ -55,9 +66,7 @@ def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[di
         row = {"Training images": f"{gain.training_images}", "Epochs": f"{cell.epochs['hdkd']}"}
         for role in ("student", "hdkd"):
             row[ROLE_NAMES[role]] = percent(cell.accuracy[role], cell.accuracy_sd[role])
-        row["Gain (points)"] = f"{gain.gain:+.2f}" + (
-            "" if pd.isna(gain.gain_sd) else f" ± {gain.gain_sd:.2f}"
-        )
+        row["Gain (points)"] = signed(gain.gain, gain.gain_sd)
         row["Seeds won"] = f"{gain.wins} of {gain.seeds}"
         for role in ("student", "hdkd"):
             row[f"{ROLE_NAMES[role]}, best epoch"] = percent(
@@ -140,7 +149,9 @@ def distillation_rows(
         row = {"Distillation": name, "Changed": runs["change"].iloc[0]}
         row["Accuracy (%)"] = percent(runs["accuracy"].mean(), runs["accuracy"].std())
         gap = runs["difference"]
-        row["To HDKD (points)"] = "–" if name == "HDKD" else f"{gap.mean():+.2f} ± {gap.std():.2f}"
+        row["To HDKD (points)"] = (
+            "–" if name == ROLE_NAMES["hdkd"] else signed(gap.mean(), gap.std())
+        )
         row["Seeds"] = f"{len(runs)}"
         rows.append(row)
     return rows
@@ -155,10 +166,11 @@ def distillation_points(settings: Settings, dataset: str, table: pd.DataFrame) -
     default = settings.raw["distillation"]
     same = (table["subset"] == str(chosen["subset"])) & table["seed"].isin(chosen["seeds"])
     own = table[(table["dataset"] == dataset) & same]
-    hdkd = own[(own["group"] == "students") & (own["role"] == "hdkd")]
+    students = own[own["group"] == "students"]
+    hdkd = students[students["role"] == "hdkd"]
     reference = hdkd.set_index("seed")["accuracy"]
     as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
-    parts = [(ROLE_NAMES["student"], "no teacher", own[own["role"] == "student"])]
+    parts = [(ROLE_NAMES["student"], "no teacher", students[students["role"] == "student"])]
     parts.append((ROLE_NAMES["hdkd"], as_it_is, hdkd))
     for point, changes in points.items():
         change = ", ".join(f"{SYMBOLS.get(key, key)} = {value}" for key, value in changes.items())
@@ -230,7 +242,7 @@ def markdown(settings: Settings, table: pd.DataFrame, datasets: dict[str, dict[s
         ]
         for title, rows in {
             "Block and stem stride": ablation_rows(settings, dataset, table),
-            "What distils": distillation_rows(settings, dataset, table),
+            "Distillation, part by part": distillation_rows(settings, dataset, table),
             "Rivals": rival_rows(settings, dataset, table),
         }.items():
             if rows:

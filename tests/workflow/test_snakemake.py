@@ -76,7 +76,9 @@ def test_the_ablation_of_distillation_is_paired_with_hdkd_of_the_same_seed(built
     row = next(line for line in text.splitlines() if line.startswith("| hard labels"))
     assert "teacher's labels = hard" in row
     assert f"{100 * hard:.2f}" in row
-    assert f"{100 * (hard - as_it_is):+.2f}" in row
+    assert f"{100 * (hard - as_it_is):+.2f} " in row
+    alone = next(v for run, v in small.items() if "students/phantom/student" in run)
+    assert f"| no teacher | {100 * alone:.2f} |" in re.sub(" +", " ", text)
 
 
 def test_a_rival_stands_beside_teacher_student_and_hdkd(built):

@@ -1,0 +1,85 @@
+"""Every row of the committed ledger follows from committed summaries, published values and code."""
+
+import pandas as pd
+import pytest
+
+from hdkd.evaluation import evidence, ledger, published
+from project import ROOT
+
+RECORDED = ROOT / "tests/regression/verdicts.csv"
+
+
+@pytest.fixture(scope="module")
+def shown() -> pd.DataFrame:
+    return ledger.read_ledger(ROOT / "reports/ledger.csv").set_index("row")
+
+
+def test_every_row_is_the_one_that_the_evidence_gives(derived, shown):
+    wrong = [
+        f"{row}: {column} is {shown.loc[row, column]!r} in reports/ledger.csv, "
+        f"and {value!r} by the evidence"
+        for row, values in derived.set_index("row").to_dict("index").items()
+        if row in shown.index
+        for column, value in values.items()
+        if shown.loc[row, column] != value
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_ledger_has_each_published_value_once_and_nothing_else(shown):
+    assert list(shown.index) == [value.row for value in published.values()]
+    assert shown.index.is_unique
+
+
+def test_no_verdict_has_fallen(derived):
+    now = derived.set_index("row")["verdict"]
+    held = pd.read_csv(RECORDED).set_index("row")["verdict"]
+    fallen = [
+        f"{row}: {verdict} is recorded, {now.get(row, 'no row')} is what the evidence gives"
+        for row, verdict in held.items()
+        if now.get(row) != verdict
+    ]
+    assert not fallen, "\n".join(fallen)
+
+
+def test_every_verdict_that_could_fall_is_recorded(derived):
+    good = derived[derived["verdict"].isin(["exact", "reproduced"])]
+    assert sorted(good["row"]) == sorted(pd.read_csv(RECORDED)["row"])
+
+
+def test_every_number_that_needs_no_training_is_measured(derived):
+    structural = ~derived["row"].str.endswith((" accuracy", " gain"))
+    assert set(derived[structural]["verdict"]) == {"exact", "differs"}
+
+
+def test_every_structural_difference_is_explained_or_a_rivals(derived):
+    unexplained = derived[(derived["verdict"] == "differs") & (derived["note"] == "")]
+    assert list(unexplained["row"]) == ["Table 5 mobilevit_s parameters"]
+
+
+def test_the_ledger_for_people_is_that_table(shown):
+    text = (ROOT / "reports/ledger.md").read_text("utf-8")
+    assert text == ledger.markdown(shown.reset_index())
+
+
+def test_no_number_is_reproduced_by_a_run_of_another_profile(derived):
+    claimed = derived[derived["verdict"] == "reproduced"]
+    profiles = {run.split("/")[1] for runs in claimed["runs"] for run in runs.split()}
+    assert profiles <= {published.COMPARABLE_PROFILE}
+
+
+@pytest.mark.parametrize("profile", ["pilot", "paper"])
+def test_summaries_agree_with_themselves(committed, profile):
+    wrong = []
+    for summary in evidence.known(profile, committed):
+        name = evidence.key_of(summary).folder.as_posix()
+        matrix = summary["final"]["confusion_matrix"]
+        right = sum(row[k] for k, row in enumerate(matrix))
+        images = sum(map(sum, matrix))
+        if images != summary["test_images"]:
+            wrong.append(f"{name}: {images} images in its matrix, {summary['test_images']} tested")
+        if abs(summary["final"]["accuracy"] - right / images) > 1e-9:
+            wrong.append(f"{name}: its accuracy is not that of its confusion matrix")
+        if summary["best_epoch"]["accuracy"] < summary["final"]["accuracy"]:
+            wrong.append(f"{name}: its best epoch is worse than its last")
+    assert not wrong, "\n".join(wrong)

@@ -1,0 +1,55 @@
+"""Every committed table, and every result in the README, follows from the committed summaries."""
+
+import difflib
+import re
+
+import pandas as pd
+import pytest
+
+from hdkd import config, plan
+from hdkd.evaluation import evidence
+from hdkd.report.tables import write_tables
+from project import ROOT
+
+PROFILES = [
+    profile
+    for profile in ("pilot", "paper")
+    if (ROOT / "reports" / profile / evidence.SUMMARIES).exists()
+]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_tables_are_those_of_the_summaries(profile, committed, tmp_path):
+    shown = committed / "reports" / profile
+    settings = config.load(ROOT / "params.yaml", profile)
+    summaries = evidence.read(shown / evidence.SUMMARIES)
+    write_tables(settings, tmp_path, summaries, evidence.facts(profile, committed))
+    curves = [f"accuracy/{dataset}.csv" for dataset in settings.study]
+    for name in [*plan.TABLES, *curves]:
+        then = (shown / name).read_text("utf-8").splitlines()
+        now = (tmp_path / name).read_text("utf-8").splitlines()
+        changes = list(difflib.unified_diff(then, now, "committed", "derived", n=0, lineterm=""))
+        assert not changes, f"reports/{profile}/{name}\n" + "\n".join(changes[:12])
+
+
+def numbers_of_the_reports() -> list[float]:
+    """Accuracies in percent and gains in points, from every committed table."""
+    found = []
+    for profile in PROFILES:
+        folder = ROOT / "reports" / profile
+        gains = pd.read_csv(folder / "gains.csv")
+        cells = pd.read_csv(folder / "results.csv")
+        found += [*gains["gain"], *gains["gain_sd"].dropna(), *(100 * gains["student"])]
+        found += [*(100 * gains["hdkd"]), *(100 * cells["accuracy"])]
+    return found
+
+
+def test_every_result_in_the_readme_is_in_a_table():
+    text = (ROOT / "README.md").read_text("utf-8")
+    results = re.findall(r"(?<![\d.])(\d+\.\d+)(?= %| points| ±)|(?<=± )(\d+\.\d+)", text)
+    shown = [first or second for first, second in results]
+    assert shown, "the README shows no result"
+    known = numbers_of_the_reports()
+    for number in shown:
+        digits = len(number.partition(".")[2])
+        assert any(f"{abs(value):.{digits}f}" == number for value in known), number

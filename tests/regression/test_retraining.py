@@ -1,0 +1,35 @@
+"""A small fixed configuration, trained again, ends where it was recorded to end."""
+
+import json
+
+import pytest
+import yaml
+
+from hdkd import plan
+from project import ROOT, Project
+
+
+def fixed(parameters: dict) -> dict:
+    """The demo with fewer epochs: a teacher, and student and HDKD on 200 images."""
+    parameters["datasets"]["phantom"]["subsets"] = [200]
+    parameters["sweep"]["shared"]["seeds"] = [0]
+    parameters["teacher"]["demo"] |= {"epochs": 8}
+    parameters["student"]["demo"] |= {"epochs": 20}
+    parameters["ablations"]["demo"] |= {"variants": []}
+    return parameters
+
+
+@pytest.mark.slow
+def test_accuracies_are_in_their_recorded_ranges(tmp_path):
+    recorded = yaml.safe_load((ROOT / "tests/regression/recorded.yaml").read_text("utf-8"))
+    parameters = fixed(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
+    project = Project(tmp_path / "project", parameters)
+    project.snakemake("students")
+    outside = []
+    for summary in sorted(project.folder.glob("models/demo/*/phantom/*/*/*/summary.json")):
+        content = json.loads(summary.read_text("utf-8"))
+        run, accuracy = plan.RunKey(**content["run"]), content["final"]["accuracy"]
+        low, high = recorded[run.role]
+        if not low <= accuracy <= high:
+            outside.append(f"{run.role}: {accuracy:.4f} is outside {low} to {high}")
+    assert not outside, "\n".join(outside)
