@@ -70,15 +70,12 @@ for DATASET in DATASETS:
 
 rule compare:
     input:
-        summaries=f"{REPORT}/summaries.jsonl",
-        data=f"{REPORT}/data.json",
-        # What was committed of the other profiles, such as a study that a GPU made elsewhere.
-        committed=[
+        # Of this study, where it is of the paper's data, and of what was committed of others.
+        evidence=[
             path
             for profile in ("pilot", "paper")
-            if profile != PROFILE
             for path in (f"reports/{profile}/summaries.jsonl", f"reports/{profile}/data.json")
-            if Path(path).exists()
+            if profile == PROFILE or Path(path).exists()
         ],
         code=plan.code("compare"),
     output:
