@@ -6,10 +6,12 @@ Modules are imported where they are used, so that ``hdkd --help`` answers at onc
 import argparse
 import json
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
-from hdkd.errors import UserError
+from hdkd.errors import UnfinishedError, UserError
 from hdkd.plan import BASELINES, GROUPS, ROLES
 
 SUBSET_HELP = "number of training images, balanced over classes, or all"
@@ -23,6 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except UnfinishedError as stopped:
+        print(f"{stopped}; the same command continues it", file=sys.stderr)
+        return 75
     except BrokenPipeError:  # the reader of our output has had enough
         sys.stderr.close()
     except KeyboardInterrupt:
@@ -100,6 +105,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", type=Path, help="run folder (below models/)")
     sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     sub.add_argument("--threads", type=int, help="CPU threads (torch's own choice)")
+    sub.add_argument(
+        "--time-budget", type=float, metavar="MINUTES",
+        help="stop cleanly after the last epoch that fits; the same command continues later",
+    )  # fmt: skip
     sub.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
 
     sub = commands.add_parser(
@@ -218,6 +227,8 @@ def track(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
+    started = time.monotonic()
+    signal.signal(signal.SIGTERM, stop)
     from hdkd.plan import RunKey
     from hdkd.training.train import run
 
@@ -249,7 +260,13 @@ def train(options: argparse.Namespace) -> None:
         device=options.device,
         threads=options.threads,
         tracked=not options.no_tracking,
+        deadline=started + 60 * options.time_budget if options.time_budget else None,
     )
+
+
+def stop(*_) -> None:
+    """Answer to SIGTERM, which clusters send: the last finished epoch is saved, so leave."""
+    raise UnfinishedError("stopped by SIGTERM")
 
 
 def compare(options: argparse.Namespace) -> None:

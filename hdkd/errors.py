@@ -13,5 +13,9 @@ class DataError(UserError):
     """Images, archives or folders are missing, unreadable or do not have the expected layout."""
 
 
+class UnfinishedError(Exception):
+    """A training stopped before its last epoch; the same command continues it. Exit code 75."""
+
+
 class RunError(UserError):
     """A run folder is missing, incomplete or does not fit what is asked of it."""

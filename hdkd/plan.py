@@ -42,6 +42,7 @@ STEP_CODE = {
         "models/student.py",
         "models/teacher.py",
         "training/loop.py",
+        "training/checkpoint.py",
         "training/losses.py",
         "training/schedule.py",
         "training/train.py",

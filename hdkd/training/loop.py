@@ -15,7 +15,8 @@ from tqdm import tqdm
 from hdkd.config import Augmentation, Distillation, Training
 from hdkd.data.augment import augment, normalise
 from hdkd.data.imageset import TrainingSet
-from hdkd.errors import RunError
+from hdkd.errors import RunError, UnfinishedError
+from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.losses import distillation_loss
 from hdkd.training.schedule import build_optimizer, learning_rate
 
@@ -42,8 +43,14 @@ def train(
     device: str,
     on_epoch: Callable[[dict[str, float | None]], None],
     teaching: Teaching | None = None,
+    checkpoint: Checkpoint | None = None,
+    deadline: float | None = None,
 ) -> np.ndarray:
     """Train ``model`` in place and return its test probabilities ``(n, classes)`` after the last epoch.
+
+    With a ``checkpoint`` it continues after the epochs that this has behind it, and saves after each.
+    Raises ``UnfinishedError`` after an epoch when another as long would not end before ``deadline``, a
+    reading of ``time.monotonic``.
 
     ``test_images`` are bytes ``(n, channels, size, size)``. After each epoch ``on_epoch`` gets its
     number (from 1), learning rate, losses, accuracies on train (as trained, augmented) and test, and
@@ -56,8 +63,13 @@ def train(
     optimizer = build_optimizer(model, training)
     order = torch.Generator().manual_seed(seed)
     draws = torch.Generator().manual_seed(seed + 1_000_003)
-    probabilities = np.empty(0)
-    for epoch in range(training.epochs):
+    generators = {"order": order, "draws": draws}
+    torch.manual_seed(seed + 2_000_003)  # of dropout, which takes no generator
+    probabilities = None
+    slowest = 0.0
+    if checkpoint:
+        checkpoint.restore(model, optimizer, generators)
+    for epoch in range(checkpoint.finished if checkpoint else 0, training.epochs):
         started = time.perf_counter()
         rate = learning_rate(epoch, training)
         for group in optimizer.param_groups:
@@ -96,6 +108,15 @@ def train(
             probabilities, row["test_loss"] = predict(model, test_images, test_labels, device)
             row["test_accuracy"] = float((probabilities.argmax(axis=1) == test_labels).mean())
         on_epoch(row)
+        if checkpoint:
+            checkpoint.save(epoch + 1, model, optimizer, generators)
+        slowest = max(slowest, time.perf_counter() - started)
+        if not last and deadline is not None and time.monotonic() + slowest > deadline:
+            raise UnfinishedError(
+                f"the time budget ends after epoch {epoch + 1} of {training.epochs}"
+            )
+    if probabilities is None:  # every epoch was behind the checkpoint
+        probabilities, _ = predict(model, test_images, test_labels, device)
     return probabilities
 
 

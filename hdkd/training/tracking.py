@@ -108,15 +108,25 @@ def log_report(
 class Tracker:
     """One MLflow run. Every method is safe to call when tracking is off or has failed."""
 
-    def __init__(self, run_id: str | None) -> None:
+    def __init__(self, run_id: str | None, logged_epochs: int = 0) -> None:
         self.run_id = run_id
+        self._logged_epochs = logged_epochs
         self._alive = run_id is not None
 
     @classmethod
     def start(
-        cls, key: RunKey, params: dict[str, Any], made: dict[str, Any], enabled: bool = True
+        cls,
+        key: RunKey,
+        params: dict[str, Any],
+        made: dict[str, Any],
+        enabled: bool = True,
+        run_id: str | None = None,
     ) -> "Tracker":
-        """Open a run with parameters and tags below the parent run of its sweep."""
+        """Open a run with parameters and tags below the parent run of its sweep.
+
+        With ``run_id`` it is that run, which a stopped training left; epochs that it already has are
+        not logged again.
+        """
         if not enabled:
             return cls(None)
         try:
@@ -124,6 +134,10 @@ class Tracker:
 
             mlflow.set_tracking_uri(tracking_uri())
             experiment = mlflow.set_experiment(experiment_name(key.profile, key.dataset))
+            if run_id:
+                mlflow.start_run(run_id)
+                logged = mlflow.MlflowClient().get_metric_history(run_id, "train_loss")
+                return cls(run_id, max((metric.step for metric in logged), default=0))
             parent = _sweep_run(mlflow.MlflowClient(), experiment.experiment_id)
             tags = {
                 "dataset": key.dataset,
@@ -145,6 +159,8 @@ class Tracker:
             return cls(None)
 
     def log_epoch(self, row: dict[str, float | None]) -> None:
+        if row["epoch"] <= self._logged_epochs:
+            return
         values = {k: v for k, v in row.items() if k != "epoch" and v is not None}
         self._attempt(lambda mlflow: mlflow.log_metrics(values, step=int(row["epoch"])))
 
@@ -164,8 +180,9 @@ class Tracker:
 
         self._attempt(log)
 
-    def fail(self) -> None:
-        self._attempt(lambda mlflow: mlflow.end_run("FAILED"))
+    def stop(self, status: str) -> None:
+        """Close the run of a training that did not end: ``FAILED`` or ``KILLED``."""
+        self._attempt(lambda mlflow: mlflow.end_run(status))
 
     def _attempt(self, action: Any) -> None:
         if not self._alive:

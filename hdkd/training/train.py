@@ -1,6 +1,8 @@
 """One training from prepared data to a finished run folder."""
 
 import dataclasses
+import hashlib
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,13 @@ import torch
 from hdkd.config import Settings
 from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.data.splits import draw_subset
-from hdkd.errors import RunError
+from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import evaluate
 from hdkd.models import build
-from hdkd.plan import RunKey
+from hdkd.plan import PACKAGE, STEP_CODE, RunKey
+from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.loop import Teaching, train
-from hdkd.training.run_folder import RunFolder, provenance
+from hdkd.training.run_folder import RunFolder, provenance, to_json
 from hdkd.training.tracking import Tracker
 
 
@@ -30,11 +33,14 @@ def run(
     device: str = "auto",
     threads: int | None = None,
     tracked: bool = True,
+    deadline: float | None = None,
 ) -> None:
     """Train what ``key`` names on the ``prepared`` data and leave the run folder ``output``.
 
     ``recipes`` is a table of SMOTE recipes to add; ``teacher`` the run folder that HDKD is taught
-    by. Raises ``RunError`` when HDKD has no teacher, or one that does not fit.
+    by. A training that was stopped continues after its last finished epoch, and ends as if it had not
+    been. Raises ``RunError`` when HDKD has no teacher, or one that does not fit, and ``UnfinishedError``
+    when ``deadline``, a reading of ``time.monotonic``, comes before the last epoch.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -79,61 +85,97 @@ def run(
             "training_digest": training_set.digest(),
         },
     }
-    folder = RunFolder(output)
-    folder.start(params)
-    made = provenance(device)
-    tracker = Tracker.start(key, folder.params, made, enabled=tracked)
-    best = {"epoch": 0, "accuracy": -1.0}
+    with Checkpoint(output, fingerprint(params, teacher)) as checkpoint:
+        notes = checkpoint.notes or {
+            "rows": [],
+            "made": provenance(device),
+            "seconds": 0.0,
+            "mlflow_run": None,
+        }
+        checkpoint.notes = notes
+        before = notes["seconds"]
+        folder = RunFolder(output)
+        folder.start(params)
+        for row in notes["rows"]:
+            folder.append_metrics(row)
+        tracker = Tracker.start(key, folder.params, notes["made"], tracked, notes["mlflow_run"])
+        notes["mlflow_run"] = tracker.run_id
+        if checkpoint.finished:
+            print(f"{key.name}  continues after epoch {checkpoint.finished}", flush=True)
 
-    def on_epoch(row: dict[str, float | None]) -> None:
-        folder.append_metrics(row)
-        tracker.log_epoch(row)
-        accuracy = row["test_accuracy"]
-        if accuracy is not None and accuracy > best["accuracy"]:
-            best.update(epoch=row["epoch"], accuracy=accuracy)
-        print(
-            f"{key.name}  epoch {row['epoch']}/{training.epochs}  "
-            f"loss {row['train_loss']:.4f}  train {row['train_accuracy']:.4f}  "
-            f"test {'–' if accuracy is None else format(accuracy, '.4f')}  "
-            f"{row['images_per_second']:.0f} images/s",
-            flush=True,
-        )
+        def on_epoch(row: dict[str, float | None]) -> None:
+            folder.append_metrics(row)
+            tracker.log_epoch(row)
+            notes["rows"].append(row)
+            notes["seconds"] = before + time.perf_counter() - started
+            accuracy = row["test_accuracy"]
+            print(
+                f"{key.name}  epoch {row['epoch']}/{training.epochs}  "
+                f"loss {row['train_loss']:.4f}  train {row['train_accuracy']:.4f}  "
+                f"test {'–' if accuracy is None else format(accuracy, '.4f')}  "
+                f"{row['images_per_second']:.0f} images/s",
+                flush=True,
+            )
 
-    try:
-        probabilities = train(
-            model,
-            training_set,
-            source.images[test],
-            source.labels[test],
-            training,
-            settings.augmentation,
-            key.seed,
-            device,
-            on_epoch,
-            teaching,
-        )
-        folder.write_model(model)
-        folder.write_predictions(source.table.iloc[test], probabilities, source.classes)
-        made["duration_seconds"] = round(time.perf_counter() - started, 2)
-        folder.write_summary(
-            {
-                "run": dataclasses.asdict(key),
-                "final": evaluate(probabilities, source.labels[test], source.classes),
-                "best_epoch": best,
-                "epochs": training.epochs,
-                "test_images": len(test),
-                "training_images": len(training_set.positions),
-                "synthetic_images": len(training_set) - len(training_set.positions),
-                "parameters": sum(p.numel() for p in model.parameters()),
-                "data": params["data"],
-                "provenance": made,
-                "mlflow_run": tracker.run_id,
-            }
-        )
-    except BaseException:
-        tracker.fail()
-        raise
-    tracker.finish(folder)
+        try:
+            probabilities = train(
+                model,
+                training_set,
+                source.images[test],
+                source.labels[test],
+                training,
+                settings.augmentation,
+                key.seed,
+                device,
+                on_epoch,
+                teaching,
+                checkpoint,
+                deadline,
+            )
+            folder.write_model(model)
+            folder.write_predictions(source.table.iloc[test], probabilities, source.classes)
+            seconds = before + time.perf_counter() - started
+            folder.write_summary(
+                {
+                    "run": dataclasses.asdict(key),
+                    "final": evaluate(probabilities, source.labels[test], source.classes),
+                    "best_epoch": best_epoch(notes["rows"]),
+                    "epochs": training.epochs,
+                    "test_images": len(test),
+                    "training_images": len(training_set.positions),
+                    "synthetic_images": len(training_set) - len(training_set.positions),
+                    "parameters": sum(p.numel() for p in model.parameters()),
+                    "data": params["data"],
+                    "provenance": notes["made"] | {"duration_seconds": round(seconds, 2)},
+                    "mlflow_run": tracker.run_id,
+                }
+            )
+        except UnfinishedError:
+            tracker.stop("KILLED")
+            raise
+        except BaseException:
+            tracker.stop("FAILED")
+            raise
+        tracker.finish(folder)
+        checkpoint.remove()
+
+
+def best_epoch(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The first of the epochs with the best test accuracy, among those that were tested."""
+    tested = [row for row in rows if row["test_accuracy"] is not None]
+    best = max(tested, key=lambda row: row["test_accuracy"])
+    return {"epoch": best["epoch"], "accuracy": best["test_accuracy"]}
+
+
+def fingerprint(params: dict[str, Any], teacher: Path | None) -> str:
+    """What must not change between the parts of one training: parameters, data, teacher, code."""
+    hasher = hashlib.sha256(json.dumps(params, default=to_json, sort_keys=True).encode())
+    hasher.update(torch.__version__.encode())
+    for name in STEP_CODE["train"]:
+        hasher.update((PACKAGE / name).read_bytes())
+    if teacher:
+        hasher.update((teacher / "model.safetensors").read_bytes())
+    return hasher.hexdigest()
 
 
 def training_images(source: ImageSet, key: RunKey, recipes: Path | None) -> TrainingSet:

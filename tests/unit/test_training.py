@@ -1,37 +1,19 @@
 """The training loop: statistics of normalisations, reproducibility, what stops it."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from hdkd.config import Augmentation, Distillation, Training
+from hdkd.config import Training
 from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.errors import RunError
 from hdkd.models import build
 from hdkd.training.loop import Teaching, set_batchnorm_momentum, train
 from hdkd.training.train import load_teacher
+from small import AUGMENTATION, DISTILLATION, SIZES, STUDENT
 
-AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
-DISTILLATION = Distillation(0.5, 1.0, "soft", "batch_and_classes", 10.0, 1.0, (1, 1, 1))
-SIZES = {
-    "num_classes": 2,
-    "image_size": 16,
-    "in_channels": 1,
-    "channels": (4, 6, 8),
-    "depths": (1, 1, 1),
-}
-STUDENT = {"layers": 1, "patch_size": 1, "embed_dim": 8, "heads": 2, "head_dim": 4}
-
-
-@pytest.fixture
-def source() -> ImageSet:
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (13, 1, 16, 16), dtype=np.uint8)
-    table = pd.DataFrame({"label": np.arange(13) % 2, "part": "train", "digest": ""})
-    return ImageSet(images, table, {"classes": ["a", "b"]})
 
 
 def trained(source: ImageSet, training: Training = TRAINING, distilled: bool = True):

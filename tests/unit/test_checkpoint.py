@@ -1,0 +1,111 @@
+"""A stopped training continues exactly; what cannot be trusted is not continued."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from hdkd.config import Training
+from hdkd.data.imageset import TrainingSet
+from hdkd.errors import RunError, UnfinishedError
+from hdkd.models import build
+from hdkd.training.checkpoint import Checkpoint
+from hdkd.training.loop import Teaching, train
+from small import AUGMENTATION, DISTILLATION, SIZES, STUDENT
+
+TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 5, 4, 2)
+
+
+class KilledError(Exception):
+    """Stands for a signal."""
+
+
+def trained(images, folder, stop_after=None, role="hdkd", deadline=None, fingerprint="same"):
+    """Weights, rows of this part, and the epochs that were behind it at its start."""
+    torch.manual_seed(0)
+    model = build(role, **SIZES, **STUDENT) if role == "hdkd" else rival()
+    teaching = Teaching(build("teacher", **SIZES), DISTILLATION) if role == "hdkd" else None
+    rows = []
+
+    def on_epoch(row):
+        if row["epoch"] == stop_after:
+            raise KilledError
+        rows.append(row)
+
+    with Checkpoint(folder, fingerprint) as checkpoint:
+        before = checkpoint.finished
+        train(
+            model, TrainingSet(images, np.arange(13)), images.images, images.labels, TRAINING,
+            AUGMENTATION, 5, "cpu", on_epoch, teaching, checkpoint, deadline,
+        )  # fmt: skip
+    return model, rows, before
+
+
+def rival():
+    return build("mobilenet_v2", num_classes=2, image_size=32, in_channels=1)
+
+
+def same_weights(one, other) -> bool:
+    return all(
+        torch.equal(a, b)
+        for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("role", ["hdkd", "rival with dropout"])
+@pytest.mark.parametrize("stop_after", [2, 5])
+def test_a_stopped_training_ends_with_the_weights_of_an_undisturbed_one(
+    source, tmp_path, role, stop_after
+):
+    whole, rows, _ = trained(source, tmp_path / "whole", role=role)
+    with pytest.raises(KilledError):
+        trained(source, tmp_path / "parts", stop_after, role)
+    continued, later, before = trained(source, tmp_path / "parts", role=role)
+    assert before == stop_after - 1
+    assert same_weights(whole, continued)
+    for row, expected in zip(later, rows[before:], strict=True):
+        assert {**row, "images_per_second": 0} == {**expected, "images_per_second": 0}
+
+
+def test_a_time_budget_stops_between_epochs_and_the_next_start_continues(source, tmp_path):
+    with pytest.raises(UnfinishedError, match="after epoch 1 of 5"):
+        trained(source, tmp_path, deadline=time.monotonic())
+    with Checkpoint(tmp_path, "same") as checkpoint:
+        assert checkpoint.finished == 1
+
+
+def test_a_changed_byte_is_noticed(source, tmp_path, capsys):
+    trained(source, tmp_path)
+    path = tmp_path / "checkpoint.bin"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with Checkpoint(tmp_path, "same") as checkpoint:
+        assert checkpoint.finished == 0
+    assert "checkpoint.bin is damaged" in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_another_training_is_left_alone(source, tmp_path, capsys):
+    trained(source, tmp_path)
+    with Checkpoint(tmp_path, "other parameters") as checkpoint:
+        assert checkpoint.finished == 0
+    assert "other parameters, data or code" in capsys.readouterr().out
+
+
+def test_a_write_that_fails_leaves_the_checkpoint_before_it(source, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(KilledError):
+        trained(source, tmp_path, stop_after=3)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        trained(source, tmp_path)
+    with Checkpoint(tmp_path, "same") as checkpoint:
+        assert checkpoint.finished == 2
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path):
+    with Checkpoint(tmp_path, "same"), pytest.raises(RunError, match="another process trains in"):
+        Checkpoint(tmp_path, "same").__enter__()

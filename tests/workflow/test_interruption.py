@@ -1,0 +1,111 @@
+"""A training that is killed continues and ends as if it had not been."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+
+from hdkd import plan
+
+EPOCHS = 40
+
+
+@pytest.fixture(scope="module")
+def command(built, tmp_path_factory) -> list[str]:
+    """A training of HDKD long enough to be killed in."""
+    parameters = built.parameters
+    parameters["student"]["demo"] |= {"epochs": EPOCHS, "evaluate_every": 3}
+    path = tmp_path_factory.mktemp("interruption") / "params.yaml"
+    path.write_text(yaml.safe_dump(parameters))
+    teacher = "models/demo/teacher/phantom/teacher-mbcsa-s2/nall/seed0"
+    return [
+        "hdkd", "train", "--params", str(path), "--dataset", "phantom", "--role", "hdkd",
+        "--subset", "16", "--teacher", teacher, "--threads", "1", "--output",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(built, command, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    built.run(*command, str(folder))
+    return folder
+
+
+def interrupt(built, command, folder, after_epochs, number) -> subprocess.Popen:
+    """Start a training, send ``number`` after so many more epochs, and wait for its end."""
+    binaries = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])  # noqa: PTH120
+    environment = {**os.environ, "PATH": binaries, "PYTHONPATH": str(built.folder)}
+    metrics = folder / "metrics.csv"
+    process = subprocess.Popen(
+        [*command, str(folder)], cwd=built.folder, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    seen = 0
+    for line in process.stdout:
+        seen += " epoch " in line and "/" in line
+        if seen == after_epochs:
+            process.send_signal(number)
+            break
+    process.communicate()
+    assert metrics.exists()
+    return process
+
+
+def assert_same(run, expected) -> None:
+    assert (run / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
+    assert (run / "predictions.csv").read_bytes() == (expected / "predictions.csv").read_bytes()
+    one, other = (
+        pd.read_csv(folder / "metrics.csv").drop(columns="images_per_second")
+        for folder in (run, expected)
+    )
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    results = [json.loads((folder / "summary.json").read_text()) for folder in (run, expected)]
+    for name in ("final", "best_epoch", "epochs", "parameters", "data"):
+        assert results[0][name] == results[1][name]
+
+
+def test_a_training_killed_three_times_ends_with_the_same_run_folder(
+    built, command, undisturbed, tmp_path
+):
+    folder = tmp_path / "run"
+    for epochs in (3, 10, 1):
+        interrupt(built, command, folder, epochs, signal.SIGKILL)
+        assert (folder / "checkpoint.bin").exists()
+    output = built.run(*command, str(folder)).stdout
+    assert "continues after epoch" in output
+    assert_same(folder, undisturbed)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(plan.RUN_FILES)
+    run = json.loads((folder / "summary.json").read_text())["mlflow_run"]
+    mlflow.set_tracking_uri(f"sqlite:///{built.folder}/mlflow/mlflow.db")
+    history = mlflow.MlflowClient().get_metric_history(run, "train_loss")
+    assert sorted(metric.step for metric in history) == list(range(1, EPOCHS + 1))
+    assert mlflow.MlflowClient().get_run(run).info.status == "FINISHED"
+
+
+def test_sigterm_stops_with_a_code_of_its_own_and_without_a_traceback(built, command, tmp_path):
+    folder = tmp_path / "run"
+    metrics = folder / "metrics.csv"
+    process = interrupt(built, command, folder, 2, signal.SIGTERM)
+    assert process.returncode == 75
+    assert 2 <= len(pd.read_csv(metrics)) < EPOCHS
+    assert (folder / "checkpoint.bin").exists()
+
+
+def test_a_time_budget_is_kept_and_used(built, command, undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    started = time.monotonic()
+    result = built.run(*command, str(folder), "--time-budget", "0.0001", check=False)
+    assert result.returncode == 75
+    assert result.stderr.splitlines()[-1].endswith(
+        f"the time budget ends after epoch 1 of {EPOCHS}; the same command continues it"
+    )
+    assert time.monotonic() - started < 120
+    built.run(*command, str(folder))
+    assert_same(folder, undisturbed)
