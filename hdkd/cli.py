@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from hdkd.errors import UnfinishedError, UserError
-from hdkd.plan import BASELINES, GROUPS, ROLES
+from hdkd.plan import BASELINES, DEADLINE, GROUPS, ROLES
 
 SUBSET_HELP = "number of training images, balanced over classes, or all"
 
@@ -127,6 +127,23 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", type=Path, help="folder of tables and figures (reports/PROFILE)")
     sub.add_argument("--ledger", type=Path, help="what `hdkd compare` wrote (reports/ledger.csv)")
 
+    sub = command(
+        "borrow", borrow, "train the most valuable missing runs in a piece of time", False
+    )
+    sub.add_argument("--minutes", type=float, required=True, help="of the borrowed machine")
+    sub.add_argument("--parallel", type=int, default=1, help="trainings at once (1)")
+    sub.add_argument("--cores", type=int, default=os.cpu_count(), help="CPU cores (all)")
+    sub.add_argument("--list", action="store_true", help="print what would be trained, and stop")
+    sub.add_argument(
+        "--bundle", type=Path, help="folder to leave the run folders in, to carry home"
+    )
+    sub.add_argument(
+        "--part-mebibytes", type=float, default=16, help="size of the bundle's parts (16)"
+    )
+
+    sub = command("import-runs", import_runs, "take over the run folders of a bundle", False)
+    sub.add_argument("bundle", type=Path, help="folder that `hdkd borrow --bundle` left")
+
     sub = commands.add_parser("predict", help="classify image files with a trained model")
     sub.set_defaults(command=predict)
     sub.add_argument("--model", type=Path, required=True, help="run folder of the trained model")
@@ -227,7 +244,11 @@ def track(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    started = time.monotonic()
+    deadline = None
+    if options.time_budget is not None:
+        deadline = time.monotonic() + 60 * options.time_budget
+    elif DEADLINE in os.environ:
+        deadline = time.monotonic() + float(os.environ[DEADLINE]) - time.time()
     signal.signal(signal.SIGTERM, stop)
     from hdkd.plan import RunKey
     from hdkd.training.train import run
@@ -260,7 +281,7 @@ def train(options: argparse.Namespace) -> None:
         device=options.device,
         threads=options.threads,
         tracked=not options.no_tracking,
-        deadline=started + 60 * options.time_budget if options.time_budget else None,
+        deadline=deadline,
     )
 
 
@@ -309,6 +330,63 @@ def page(options: argparse.Namespace) -> None:
     for dataset in settings.study:
         metrics = sweep_metrics(folder, dataset)
         log_report(settings.profile, dataset, folder, metrics, plan.LEDGER)
+
+
+def borrow(options: argparse.Namespace) -> None:
+    from tabulate import tabulate
+
+    from hdkd import borrow, bundle
+    from hdkd.training.train import choose_device
+
+    settings = _settings(options)
+    jobs = borrow.missing(settings, choose_device("auto"))
+    chosen = borrow.choose(jobs, 60 * options.minutes, options.parallel)
+    rows = [
+        [
+            job.run.folder.as_posix(),
+            f"{job.seconds / 60:.1f}",
+            "chosen" if job in chosen else "later",
+            "begun" if job.begun else "",
+        ]
+        for job in jobs
+    ]
+    print(tabulate(rows, headers=["run", "minutes", "", ""], disable_numparse=True), flush=True)
+    print(
+        f"{len(jobs)} trainings are missing, {sum(j.seconds for j in jobs) / 3600:.1f} hours in all"
+    )
+    if options.list or not chosen:
+        return
+    left = borrow.train(
+        chosen, settings.profile, 60 * options.minutes, options.parallel, options.cores
+    )
+    print(f"{len(chosen) - len(left)} of {len(chosen)} chosen trainings are finished")
+    if options.bundle:
+        runs = [job.run for job in chosen]
+        manifest = bundle.write_bundle(
+            settings.profile, runs, options.bundle, options.part_mebibytes
+        )
+        print(
+            f"{options.bundle}: {len(manifest['finished'])} finished and "
+            f"{len(manifest['unfinished'])} unfinished runs in {len(manifest['parts'])} parts"
+        )
+
+
+def import_runs(options: argparse.Namespace) -> None:
+    from hdkd.bundle import unpack_bundle
+    from hdkd.evaluation import evidence, ledger
+    from hdkd.training import tracking
+
+    settings = _settings(options)
+    manifest, placed = unpack_bundle(options.bundle)
+    for name in placed:
+        print(f"{name}: {'finished' if name in manifest['finished'] else 'to be continued'}")
+    titles = {name: settings.dataset(name)["title"] for name in settings.raw["datasets"]}
+    finished = [Path(name) for name in manifest["finished"]]
+    registered = tracking.import_runs(manifest["profile"], titles, finished)
+    evidence.refresh(manifest["profile"])
+    table = ledger.write_ledger(Path("reports"))
+    print(f"{len(placed)} new run folders, {registered} new runs in MLflow")
+    print(ledger.headline(table))
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -22,6 +22,8 @@ BASELINES = (
 )
 RUN_FILES = ("params.json", "metrics.csv", "model.safetensors", "predictions.csv", "summary.json")
 PACKAGE = Path(__file__).parent
+# The variable that tells every training of a workflow when its time ends, in seconds since 1970.
+DEADLINE = "HDKD_DEADLINE"
 
 # The modules that each step runs. A change of one of them is a reason to run the step again.
 STEP_CODE = {

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hdkd import plan
 from hdkd.config import Settings
 from hdkd.errors import RunError
@@ -16,6 +18,7 @@ from hdkd.plan import RunKey
 from hdkd.training.run_folder import RunFolder
 
 SUMMARIES = "summaries.jsonl"
+EPOCHS = "epochs.csv"
 
 
 def key_of(summary: dict[str, Any]) -> RunKey:
@@ -61,6 +64,30 @@ def known(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
         summary = RunFolder(path.parent).summary
         found[key_of(summary)] = summary
     return list(found.values())
+
+
+def refresh(profile: str, root: Path = Path()) -> None:
+    """Write what is known of a profile beside its tables: summaries, epochs and facts of the data.
+
+    For a study that is made piece by piece, whose tables wait until it is whole.
+    """
+    folder = root / plan.report(profile)
+    folder.mkdir(parents=True, exist_ok=True)
+    summaries = known(profile, root)
+    write(summaries, folder / SUMMARIES)
+    epochs = []
+    for summary in summaries:
+        run = key_of(summary).folder
+        if (root / run / "metrics.csv").exists():
+            epochs.append(RunFolder(root / run).metrics.assign(run=run.as_posix()))
+    if epochs:
+        pd.concat(epochs).to_csv(folder / EPOCHS, index=False, float_format="%.6g")
+    gathered = facts(profile, root)
+    for path in sorted((root / "data" / "prepared" / profile).glob("*/split.json")):
+        prepared = json.loads(path.with_name("facts.json").read_text("utf-8"))
+        gathered[path.parent.name] = prepared | json.loads(path.read_text("utf-8"))
+    text = json.dumps(gathered, indent=2, ensure_ascii=False)
+    (folder / "data.json").write_text(f"{text}\n", "utf-8")
 
 
 def facts(profile: str, root: Path = Path()) -> dict[str, dict[str, Any]]:

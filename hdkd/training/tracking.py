@@ -4,14 +4,18 @@ A study never depends on its tracking server: when MLflow fails, a line says so 
 on; its run folder has everything.
 """
 
+import hashlib
 import os
 import sqlite3
 import sys
 import warnings
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
+
+import pandas as pd
 
 from hdkd.plan import RunKey
 from hdkd.training.run_folder import RunFolder
@@ -26,6 +30,8 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 STORE = Path("mlflow")
 SWEEP_TAG = "hdkd.sweep"
+IMPORT_TAG = "hdkd.summary_sha256"
+BATCH = 1000  # metrics that one request may carry
 # Tells MLflow that the experiment holds trainings, not conversations with a language model.
 EXPERIMENT_KIND = "mlflow.experimentKind"
 
@@ -105,6 +111,57 @@ def log_report(
         warn(error)
 
 
+def import_runs(profile: str, titles: dict[str, str], folders: list[Path]) -> int:
+    """Register finished run folders, made where MLflow was out of reach, with their own times.
+
+    Returns how many are new: a run folder that was registered before is left alone, by the checksum
+    of its summary.
+    """
+    import mlflow
+    from mlflow.entities import Metric, Param
+
+    runs = [RunFolder(folder) for folder in folders]
+    datasets = {run.summary["run"]["dataset"] for run in runs}
+    create_store(profile, {name: title for name, title in titles.items() if name in datasets})
+    client = mlflow.MlflowClient()
+    new = 0
+    for folder in runs:
+        params, summary = folder.params, folder.summary
+        key = RunKey(**summary["run"])
+        digest = hashlib.sha256((folder.path / "summary.json").read_bytes()).hexdigest()
+        experiment = client.get_experiment_by_name(experiment_name(profile, key.dataset))
+        if client.search_runs([experiment.experiment_id], f"tags.`{IMPORT_TAG}` = '{digest}'"):
+            continue
+        made = summary["provenance"]
+        start = round(datetime.fromisoformat(made["started"]).timestamp() * 1000)
+        end = start + round(made["duration_seconds"] * 1000)
+        tags = run_tags(key, params, made) | {IMPORT_TAG: digest, "device": made["device"]}
+        parent = _sweep_run(client, experiment.experiment_id)
+        if parent:
+            tags["mlflow.parentRunId"] = parent
+        run = client.create_run(experiment.experiment_id, start, tags, key.name).info.run_id
+        table = folder.metrics
+        metrics = [
+            Metric(
+                name,
+                value,
+                start + round((end - start) * row["epoch"] / len(table)),
+                int(row["epoch"]),
+            )
+            for row in table.to_dict("records")
+            for name, value in row.items()
+            if name != "epoch" and not pd.isna(value)
+        ]
+        metrics += [Metric(name, v, end, 0) for name, v in final_metrics(summary).items()]
+        for first in range(0, len(metrics), BATCH):
+            client.log_batch(run, metrics[first : first + BATCH])
+        client.log_batch(run, params=[Param(n, str(v)) for n, v in flatten(params).items()])
+        client.log_artifacts(run, str(folder.path), "run")
+        client.set_terminated(run, end_time=end)
+        new += 1
+    return new
+
+
 class Tracker:
     """One MLflow run. Every method is safe to call when tracking is off or has failed."""
 
@@ -139,18 +196,7 @@ class Tracker:
                 logged = mlflow.MlflowClient().get_metric_history(run_id, "train_loss")
                 return cls(run_id, max((metric.step for metric in logged), default=0))
             parent = _sweep_run(mlflow.MlflowClient(), experiment.experiment_id)
-            tags = {
-                "dataset": key.dataset,
-                "synthetic_data": str(params["data"]["synthetic"]).lower(),
-                "profile": key.profile,
-                "group": key.group,
-                "role": key.role,
-                "variant": key.variant,
-                "subset": key.subset,
-                "seed": str(key.seed),
-                "git_commit": str(made["git_commit"]),
-                "data_hash": params["data"]["content_hash"],
-            } | ({"mlflow.parentRunId": parent} if parent else {})
+            tags = run_tags(key, params, made) | ({"mlflow.parentRunId": parent} if parent else {})
             run = mlflow.start_run(run_name=key.name, tags=tags)
             mlflow.log_params(flatten(params))
             return cls(run.info.run_id)
@@ -194,6 +240,22 @@ class Tracker:
         except Exception as error:  # whatever MLflow raises, training goes on
             self._alive = False
             warn(error)
+
+
+def run_tags(key: RunKey, params: dict[str, Any], made: dict[str, Any]) -> dict[str, str]:
+    """What a run is found by."""
+    return {
+        "dataset": key.dataset,
+        "synthetic_data": str(params["data"]["synthetic"]).lower(),
+        "profile": key.profile,
+        "group": key.group,
+        "role": key.role,
+        "variant": key.variant,
+        "subset": key.subset,
+        "seed": str(key.seed),
+        "git_commit": str(made["git_commit"]),
+        "data_hash": params["data"]["content_hash"],
+    }
 
 
 def final_metrics(summary: dict[str, Any]) -> dict[str, float]:

@@ -1,0 +1,172 @@
+"""Run folders as a bundle of small files, to bring home from a machine without a network.
+
+A bundle is a folder: ``manifest.json`` and the parts of one compressed archive, each small enough to be
+carried. Weights of all but teachers travel in half precision; a training that was not finished travels
+as its checkpoint, so that it can go on elsewhere.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+
+from hdkd import plan
+from hdkd.errors import RunError
+from hdkd.plan import RUN_FILES, RunKey
+from hdkd.training.run_folder import RunFolder
+
+MEBIBYTE = 2**20
+CHECKPOINT = "checkpoint.bin"
+
+
+def write_bundle(
+    profile: str, runs: list[RunKey], output: Path, part_mebibytes: float, root: Path = Path()
+) -> dict[str, Any]:
+    """Put the run folders of ``runs``, and what is known of their data, into the folder ``output``.
+
+    Returns the manifest: the parts with their checksums, and the runs, finished or not. Runs that
+    have not begun are left out. Raises ``RunError`` when there is nothing to bundle.
+    """
+    finished, unfinished = [], []
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=6) as tar:
+        for run in runs:
+            folder = root / run.folder
+            if (folder / "summary.json").exists():
+                finished.append(run.folder.as_posix())
+                names = RUN_FILES
+            elif (folder / CHECKPOINT).exists():
+                unfinished.append(run.folder.as_posix())
+                names = (CHECKPOINT,)
+            else:
+                continue
+            for name in names:
+                content = (folder / name).read_bytes()
+                if name == "model.safetensors" and run.role != "teacher":
+                    content = in_half_precision(folder / name)
+                _add(tar, (run.folder / name).as_posix(), content)
+        for dataset in sorted({run.dataset for run in runs}):
+            for name in ("facts.json", "split.json"):
+                path = plan.prepared(profile, dataset) / name
+                if (root / path).exists():
+                    _add(tar, path.as_posix(), (root / path).read_bytes())
+    if not finished and not unfinished:
+        raise RunError(f"there is no run of the profile {profile} to bundle")
+    output.mkdir(parents=True, exist_ok=True)
+    for old in output.glob("runs.tar.gz.*"):
+        old.unlink()
+    content, size = archive.getvalue(), int(part_mebibytes * MEBIBYTE)
+    parts = []
+    for number, start in enumerate(range(0, len(content), size)):
+        name, part = f"runs.tar.gz.{number:03d}", content[start : start + size]
+        (output / name).write_bytes(part)
+        parts.append({"name": name, "sha256": hashlib.sha256(part).hexdigest()})
+    manifest = {
+        "profile": profile,
+        "parts": parts,
+        "finished": finished,
+        "unfinished": unfinished,
+    }
+    (output / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+    return manifest
+
+
+def in_half_precision(path: Path) -> bytes:
+    """The weights in ``path`` with every floating-point tensor as 16 bits."""
+    tensors = load_file(path)
+    return save({n: t.half() if t.dtype == torch.float32 else t for n, t in tensors.items()})
+
+
+def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], list[str]]:
+    """Put the run folders of a bundle in their places below ``root``.
+
+    Returns the manifest and the run folders that are new; one that is there already, finished, stays
+    as it is. Raises ``RunError`` when a part is missing or damaged, or when a finished run is there
+    with other results.
+    """
+    try:
+        manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+        content = b"".join(_checked(bundle / p["name"], p["sha256"]) for p in manifest["parts"])
+    except FileNotFoundError as error:
+        raise RunError(f"{error.filename} is missing: bring the whole bundle") from None
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{bundle / 'manifest.json'} is damaged: bring the bundle again") from None
+    placed = []
+    with tempfile.TemporaryDirectory(dir=_made(root), prefix=".bundle-") as temporary:
+        fresh = Path(temporary)
+        _extract(content, fresh, bundle)
+        for name in [*manifest["finished"], *manifest["unfinished"]]:
+            source, target = fresh / _inside(name, bundle), root / name
+            if name in manifest["finished"]:
+                summary = RunFolder(source).summary
+                if RunKey(**summary["run"]).folder.as_posix() != name:
+                    raise RunError(f"{bundle}: {name} has the summary of another run")
+                if (target / "summary.json").exists():
+                    if RunFolder(target).summary != summary:
+                        raise RunError(
+                            f"{name} is there already, with other results: move it away, or leave "
+                            "this bundle out"
+                        )
+                    continue
+            elif (target / "summary.json").exists():
+                continue  # finished here in the meantime
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
+            for path in target.iterdir():
+                path.touch()  # newer than the data, so that Snakemake takes it as made from them
+            placed.append(name)
+        prepared = fresh / "data" / "prepared"
+        for path in sorted(prepared.rglob("*.json")):
+            target = root / path.relative_to(fresh)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+    return manifest, placed
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def _checked(path: Path, digest: str) -> bytes:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise RunError(f"{path} is damaged (its checksum is wrong): bring it again")
+    return content
+
+
+def _inside(name: str, bundle: Path) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path.parts[:1] not in (("models",), ("data",)):
+        raise RunError(f"{bundle} has a member that would be written outside its folder, {name!r}")
+    return name
+
+
+def _extract(content: bytes, target: Path, bundle: Path) -> None:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
+            members = tar.getmembers()
+            for member in members:
+                _inside(member.name, bundle)
+                if not member.isfile():
+                    raise RunError(
+                        f"{bundle} has a link or device, {member.name!r}: use no such bundle"
+                    )
+            tar.extractall(target, members=members, filter="data")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise RunError(f"{bundle} is damaged: {error}") from None

@@ -1,0 +1,139 @@
+"""A study made in pieces of time on one machine, and brought home to another."""
+
+import copy
+import json
+
+import mlflow
+import pandas as pd
+import pytest
+
+from hdkd import config, plan
+from hdkd.borrow import Job, choose, value_order
+from hdkd.training.run_folder import RunFolder
+from project import ROOT, Project
+
+
+@pytest.fixture(scope="module")
+def parameters(tiny_parameters) -> dict:
+    """Three trainings: a teacher, and student and HDKD with many short epochs."""
+    parameters = copy.deepcopy(tiny_parameters)
+    parameters["datasets"]["phantom"]["subsets"] = [16]
+    parameters["ablations"]["demo"] = {"variants": [], "subset": 16, "distillation": None}
+    parameters["baselines"]["demo"]["models"] = []
+    parameters["student"]["demo"] |= {"epochs": 400, "evaluate_every": 100}
+    return parameters
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory, parameters):
+    """The machine that is borrowed, and what each piece of time printed, until nothing was left."""
+    project = Project(tmp_path_factory.mktemp("borrowed") / "project", parameters)
+    project.snakemake("data")
+    outputs = []
+    while not outputs or "\n0 trainings are missing" not in outputs[-1]:
+        assert len(outputs) < 12
+        options = ["--minutes", "0.8", "--parallel", "2", "--cores", "2", "--bundle", "bundle"]
+        outputs.append(project.run("hdkd", "borrow", *options, "--part-mebibytes", "0.05").stdout)
+        if "unfinished" in outputs[-1] and not (project.folder / "first").exists():
+            (project.folder / "bundle").rename(project.folder / "first")
+    return project, outputs
+
+
+def test_the_value_order_starts_with_teachers_students_and_hdkd():
+    settings = config.load(ROOT / "params.yaml", "paper")
+    names = [(run.dataset, run.role, run.subset) for run in value_order(settings)]
+    assert names[:3] == [
+        ("brain_tumor", "teacher", "all"),
+        ("brain_tumor", "student", "200"),
+        ("brain_tumor", "hdkd", "200"),
+    ]
+    assert names[9] == ("ham10000", "teacher", "all")
+    every = [run for d in settings.study for run in plan.all_runs(settings, d)]
+    assert sorted(run.folder for run in value_order(settings)) == sorted(r.folder for r in every)
+
+
+def test_jobs_are_chosen_until_the_time_is_full_the_last_in_part(parameters):
+    settings = config.resolve(parameters)
+    runs = value_order(settings)
+    jobs = [Job(run, seconds) for run, seconds in zip(runs, (100, 300, 50), strict=True)]
+    assert choose(jobs, 60, parallel=1) == jobs[:1]
+    assert choose(jobs, 101, parallel=1) == jobs[:2]
+    assert choose(jobs, 250, parallel=2) == jobs
+
+
+def test_pieces_of_time_finish_the_study(pieces, parameters):
+    project, outputs = pieces
+    assert len(outputs) > 1
+    for run in value_order(config.resolve(parameters)):
+        folder = RunFolder(project.folder / run.folder)
+        assert len(folder.metrics) == folder.summary["epochs"]
+        assert not (folder.path / "checkpoint.bin").exists()
+
+
+def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
+    project, _ = pieces
+    home = Project(tmp_path / "home", parameters)
+    runs = [r.folder.as_posix() for r in value_order(config.resolve(parameters))]
+    # All that was made, in one bundle.
+    script = (
+        "from pathlib import Path; from hdkd import bundle, config; from hdkd.borrow import value_order\n"
+        "settings = config.load()\n"
+        f"bundle.write_bundle('demo', value_order(settings), Path({str(tmp_path / 'all')!r}), 0.02)"
+    )
+    project.run("python", "-c", script)
+    parts = sorted((tmp_path / "all").glob("runs.tar.gz.*"))
+    assert len(parts) > 1
+    assert max(part.stat().st_size for part in parts) <= 0.02 * 2**20
+    first = home.run("hdkd", "import-runs", str(tmp_path / "all")).stdout
+    assert "3 new run folders, 3 new runs in MLflow" in first
+    assert "136 published numbers" in first
+    again = home.run("hdkd", "import-runs", str(tmp_path / "all")).stdout
+    assert "0 new run folders, 0 new runs in MLflow" in again
+    summaries = (home.folder / "reports/demo/summaries.jsonl").read_text().splitlines()
+    assert len(summaries) == 3
+    epochs = pd.read_csv(home.folder / "reports/demo/epochs.csv")
+    assert set(epochs["run"]) == set(runs)
+    mlflow.set_tracking_uri(f"sqlite:///{home.folder}/mlflow/mlflow.db")
+    logged = mlflow.search_runs(experiment_names=["hdkd-demo-phantom"])
+    logged = logged[logged["tags.role"].notna()].set_index("tags.role")
+    for run in value_order(config.resolve(parameters)):
+        theirs = RunFolder(project.folder / run.folder)
+        assert logged.loc[run.role, "metrics.final_accuracy"] == pytest.approx(
+            theirs.summary["final"]["accuracy"]
+        )
+        assert logged.loc[run.role, "status"] == "FINISHED"
+        seconds = (logged.loc[run.role, "end_time"] - logged.loc[run.role, "start_time"]).seconds
+        assert seconds == pytest.approx(theirs.summary["provenance"]["duration_seconds"], abs=1.5)
+        ours = RunFolder(home.folder / run.folder)
+        assert ours.metrics.equals(theirs.metrics)
+        ours.load_model()
+
+
+def test_an_unfinished_training_goes_on_where_the_bundle_was_brought(pieces, parameters, tmp_path):
+    project, _ = pieces
+    first = project.folder / "first"
+    unfinished = json.loads((first / "manifest.json").read_text())["unfinished"]
+    home = Project(tmp_path / "home", parameters)
+    home.snakemake("data")
+    home.run("hdkd", "import-runs", str(first))
+    home.snakemake("students")
+    log = "".join((home.folder / "logs" / f"{name}.log").read_text() for name in unfinished)
+    assert "continues after epoch" in log
+    for name in unfinished:
+        same = (home.folder / name / "model.safetensors").read_bytes()
+        assert same == (project.folder / name / "model.safetensors").read_bytes()
+
+
+def test_a_damaged_part_is_named(pieces, tmp_path):
+    project, _ = pieces
+    part = next((project.folder / "first").glob("runs.tar.gz.*"))
+    content = part.read_bytes()
+    part.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    try:
+        result = project.run("hdkd", "import-runs", "first", check=False)
+    finally:
+        part.write_bytes(content)
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"error: first/{part.name} is damaged (its checksum is wrong): bring it again\n"
+    )
