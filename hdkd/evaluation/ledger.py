@@ -221,9 +221,14 @@ def _structural(value: Value, measured: float) -> dict[str, str]:
         "difference": f"{gap:+.{digits}f}",
         "verdict": "exact" if agrees else "differs",
     }
-    if not agrees and value.quantity != "count" and 0 < gap < 2 * value.half_digit:
-        cut = "the printed digits are cut off, not rounded"
-        fields["note"] = "; ".join(text for text in (value.note, cut) if text)
+    if not agrees and value.quantity != "count":
+        unit = 2 * value.half_digit
+        explained = ""
+        if 0 < gap < unit:
+            explained = "the printed digits are cut off, not rounded"
+        elif abs(gap) < 3 * unit:
+            explained = "in the last printed digit only"
+        fields["note"] = "; ".join(text for text in (value.note, explained) if text)
     return fields
 
 
@@ -337,6 +342,12 @@ def shown_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     return chosen[names].rename(columns=SHOWN).to_dict("records")
 
 
+def copies(table: pd.DataFrame) -> list[str]:
+    """Which copies of the data were measured on, ``brain_tumor: copy …``."""
+    named = table[table["data"] != ""]
+    return sorted({f"{row.dataset}: {row.data}" for row in named.itertuples()})
+
+
 def headline(table: pd.DataFrame) -> str:
     """``136 published numbers: 60 exact, …``"""
     counts = verdict_counts(table)
@@ -361,6 +372,10 @@ def markdown(table: pd.DataFrame) -> str:
         "",
         "Accuracies are compared at the best epoch on the test set, as the released implementation",
         "reports; “Last epoch” is not chosen on the test set. Parameters are in 10⁶, MACs in 10⁹.",
+        "",
+        "Data that was measured on:",
+        "",
+        *[f"- {text}" for text in copies(table) or ["none yet"]],
     ]
     for place, rows in table.groupby("place", sort=False):
         frame = pd.DataFrame(shown_rows(rows))

@@ -308,15 +308,18 @@ def draw_rivals(study: Study, colours: dict[str, str]) -> Figure:
     axes = figure.subplots(1, panels, squeeze=False)[0]
     size = study.source.facts["size"]
     cells = rival_cells(study.settings, study.dataset, study.table)
-    for cell in cells.itertuples():
-        draw_model(axes[0], cell.role, cell.macs, 100 * cell.accuracy, cell.parameters, colours)
+    for place, cell in enumerate(cells.sort_values("macs").itertuples()):
+        accuracy = 100 * cell.accuracy
+        draw_model(axes[0], cell.role, cell.macs, accuracy, cell.parameters, colours, place % 2)
     axes[0].set_title(f"Measured here, {size}×{size} pixels", fontsize=10)
     if known:
+        shown = []
         for role in cells["role"]:
             network = Network(role, "mbcsa", 2) if role in ROLE_NAMES else Network(role)
             parameters, macs = published.complexity(network)
-            value = published.accuracy(study.dataset, network)
-            draw_model(axes[-1], role, macs, value, parameters, colours, hollow=True)
+            shown.append((macs, role, published.accuracy(study.dataset, network), parameters))
+        for place, (macs, role, value, parameters) in enumerate(sorted(shown)):
+            draw_model(axes[-1], role, macs, value, parameters, colours, place % 2, hollow=True)
         title = "Published (hollow), 224×224 pixels"
         axes[-1].set_title("Measured, and published (hollow)" if comparable else title, fontsize=10)
     for panel in axes:
@@ -332,16 +335,18 @@ def draw_rivals(study: Study, colours: dict[str, str]) -> Figure:
 
 def draw_model(
     axes, role: str, macs: float, accuracy: float, parameters: float, colours: dict[str, str],
-    hollow: bool = False,
+    below: bool, hollow: bool = False,
 ) -> None:  # fmt: skip
-    """One bubble with its name; 10⁶ parameters are 30 square points."""
+    """One bubble with its name above or ``below``; 10⁶ parameters are 30 square points."""
     colour = colours.get(role) or colours[family(role)]
+    area = max(4, 30 * parameters / 1e6)
     axes.scatter(
-        macs, accuracy, s=max(4, 30 * parameters / 1e6), alpha=0.75, linewidths=1.3,
+        macs, accuracy, s=area, alpha=0.75, linewidths=1.3,
         facecolors="none" if hollow else colour, edgecolors=colour,
     )  # fmt: skip
     axes.annotate(
-        model_name(role), (macs, accuracy), (0, 7), textcoords="offset points", ha="center",
+        model_name(role), (macs, accuracy), (0, (area**0.5 / 2 + 3) * (-1 if below else 1)),
+        textcoords="offset points", ha="center", va="top" if below else "bottom",
         fontsize=8, color=colour,
     )  # fmt: skip
 

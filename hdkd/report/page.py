@@ -40,6 +40,7 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
         "written": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         "datasets": [dataset_section(settings, folder, name, table) for name in settings.study],
         "headline": ledger.headline(numbers),
+        "copies": ledger.copies(numbers),
         "ledger": [
             {"place": place, "headline": ledger.headline(rows), "rows": ledger.shown_rows(rows)}
             for place, rows in numbers.groupby("place", sort=False)
@@ -73,6 +74,7 @@ def dataset_section(
         "ablations": tables.ablation_rows(settings, name, table),
         "distillation": tables.distillation_rows(settings, name, table),
         "rivals": tables.rival_rows(settings, name, table),
+        "guessing": tables.guessing(facts),
         "figures": {
             figure: {
                 "caption": caption(figure),

@@ -193,6 +193,14 @@ def rival_cells(settings: Settings, dataset: str, table: pd.DataFrame) -> pd.Dat
     return cells.sort_values("role", key=lambda roles: roles.map(order.index), ignore_index=True)
 
 
+def guessing(facts: dict[str, Any]) -> str:
+    """What a model reaches that has learned nothing but the most frequent class."""
+    tests = {name: count["test"] for name, count in facts["counts"].items()}
+    name = max(tests, key=tests.get)
+    share = 100 * tests[name] / sum(tests.values())
+    return f"Always answering {name} is right for {share:.2f} % of the test images."
+
+
 def rival_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
     """The counterpart of Table 5: each model trained from scratch on all images."""
     rows = []
@@ -205,7 +213,7 @@ def rival_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[di
             "Epochs": f"{cell.epochs}",
             "Accuracy (%)": percent(cell.accuracy, cell.accuracy_sd),
             "Best epoch (%)": percent(cell.best_epoch_accuracy, cell.best_epoch_accuracy_sd),
-            "Balanced accuracy (%)": percent(cell.balanced_accuracy, cell.balanced_accuracy_sd),
+            "Balanced (%)": percent(cell.balanced_accuracy, cell.balanced_accuracy_sd),
             "Seeds": f"{cell.seeds}",
             "Minutes": f"{cell.duration_seconds / 60:.1f}",
         }
@@ -247,6 +255,8 @@ def markdown(settings: Settings, table: pd.DataFrame, datasets: dict[str, dict[s
         }.items():
             if rows:
                 lines += ["", f"### {title}", "", *_markdown_table(rows)]
+            if rows and title == "Rivals":
+                lines += ["", guessing(facts)]
     return "\n".join([*lines, ""])
 
 

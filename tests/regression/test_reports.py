@@ -41,6 +41,9 @@ def numbers_of_the_reports() -> list[float]:
         cells = pd.read_csv(folder / "results.csv")
         found += [*gains["gain"], *gains["gain_sd"].dropna(), *(100 * gains["student"])]
         found += [*(100 * gains["hdkd"]), *(100 * cells["accuracy"])]
+        table = (folder / "README.md").read_text("utf-8")
+        found += [float(number) for number in re.findall(r"[-+](\d+\.\d+) ±", table)]
+        found += [float(number) for number in re.findall(r"± (\d+\.\d+)", table)]
     return found
 
 
