@@ -308,18 +308,17 @@ def draw_rivals(study: Study, colours: dict[str, str]) -> Figure:
     axes = figure.subplots(1, panels, squeeze=False)[0]
     size = study.source.facts["size"]
     cells = rival_cells(study.settings, study.dataset, study.table)
-    for place, cell in enumerate(cells.sort_values("macs").itertuples()):
-        accuracy = 100 * cell.accuracy
-        draw_model(axes[0], cell.role, cell.macs, accuracy, cell.parameters, colours, place % 2)
+    measured = cells.assign(accuracy=100 * cells["accuracy"])
+    draw_models(axes[0], measured, colours)
     axes[0].set_title(f"Measured here, {size}×{size} pixels", fontsize=10)
     if known:
-        shown = []
+        rows = []
         for role in cells["role"]:
             network = Network(role, "mbcsa", 2) if role in ROLE_NAMES else Network(role)
-            parameters, macs = published.complexity(network)
-            shown.append((macs, role, published.accuracy(study.dataset, network), parameters))
-        for place, (macs, role, value, parameters) in enumerate(sorted(shown)):
-            draw_model(axes[-1], role, macs, value, parameters, colours, place % 2, hollow=True)
+            value = published.accuracy(study.dataset, network)
+            rows.append((role, value, *published.complexity(network)))
+        printed = pd.DataFrame(rows, columns=["role", "accuracy", "parameters", "macs"])
+        draw_models(axes[-1], printed, colours, hollow=True)
         title = "Published (hollow), 224×224 pixels"
         axes[-1].set_title("Measured, and published (hollow)" if comparable else title, fontsize=10)
     for panel in axes:
@@ -333,22 +332,29 @@ def draw_rivals(study: Study, colours: dict[str, str]) -> Figure:
     return figure
 
 
-def draw_model(
-    axes, role: str, macs: float, accuracy: float, parameters: float, colours: dict[str, str],
-    below: bool, hollow: bool = False,
-) -> None:  # fmt: skip
-    """One bubble with its name above or ``below``; 10⁶ parameters are 30 square points."""
-    colour = colours.get(role) or colours[family(role)]
-    area = max(4, 30 * parameters / 1e6)
-    axes.scatter(
-        macs, accuracy, s=area, alpha=0.75, linewidths=1.3,
-        facecolors="none" if hollow else colour, edgecolors=colour,
-    )  # fmt: skip
-    axes.annotate(
-        model_name(role), (macs, accuracy), (0, (area**0.5 / 2 + 3) * (-1 if below else 1)),
-        textcoords="offset points", ha="center", va="top" if below else "bottom",
-        fontsize=8, color=colour,
-    )  # fmt: skip
+def draw_models(axes, models: pd.DataFrame, colours: dict[str, str], hollow: bool = False) -> None:
+    """Bubbles with names, the upper of two neighbours above its bubble, the lower one below.
+
+    10⁶ parameters are 30 square points.
+    """
+    places = np.stack([np.log(models["macs"].astype(float)), models["accuracy"]], axis=1)
+    spread = (places - places.min(axis=0)) / np.maximum(np.ptp(places, axis=0), 1e-9)
+    distances = np.linalg.norm(spread[:, None] - spread[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    nearest = distances.argmin(axis=1)
+    for model, place, other in zip(models.itertuples(), places, places[nearest], strict=True):
+        colour = colours.get(model.role) or colours[family(model.role)]
+        area = max(4, 30 * model.parameters / 1e6)
+        axes.scatter(
+            model.macs, model.accuracy, s=area, alpha=0.75, linewidths=1.3,
+            facecolors="none" if hollow else colour, edgecolors=colour,
+        )  # fmt: skip
+        side = 1 if (place[1], place[0]) >= (other[1], other[0]) else -1
+        axes.annotate(
+            model_name(model.role), (model.macs, model.accuracy),
+            (0, side * (area**0.5 / 2 + 3)), textcoords="offset points", ha="center",
+            va="bottom" if side > 0 else "top", fontsize=8, color=colour,
+        )  # fmt: skip
 
 
 def show_image(axes, image: np.ndarray) -> None:
