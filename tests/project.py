@@ -59,10 +59,10 @@ class Project:
     def parameters(self) -> dict:
         return yaml.safe_load((self.folder / "params.yaml").read_text())
 
-    def run(self, *command: str, check: bool = True, **variables: str):
-        """Run a command of the environment in this copy; its output is text."""
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Variables for commands in this copy, without what earlier tests or the user have set."""
         binaries = Path(sys.executable).parent
-        environment = {
+        return {
             **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "HDKD_"))},
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.folder),
@@ -74,6 +74,10 @@ class Project:
             "OMP_NUM_THREADS": "1",
             **variables,
         }
+
+    def run(self, *command: str, check: bool = True, **variables: str):
+        """Run a command of the environment in this copy; its output is text."""
+        environment = self.environment(**variables)
         result = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True
         )

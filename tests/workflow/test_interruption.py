@@ -1,10 +1,8 @@
 """A training that is killed continues and ends as if it had not been."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 
 import mlflow
@@ -32,19 +30,26 @@ def command(built, tmp_path_factory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(built, command, tmp_path_factory):
+def store(built, tmp_path_factory) -> dict[str, str]:
+    """A tracking store of these tests alone, as a variable."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    variable = {"MLFLOW_TRACKING_URI": f"sqlite:///{path}"}
+    built.run("hdkd", "track", **variable)
+    return variable
+
+
+@pytest.fixture(scope="module")
+def undisturbed(built, store, command, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    built.run(*command, str(folder))
+    built.run(*command, str(folder), **store)
     return folder
 
 
-def interrupt(built, command, folder, after_epochs, number) -> subprocess.Popen:
+def interrupt(built, store, command, folder, after_epochs, number) -> subprocess.Popen:
     """Start a training, send ``number`` after so many more epochs, and wait for its end."""
-    binaries = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])  # noqa: PTH120
-    environment = {**os.environ, "PATH": binaries, "PYTHONPATH": str(built.folder)}
     metrics = folder / "metrics.csv"
     process = subprocess.Popen(
-        [*command, str(folder)], cwd=built.folder, env=environment,
+        [*command, str(folder)], cwd=built.folder, env=built.environment(**store),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     seen = 0
@@ -72,40 +77,42 @@ def assert_same(run, expected) -> None:
 
 
 def test_a_training_killed_three_times_ends_with_the_same_run_folder(
-    built, command, undisturbed, tmp_path
+    built, store, command, undisturbed, tmp_path
 ):
     folder = tmp_path / "run"
     for epochs in (3, 10, 1):
-        interrupt(built, command, folder, epochs, signal.SIGKILL)
+        interrupt(built, store, command, folder, epochs, signal.SIGKILL)
         assert (folder / "checkpoint.bin").exists()
-    output = built.run(*command, str(folder)).stdout
+    output = built.run(*command, str(folder), **store).stdout
     assert "continues after epoch" in output
     assert_same(folder, undisturbed)
     assert sorted(path.name for path in folder.iterdir()) == sorted(plan.RUN_FILES)
     run = json.loads((folder / "summary.json").read_text())["mlflow_run"]
-    mlflow.set_tracking_uri(f"sqlite:///{built.folder}/mlflow/mlflow.db")
+    mlflow.set_tracking_uri(store["MLFLOW_TRACKING_URI"])
     history = mlflow.MlflowClient().get_metric_history(run, "train_loss")
     assert sorted(metric.step for metric in history) == list(range(1, EPOCHS + 1))
     assert mlflow.MlflowClient().get_run(run).info.status == "FINISHED"
 
 
-def test_sigterm_stops_with_a_code_of_its_own_and_without_a_traceback(built, command, tmp_path):
+def test_sigterm_stops_with_a_code_of_its_own_and_without_a_traceback(
+    built, store, command, tmp_path
+):
     folder = tmp_path / "run"
     metrics = folder / "metrics.csv"
-    process = interrupt(built, command, folder, 2, signal.SIGTERM)
+    process = interrupt(built, store, command, folder, 2, signal.SIGTERM)
     assert process.returncode == 75
     assert 2 <= len(pd.read_csv(metrics)) < EPOCHS
     assert (folder / "checkpoint.bin").exists()
 
 
-def test_a_time_budget_is_kept_and_used(built, command, undisturbed, tmp_path):
+def test_a_time_budget_is_kept_and_used(built, store, command, undisturbed, tmp_path):
     folder = tmp_path / "run"
     started = time.monotonic()
-    result = built.run(*command, str(folder), "--time-budget", "0.0001", check=False)
+    result = built.run(*command, str(folder), "--time-budget", "0.0001", check=False, **store)
     assert result.returncode == 75
     assert result.stderr.splitlines()[-1].endswith(
         f"the time budget ends after epoch 1 of {EPOCHS}; the same command continues it"
     )
     assert time.monotonic() - started < 120
-    built.run(*command, str(folder))
+    built.run(*command, str(folder), **store)
     assert_same(folder, undisturbed)

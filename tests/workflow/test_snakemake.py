@@ -19,7 +19,7 @@ from project import Project
 RUNS = 10
 
 
-REPORTING = {"tables", "compare", "figures_phantom", "page", "all"}
+REPORTING = {"tables", "figures_phantom", "page", "all"}
 
 
 @pytest.fixture(scope="module")
