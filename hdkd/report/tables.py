@@ -98,6 +98,14 @@ def metric_rows(dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
+def published_accuracy(settings: Settings, dataset: str, cell: Any) -> dict[str, str]:
+    """The paper's column beside a cell, in the one profile that may be compared with it."""
+    if settings.profile != published.COMPARABLE_PROFILE:
+        return {}
+    value = published.accuracy(dataset, Network(cell.role, cell.block, cell.stem_stride))
+    return {"Published (%)": "–" if value is None else f"{value:.2f}"}
+
+
 def ablation_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
     """Block and stem stride (Tables 6 and 7), the default first, on the same seeds and subset."""
     ablations = settings.raw["ablations"]
@@ -126,11 +134,7 @@ def ablation_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list
             "Accuracy (%)": percent(cell.accuracy, cell.accuracy_sd),
             "Seeds": f"{cell.seeds}",
         }
-        if settings.profile == published.COMPARABLE_PROFILE:
-            network = Network(cell.role, cell.block, cell.stem_stride)
-            value = published.accuracy(dataset, network)
-            row["Published (%)"] = "–" if value is None else f"{value:.2f}"
-        rows.append(row)
+        rows.append(row | published_accuracy(settings, dataset, cell))
     return rows
 
 
@@ -217,11 +221,7 @@ def rival_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[di
             "Seeds": f"{cell.seeds}",
             "Minutes": f"{cell.duration_seconds / 60:.1f}",
         }
-        if settings.profile == published.COMPARABLE_PROFILE:
-            network = Network(cell.role, cell.block, cell.stem_stride)
-            value = published.accuracy(dataset, network)
-            row["Published (%)"] = "–" if value is None else f"{value:.2f}"
-        rows.append(row)
+        rows.append(row | published_accuracy(settings, dataset, cell))
     return rows
 
 
