@@ -21,6 +21,7 @@ SECTIONS = (
     "sweep",
     "images",
     "augmentation",
+    "engine",
     "network",
     "teacher",
     "student",
@@ -113,6 +114,15 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Engine:
+    """How a GPU computes; a CPU computes in float32 and ignores all of it."""
+
+    precision: str
+    cuda_graph: bool
+    compile: bool
+
+
+@dataclass(frozen=True)
 class Distillation:
     """Equations 6 to 8: α, t, λ (``feature_weight``) and the power of the stage.
 
@@ -171,6 +181,10 @@ class Settings:
     @property
     def augmentation(self) -> Augmentation:
         return _frozen(Augmentation, self.raw["augmentation"])
+
+    @property
+    def engine(self) -> Engine:
+        return _frozen(Engine, self.raw["engine"])
 
     def network(self, block: str | None = None, stem_stride: int | None = None) -> Network:
         network = dict(self.raw["network"])
@@ -316,6 +330,7 @@ def _validate_complete(resolved: dict[str, Any]) -> None:
         "sweep": {"seeds", "datasets"},
         "images": {field.name for field in dataclasses.fields(Images)},
         "augmentation": {field.name for field in dataclasses.fields(Augmentation)},
+        "engine": {field.name for field in dataclasses.fields(Engine)},
         "network": {field.name for field in dataclasses.fields(Network)},
         "teacher": {field.name for field in dataclasses.fields(Training)} | {"seed", "by_dataset"},
         "student": {field.name for field in dataclasses.fields(Training)}

@@ -7,19 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdkd.config import Settings
+from hdkd.names import RIVALS
 
 GROUPS = ("teacher", "students", "ablations", "baselines")
 ROLES = ("teacher", "student", "hdkd")
-BASELINES = (
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "efficientnet_b0",
-    "pvt_tiny",
-    "crossvit_tiny",
-    "mobilevit_s",
-    "pvt_v2_b0",
-    "coatnet_0",
-)
+BASELINES = tuple(RIVALS)
 RUN_FILES = ("params.json", "metrics.csv", "model.safetensors", "predictions.csv", "summary.json")
 PACKAGE = Path(__file__).parent
 # The variable that tells every training of a workflow when its time ends, in seconds since 1970.
@@ -33,16 +25,20 @@ STEP_CODE = {
     "smote": ("data/smote.py",),
     "train": (
         "data/augment.py",
+        "data/feed.py",
         "data/imageset.py",
         "data/recipes.py",
         "data/splits.py",
         "evaluation/metrics.py",
         "models/__init__.py",
+        "models/attend.py",
         "models/baselines.py",
         "models/blocks.py",
+        "models/folding.py",
         "models/pvt.py",
         "models/student.py",
         "models/teacher.py",
+        "training/engine.py",
         "training/loop.py",
         "training/checkpoint.py",
         "training/losses.py",
@@ -58,7 +54,7 @@ STEP_CODE = {
         "models/baselines.py",
         "models/blocks.py",
         "models/complexity.py",
-        "models/names.py",
+        "names.py",
         "models/pvt.py",
         "models/student.py",
         "models/teacher.py",
@@ -68,7 +64,7 @@ STEP_CODE = {
         "evaluation/published.py",
         "evaluation/published.yaml",
         "models/complexity.py",
-        "models/names.py",
+        "names.py",
         "report/figures.py",
         "report/page.py",
         "report/template.html",

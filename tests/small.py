@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from hdkd.config import Augmentation, Distillation
+from hdkd.config import Augmentation, Distillation, Engine
 from hdkd.data.imageset import ImageSet
 
 AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))
 DISTILLATION = Distillation(0.5, 1.0, "soft", "batch_and_classes", 10.0, 1.0, (1, 1, 1))
+ENGINE = Engine("float32", cuda_graph=False, compile=False)
 SIZES = {
     "num_classes": 2,
     "image_size": 16,

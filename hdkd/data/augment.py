@@ -6,6 +6,7 @@ contrast in random order, sharpness for half of the images, Gaussian blur with a
 act on floats in batches, so nothing is rounded to bytes in between.
 """
 
+import functools
 import math
 
 import torch
@@ -17,6 +18,13 @@ from hdkd.config import Augmentation
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LUMA = (0.2989, 0.587, 0.114)
+DRAWS = 8
+
+
+@functools.cache
+def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """``values`` as ``(n, 1, 1)`` on ``device``, brought there once."""
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -26,23 +34,30 @@ def normalise(images: Tensor) -> Tensor:
     """
     if images.dtype == torch.uint8:
         images = images.float() / 255
-    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+    mean = constant(IMAGENET_MEAN, images.device)
+    std = constant(IMAGENET_STD, images.device)
     if images.shape[1] == 1:
         mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
-    mean, std = mean.to(images.device), std.to(images.device)
-    return (images - mean[:, None, None]) / std[:, None, None]
+    return (images - mean) / std
 
 
-def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
+def draw(count: int, generator: torch.Generator) -> Tensor:
+    """What chance decides for ``count`` images, ``(count, 8)`` in [0, 1), on the CPU.
+
+    It comes from there whatever the device, so that a GPU changes images as a CPU does.
+    """
+    return torch.rand(count, DRAWS, generator=generator)
+
+
+def augment(images: Tensor, draws: Tensor, settings: Augmentation) -> Tensor:
     """Change floats in [0, 1], ``(batch, 1 or 3, h, w)``, at random; the result stays in [0, 1].
 
-    All draws come from ``generator`` (on the CPU), so they are the same on every device.
+    ``draws`` are rows of :func:`draw` on the device of the images, one an image.
     """
-    count, device = len(images), images.device
+    columns = iter(draws[:, :, None, None, None].unbind(dim=1))
 
     def uniform(low: float, high: float) -> Tensor:
-        draw = torch.rand(count, 1, 1, 1, generator=generator)
-        return (low + (high - low) * draw).to(device)
+        return low + (high - low) * next(columns)
 
     angle = uniform(-settings.rotation, settings.rotation)[:, 0, 0, 0] * math.pi / 180
     flip_x = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)[:, 0, 0, 0]
@@ -93,7 +108,7 @@ def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
     if images.shape[1] == 1:
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
     else:
-        luma = torch.tensor(LUMA, device=images.device)[:, None, None]
+        luma = constant(LUMA, images.device)
         mean = (images * luma).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
     return (factor * images + (1 - factor) * mean).clamp(0, 1)
 
@@ -101,9 +116,9 @@ def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
 def adjust_sharpness(images: Tensor, factor: Tensor) -> Tensor:
     """Move away from a 3×3 smoothed copy by ``factor`` ``(batch, 1, 1, 1)``; borders stay as they are."""
     channels = images.shape[1]
-    kernel = torch.ones(3, 3, device=images.device)
-    kernel[1, 1] = 5
-    kernel = (kernel / kernel.sum()).expand(channels, 1, 3, 3)
+    rim, middle = 1 / 13, 5 / 13
+    kernel = constant((rim,) * 4 + (middle,) + (rim,) * 4, images.device).view(1, 1, 3, 3)
+    kernel = kernel.expand(channels, 1, 3, 3)
     smooth = images.clone()
     smooth[:, :, 1:-1, 1:-1] = F.conv2d(images, kernel, groups=channels)
     return (factor * images + (1 - factor) * smooth).clamp(0, 1)

@@ -1,16 +1,13 @@
-"""Prepared images in memory, and the batches that a training draws from them."""
+"""Prepared images, and what one training draws from them."""
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from hdkd.data.recipes import blend
 
@@ -76,21 +73,6 @@ class TrainingSet:
                 chosen["gap"].to_numpy(),
             )
         return batch
-
-    def batches(
-        self, batch_size: int, generator: torch.Generator
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch in random order: bytes ``(b, channels, size, size)`` and labels ``(b,)``.
-
-        A single image left over joins the batch before it, because batch statistics need two.
-        """
-        order = torch.randperm(len(self), generator=generator).numpy()
-        labels = self.labels
-        cuts = list(range(batch_size, len(order), batch_size))
-        if cuts and len(order) - cuts[-1] == 1:
-            cuts.pop()
-        for members in np.split(order, cuts):
-            yield torch.from_numpy(self.images(members)), torch.from_numpy(labels[members])
 
     def digest(self) -> str:
         """SHA-256 over pixels' digests, labels and recipes: what this training can see."""

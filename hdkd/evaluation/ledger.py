@@ -22,17 +22,18 @@ import math
 from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from hdkd.evaluation import evidence, published
 from hdkd.evaluation.published import COMPARABLE_PROFILE, Network, Value
-from hdkd.models import BASELINES, build, build_student, build_teacher
-from hdkd.models.complexity import Complexity, complexity
-from hdkd.models.names import network_name
+from hdkd.names import network_name
+from hdkd.plan import BASELINES
+
+if TYPE_CHECKING:
+    from hdkd.models.complexity import Complexity
 
 VERDICTS = ("exact", "reproduced", "differs", "not run")
 SMALLER_PROFILE = "pilot"
@@ -143,6 +144,8 @@ def accuracy_estimate(cell: dict[int, dict[str, Any]], protocol: str) -> Estimat
     values = [100 * summary[protocol]["accuracy"] for summary in summaries]
     images = summaries[0]["test_images"]
     right = round(np.mean(values) / 100 * images)
+    from scipy.stats import binomtest  # slow to import, and who reads a ledger needs it not
+
     interval = binomtest(right, images).proportion_ci(0.95, "exact")
     return Estimate(values, 100 * interval.low, 100 * interval.high, summaries)
 
@@ -267,8 +270,11 @@ def _trained(value: Value, paper: Measurements, pilot: Measurements) -> dict[str
 
 
 @cache
-def size(network: Network) -> Complexity:
+def size(network: Network) -> "Complexity":
     """Complexity at the paper's image size and 7 classes."""
+    from hdkd.models import build
+    from hdkd.models.complexity import complexity
+
     common = {"num_classes": CLASSES, "image_size": IMAGE_SIZE, "in_channels": CHANNELS}
     if network.model in BASELINES:
         return complexity(build(network.model, **common), IMAGE_SIZE)
@@ -278,6 +284,8 @@ def size(network: Network) -> Complexity:
 
 def setting(value: Value) -> str:
     """What the networks are built with unless told otherwise, as Table 1 writes it."""
+    from hdkd.models import build_student, build_teacher
+
     function = build_teacher if value.network.model == "teacher" else build_student
     default = inspect.signature(function).parameters[value.of].default
     return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)

@@ -12,10 +12,8 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Baseline:
-    """``title`` as the paper prints it, its ``family`` there, and who builds the network."""
+    """Where a published network comes from, and who builds it."""
 
-    title: str
-    family: str
     source: str
     build: Callable[[int, int], nn.Module]
 
@@ -92,18 +90,14 @@ def _pvt_tiny(num_classes: int, image_size: int) -> nn.Module:
 
 
 BASELINES: dict[str, Baseline] = {
-    "mobilenet_v2": Baseline("MobileNetV2", "ConvNet", "torchvision", _torchvision("mobilenet_v2")),
-    "mobilenet_v3_large": Baseline(
-        "MobileNetV3-L", "ConvNet", "torchvision", _torchvision("mobilenet_v3_large")
-    ),
-    "efficientnet_b0": Baseline(
-        "EfficientNetB0", "ConvNet", "torchvision", _torchvision("efficientnet_b0")
-    ),
-    "pvt_tiny": Baseline("PVT-Tiny", "ViT", "built here from its paper", _pvt_tiny),
-    "crossvit_tiny": Baseline("CrossViT-Ti", "ViT", "timm crossvit_tiny_240", _crossvit),
-    "mobilevit_s": Baseline("MobileViT-S", "Hybrid", "timm", _timm("mobilevit_s")),
-    "pvt_v2_b0": Baseline("PVTv2-B0", "Hybrid", "timm", _timm("pvt_v2_b0")),
-    "coatnet_0": Baseline("CoAtNet-0", "Hybrid", "timm coatnet_0_rw_224", _coatnet),
+    "mobilenet_v2": Baseline("torchvision", _torchvision("mobilenet_v2")),
+    "mobilenet_v3_large": Baseline("torchvision", _torchvision("mobilenet_v3_large")),
+    "efficientnet_b0": Baseline("torchvision", _torchvision("efficientnet_b0")),
+    "pvt_tiny": Baseline("built here from its paper", _pvt_tiny),
+    "crossvit_tiny": Baseline("timm crossvit_tiny_240", _crossvit),
+    "mobilevit_s": Baseline("timm", _timm("mobilevit_s")),
+    "pvt_v2_b0": Baseline("timm", _timm("pvt_v2_b0")),
+    "coatnet_0": Baseline("timm coatnet_0_rw_224", _coatnet),
 }
 
 

@@ -8,6 +8,8 @@ followed, because it is the one whose parameter counts are the paper's.
 import torch
 from torch import Tensor, nn
 
+from hdkd.models.attend import attend
+
 EXPANSION = 4
 CHANNEL_REDUCTION = 16
 SPATIAL_KERNEL = 7
@@ -40,7 +42,11 @@ class ChannelAttention(nn.Module):
         self.sigmoid = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sigmoid(self.mlp(self.average_pool(x)) + self.mlp(self.max_pool(x)))
+        return self.weights(self.average_pool(x), self.max_pool(x))
+
+    def weights(self, average: Tensor, maximum: Tensor) -> Tensor:
+        """The same from the pooled maps, both of that shape."""
+        return self.sigmoid(self.mlp(average) + self.mlp(maximum))
 
 
 class SpatialAttention(nn.Module):
@@ -52,8 +58,12 @@ class SpatialAttention(nn.Module):
         self.sigmoid = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        maximum = x.max(dim=1, keepdim=True).values
-        pooled = torch.cat([x.mean(dim=1, keepdim=True), maximum], dim=1)
+        # Of several equal maxima the first takes the gradient; without one, amax is quicker.
+        maximum = x.max(dim=1, keepdim=True).values if x.requires_grad else x.amax(1, keepdim=True)
+        return self.weights(torch.cat([x.mean(dim=1, keepdim=True), maximum], dim=1))
+
+    def weights(self, pooled: Tensor) -> Tensor:
+        """The same from mean and maximum over the channels, ``(batch, 2, height, width)``."""
         return self.sigmoid(self.conv(pooled))
 
 
@@ -69,8 +79,10 @@ class CBAM(nn.Module):
         self.spatial = SpatialAttention()
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.requires_grad and not x.is_cuda:
+            return attend(x, self.channel, self.spatial)
         attended = self.channel(x) * x
-        return self.spatial(attended) * attended + x
+        return torch.addcmul(x, attended, self.spatial(attended))
 
 
 class SqueezeExcitation(nn.Module):

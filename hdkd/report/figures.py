@@ -16,7 +16,7 @@ from hdkd.data.imageset import ImageSet
 from hdkd.data.recipes import blend
 from hdkd.evaluation import evidence, published
 from hdkd.evaluation.published import Network
-from hdkd.models.names import BLOCK_NAMES, ROLE_NAMES, family, model_name
+from hdkd.names import BLOCK_NAMES, ROLE_NAMES, family, model_name
 from hdkd.plan import RunKey
 from hdkd.report import results
 from hdkd.report.tables import distillation_points, rival_cells

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hdkd import plan
 from hdkd.config import Settings
-from hdkd.evaluation import evidence, ledger, published
+from hdkd.evaluation import ledger, published
 from hdkd.report import results, tables
 
 
@@ -32,7 +32,7 @@ def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
 
 def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, Any]:
     """Everything that the template shows."""
-    table = results.runs(settings, evidence.of_study(settings))
+    table = results.read_runs(folder)
     numbers = ledger.read_ledger(ledger_path)
     return {
         "profile": settings.profile,

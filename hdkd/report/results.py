@@ -11,8 +11,6 @@ from hdkd import plan
 from hdkd.config import Settings
 from hdkd.errors import RunError
 from hdkd.evaluation.evidence import key_of
-from hdkd.models import build
-from hdkd.models.complexity import complexity
 from hdkd.plan import RunKey
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
@@ -54,6 +52,12 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def read_runs(folder: Path) -> pd.DataFrame:
+    """The table of :func:`runs` from ``folder``, where ``hdkd tables`` has written it."""
+    table = pd.read_csv(folder / "runs.csv", dtype=dict.fromkeys(("block", "point", "subset"), str))
+    return table.fillna({"block": "", "point": ""})
+
+
 def macs(settings: Settings, key: RunKey, num_classes: int) -> int:
     """Multiply-accumulates of one image in the network of ``key``."""
     images = settings.images(key.dataset)
@@ -64,6 +68,10 @@ def macs(settings: Settings, key: RunKey, num_classes: int) -> int:
 
 @cache
 def _macs(role: str, arguments: tuple, num_classes: int, size: int, channels: int) -> int:
+    # Slow to import, and the page needs neither.
+    from hdkd.models import build
+    from hdkd.models.complexity import complexity
+
     model = build(
         role, num_classes=num_classes, image_size=size, in_channels=channels, **dict(arguments)
     )

@@ -9,7 +9,7 @@ from hdkd import plan
 from hdkd.config import Settings
 from hdkd.evaluation import evidence, published
 from hdkd.evaluation.published import Network
-from hdkd.models.names import BLOCK_NAMES, ROLE_NAMES, family, model_name
+from hdkd.names import BLOCK_NAMES, ROLE_NAMES, family, model_name
 from hdkd.report import results
 
 # How the ablations' changes are written; equations 6 to 8.

@@ -1,9 +1,7 @@
-"""The training loop: one forward pass of the student and one of the teacher per step."""
+"""The training loop: epochs of steps, the test set, checkpoints, the time budget."""
 
-import dataclasses
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -12,24 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from hdkd.config import Augmentation, Distillation, Training
-from hdkd.data.augment import augment, normalise
+from hdkd.config import Augmentation, Engine, Training
+from hdkd.data.augment import normalise
+from hdkd.data.feed import Feed
 from hdkd.data.imageset import TrainingSet
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.losses import distillation_loss
-from hdkd.training.schedule import build_optimizer, learning_rate
+from hdkd.training.engine import Step, Teaching
+from hdkd.training.schedule import build_optimizer, learning_rate, set_learning_rate
 
 EVALUATION_BATCH = 256
 BATCHNORM_MOMENTUM = 0.1
-
-
-@dataclasses.dataclass(frozen=True)
-class Teaching:
-    """A frozen teacher and how its knowledge enters the loss."""
-
-    teacher: nn.Module
-    settings: Distillation
 
 
 def train(
@@ -39,6 +30,7 @@ def train(
     test_labels: np.ndarray,
     training: Training,
     augmentation: Augmentation,
+    engine: Engine,
     seed: int,
     device: str,
     on_epoch: Callable[[dict[str, float | None]], None],
@@ -58,9 +50,11 @@ def train(
     """
     model.to(device, memory_format=torch.channels_last)
     if teaching:
-        teaching.teacher.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
         set_batchnorm_momentum(model, teaching.settings.batchnorm_updates)
     optimizer = build_optimizer(model, training)
+    step = Step(model, optimizer, augmentation, engine, device, training.batch_size, teaching)
+    feed = Feed(training_set, device)
+    tests = torch.from_numpy(np.array(test_images)).to(device)
     order = torch.Generator().manual_seed(seed)
     draws = torch.Generator().manual_seed(seed + 1_000_003)
     generators = {"order": order, "draws": draws}
@@ -72,23 +66,12 @@ def train(
     for epoch in range(checkpoint.finished if checkpoint else 0, training.epochs):
         started = time.perf_counter()
         rate = learning_rate(epoch, training)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(optimizer, rate)
         model.train()
-        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
-        batches = training_set.batches(training.batch_size, order)
-        for images, labels in progress(batches, epoch, training, len(training_set)):
-            images, labels = images.to(device), labels.to(device)
-            images = augment(images.float() / 255, augmentation, draws)
-            images = normalise(images).contiguous(memory_format=torch.channels_last)
-            terms, logits = step_loss(model, images, labels, teaching)
-            optimizer.zero_grad(set_to_none=True)
-            terms["loss"].backward()
-            optimizer.step()
-            for name, value in terms.items():
-                sums[name] += value.detach() * len(labels)
-            sums["accuracy"] += (logits.detach().argmax(dim=1) == labels).sum()
-        means = {name: (value / len(training_set)).item() for name, value in sums.items()}
+        batches = feed.epoch(training.batch_size, order, draws)
+        for images, labels, chances in progress(batches, epoch, training, len(feed)):
+            step(images, labels, chances)
+        means = step.means(len(feed))
         seconds = time.perf_counter() - started
         if not np.isfinite(means["loss"]):
             raise RunError(
@@ -99,13 +82,13 @@ def train(
             "epoch": epoch + 1,
             "learning_rate": rate,
             **{f"train_{name}": value for name, value in means.items()},
-            "images_per_second": len(training_set) / seconds,
+            "images_per_second": len(feed) / seconds,
             "test_loss": None,
             "test_accuracy": None,
         }
         last = epoch + 1 == training.epochs
         if last or (epoch + 1) % training.evaluate_every == 0:
-            probabilities, row["test_loss"] = predict(model, test_images, test_labels, device)
+            probabilities, row["test_loss"] = predict(model, tests, test_labels)
             row["test_accuracy"] = float((probabilities.argmax(axis=1) == test_labels).mean())
         on_epoch(row)
         if checkpoint:
@@ -116,26 +99,8 @@ def train(
                 f"the time budget ends after epoch {epoch + 1} of {training.epochs}"
             )
     if probabilities is None:  # every epoch was behind the checkpoint
-        probabilities, _ = predict(model, test_images, test_labels, device)
+        probabilities, _ = predict(model, tests, test_labels)
     return probabilities
-
-
-def step_loss(
-    model: nn.Module, images: Tensor, labels: Tensor, teaching: Teaching | None
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Loss terms of one step by name, and the logits that predict: cross-entropy, or equation 8."""
-    if teaching is None:
-        logits = model(images)
-        return {"loss": F.cross_entropy(logits, labels)}, logits
-    with torch.no_grad():
-        teacher_logits, teacher_features = teaching.teacher(images, return_features=True)
-    logits, features = model(images, return_features=True)
-    settings = dataclasses.asdict(teaching.settings)
-    del settings["batchnorm_updates"]
-    terms = distillation_loss(
-        logits, features, teacher_logits, teacher_features, labels, **settings
-    )
-    return terms, model.combine(logits)
 
 
 def set_batchnorm_momentum(model: nn.Module, updates: tuple[int, int, int]) -> None:
@@ -150,17 +115,17 @@ def set_batchnorm_momentum(model: nn.Module, updates: tuple[int, int, int]) -> N
 
 
 @torch.inference_mode()
-def predict(
-    model: nn.Module, images: np.ndarray, labels: np.ndarray, device: str
-) -> tuple[np.ndarray, float]:
-    """Probabilities ``(n, classes)`` for bytes ``(n, channels, size, size)``, and the mean cross-entropy."""
+def predict(model: nn.Module, images: Tensor, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Probabilities ``(n, classes)`` in float32 for bytes ``(n, channels, h, w)`` on the model's device.
+
+    And the mean cross-entropy with ``labels`` ``(n,)``.
+    """
     model.eval()
     logits = []
-    for start in range(0, len(images), EVALUATION_BATCH):
-        batch = torch.from_numpy(np.array(images[start : start + EVALUATION_BATCH])).to(device)
+    for batch in images.split(EVALUATION_BATCH):
         batch = normalise(batch).contiguous(memory_format=torch.channels_last)
-        logits.append(model.predict(batch).float().cpu())
-    stacked = torch.cat(logits)
+        logits.append(model.predict(batch))
+    stacked = torch.cat(logits).cpu()
     loss = F.cross_entropy(stacked, torch.from_numpy(np.array(labels)))
     return stacked.softmax(dim=1).numpy(), loss.item()
 

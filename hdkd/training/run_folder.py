@@ -16,17 +16,16 @@ import platform
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 from hdkd.errors import RunError
-from hdkd.models import build
 from hdkd.plan import RUN_FILES
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def to_json(value: Any) -> Any:
@@ -69,7 +68,9 @@ class RunFolder:
             predictions[f"p_{name}"] = probabilities[:, k]
         predictions.to_csv(self.path / "predictions.csv", index=False, float_format="%.6g")
 
-    def write_model(self, model: nn.Module) -> None:
+    def write_model(self, model: "nn.Module") -> None:
+        from safetensors.torch import save_file
+
         state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(state, self.path / "model.safetensors")
 
@@ -92,8 +93,14 @@ class RunFolder:
     def predictions(self) -> pd.DataFrame:
         return self._read_csv("predictions.csv")
 
-    def load_model(self) -> nn.Module:
+    def load_model(self) -> "nn.Module":
         """The trained network, in evaluation mode."""
+        # Slow to import, and who reads metrics needs none of it.
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from hdkd.models import build
+
         params = self.params
         model = build(params["run"]["role"], **params["model"])
         path = self.path / "model.safetensors"

@@ -30,4 +30,17 @@ def build_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimiz
         {"params": others, "weight_decay": 0.0},
     ]
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=settings.lr, fused=True)
+    device = decayed[0].device
+    if device.type != "cuda":
+        return kind(groups, lr=settings.lr, fused=True)
+    # A CUDA graph reads the rate where it lies, so it must lie on the GPU.
+    return kind(groups, lr=torch.tensor(settings.lr, device=device), fused=True, capturable=True)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Take ``rate`` from the next step on."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

@@ -18,7 +18,8 @@ from hdkd.evaluation.metrics import evaluate
 from hdkd.models import build
 from hdkd.plan import PACKAGE, STEP_CODE, RunKey
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.loop import Teaching, train
+from hdkd.training.engine import Teaching, prepare_process
+from hdkd.training.loop import train
 from hdkd.training.run_folder import RunFolder, provenance, to_json
 from hdkd.training.tracking import Tracker
 
@@ -42,9 +43,7 @@ def run(
     been. Raises ``RunError`` when HDKD has no teacher, or one that does not fit, and ``UnfinishedError``
     when ``deadline``, a reading of ``time.monotonic``, comes before the last epoch.
     """
-    if threads:
-        torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    prepare_process(threads)
     device = choose_device(device)
     started = time.perf_counter()
     source = ImageSet.load(prepared)
@@ -74,6 +73,7 @@ def run(
         "model": model_arguments,
         "training": training,
         "augmentation": settings.augmentation,
+        "engine": settings.engine,
         "distillation": distillation if teaching else None,
         "teacher": str(teacher) if teaching else None,
         "training_images": len(training_set.positions),
@@ -125,6 +125,7 @@ def run(
                 source.labels[test],
                 training,
                 settings.augmentation,
+                settings.engine,
                 key.seed,
                 device,
                 on_epoch,

@@ -43,18 +43,22 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def changed_by(images: torch.Tensor, settings: Augmentation, seed: int = 0) -> torch.Tensor:
+    return augment.augment(images, augment.draw(len(images), generator(seed)), settings)
+
+
 def test_nothing_switched_on_changes_nothing(images):
-    assert torch.equal(augment.augment(images, NOTHING, generator()), images)
+    assert torch.equal(changed_by(images, NOTHING), images)
 
 
 def test_the_same_generator_gives_the_same_images(images):
-    first, second = (augment.augment(images, EVERYTHING, generator(4)) for _ in range(2))
+    first, second = (changed_by(images, EVERYTHING, 4) for _ in range(2))
     assert torch.equal(first, second)
 
 
 def test_images_of_a_batch_are_changed_differently(images):
     twins = images[:1].expand(2, -1, -1, -1)
-    changed = augment.augment(twins, EVERYTHING, generator())
+    changed = changed_by(twins, EVERYTHING)
     assert not torch.equal(changed[0], changed[1])
 
 
@@ -100,7 +104,7 @@ def test_blur_is_torchvisions(images, sigma):
 
 
 def test_results_stay_in_range(images):
-    changed = augment.augment(images, EVERYTHING, generator())
+    changed = changed_by(images, EVERYTHING)
     assert changed.min() >= 0
     assert changed.max() <= 1
 
@@ -113,7 +117,7 @@ def test_normalising_colour_is_torchvisions():
 
 def test_statistics_follow_torchvisions_per_image_transforms():
     images = torch.rand(1, 3, 12, 12, generator=generator()).expand(1500, -1, -1, -1)
-    ours = augment.augment(images, EVERYTHING, generator(2))
+    ours = changed_by(images, EVERYTHING, 2)
     transform = v2.Compose(
         [
             v2.RandomRotation(180),

@@ -11,8 +11,9 @@ from hdkd.data.imageset import TrainingSet
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.loop import Teaching, train
-from small import AUGMENTATION, DISTILLATION, SIZES, STUDENT
+from hdkd.training.engine import Teaching
+from hdkd.training.loop import train
+from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT
 
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 5, 4, 2)
 
@@ -37,7 +38,7 @@ def trained(images, folder, stop_after=None, role="hdkd", deadline=None, fingerp
         before = checkpoint.finished
         train(
             model, TrainingSet(images, np.arange(13)), images.images, images.labels, TRAINING,
-            AUGMENTATION, 5, "cpu", on_epoch, teaching, checkpoint, deadline,
+            AUGMENTATION, ENGINE, 5, "cpu", on_epoch, teaching, checkpoint, deadline,
         )  # fmt: skip
     return model, rows, before
 

@@ -139,6 +139,7 @@ def test_a_file_that_is_no_yaml_is_named_with_the_line(tmp_path):
     [
         ("images", config.Images, set()),
         ("augmentation", config.Augmentation, set()),
+        ("engine", config.Engine, set()),
         ("network", config.Network, set()),
         ("teacher", config.Training, {"seed", "by_dataset"}),
         ("student", config.Training, {"epochs_on_all", "by_dataset"}),

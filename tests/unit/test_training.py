@@ -9,9 +9,10 @@ from hdkd.config import Training
 from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.errors import RunError
 from hdkd.models import build
-from hdkd.training.loop import Teaching, set_batchnorm_momentum, train
+from hdkd.training.engine import Teaching
+from hdkd.training.loop import set_batchnorm_momentum, train
 from hdkd.training.train import load_teacher
-from small import AUGMENTATION, DISTILLATION, SIZES, STUDENT
+from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT
 
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
 
@@ -29,6 +30,7 @@ def trained(source: ImageSet, training: Training = TRAINING, distilled: bool = T
         source.labels,
         training,
         AUGMENTATION,
+        ENGINE,
         5,
         "cpu",
         rows.append,
@@ -73,6 +75,7 @@ def test_the_teacher_does_not_change(source):
         source.labels,
         TRAINING,
         AUGMENTATION,
+        ENGINE,
         0,
         "cpu",
         lambda row: None,
@@ -85,13 +88,6 @@ def test_a_loss_that_is_no_number_stops_with_epoch_and_rate(source):
     wild = Training("adam", 1e38, 1e38, 1e38, 0, 0.0, 3, 4, 1)
     with pytest.raises(RunError, match=r"in epoch \d at learning rate 1e\+38"):
         trained(source, wild, distilled=False)
-
-
-def test_batches_hold_every_image_once_and_never_a_single_one(source):
-    batches = list(TrainingSet(source, np.arange(13)).batches(4, torch.Generator().manual_seed(0)))
-    assert [len(labels) for _, labels in batches] == [4, 4, 5]
-    seen = torch.cat([images for images, _ in batches])
-    assert {image.sum().item() for image in seen} == {int(image.sum()) for image in source.images}
 
 
 def test_momentum_stands_for_repeated_passes():

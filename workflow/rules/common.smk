@@ -85,6 +85,7 @@ def training_params(role):
             return {
                 "training": vars(SETTINGS.training(role, "all", wildcards.dataset)),
                 "augmentation": vars(SETTINGS.augmentation),
+                "precision": SETTINGS.engine.precision,
             }
         network = SETTINGS.network(wildcards.block, int(wildcards.stride))
         subset = wildcards.get("subset", "all")
@@ -92,6 +93,7 @@ def training_params(role):
             "training": vars(SETTINGS.training(role, subset, wildcards.dataset)),
             "network": network.arguments(role),
             "augmentation": vars(SETTINGS.augmentation),
+            "precision": SETTINGS.engine.precision,
         }
         if role == "hdkd":
             chosen["distillation"] = vars(SETTINGS.distillation(wildcards.point.removeprefix("-")))

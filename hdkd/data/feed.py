@@ -1,0 +1,134 @@
+"""The batches of a training, on the device where its arithmetic happens.
+
+On a GPU the bytes of the whole training set lie in its memory where they fit, and SMOTE's images are
+blended there as they are drawn. Otherwise batches are gathered in memory: for a GPU ahead of time, in
+pages that it can copy from while it computes.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hdkd.data.augment import draw
+from hdkd.data.imageset import TrainingSet
+
+RESIDENT_SHARE = 0.25  # of the GPU's free memory; trainings share a GPU
+AHEAD = 2  # batches that wait for a GPU
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class Feed:
+    """Draws the batches of each epoch; ``resident`` ``None`` asks whether the bytes fit on the GPU."""
+
+    def __init__(
+        self, training_set: TrainingSet, device: str, resident: bool | None = None
+    ) -> None:
+        self.device = device
+        self._set = training_set
+        self._labels = torch.from_numpy(training_set.labels.astype(np.int64)).to(device)
+        if resident is None:
+            resident = device == "cuda" and fits(training_set)
+        self._resident = Resident(training_set, device) if resident else None
+
+    def __len__(self) -> int:
+        return len(self._set)
+
+    def epoch(
+        self, batch_size: int, order: torch.Generator, draws: torch.Generator
+    ) -> Iterator[Batch]:
+        """All images in random order: bytes ``(b, channels, h, w)``, labels ``(b,)``, draws ``(b, 8)``.
+
+        Order and draws come from generators on the CPU. A single image left over joins the batch before
+        it, because batch statistics need two.
+        """
+        members = torch.randperm(len(self), generator=order)
+        chances = draw(len(self), draws).to(self.device)
+        parts = [slice(*ends) for ends in pairwise(cuts(len(self), batch_size))]
+        labels = self._labels[members.to(self.device)]
+        for part, images in zip(parts, self._images(members, parts), strict=True):
+            yield images, labels[part], chances[part]
+
+    def _images(self, members: Tensor, parts: list[slice]) -> Iterator[Tensor]:
+        if self._resident:
+            members = members.to(self.device)
+            return (self._resident.images(members[part]) for part in parts)
+        gathered = (torch.from_numpy(self._set.images(members[part].numpy())) for part in parts)
+        return ahead(gathered) if self.device == "cuda" else gathered
+
+
+class Resident:
+    """A training set's images in a device's memory, each as two images and how far between them.
+
+    A real image lies at the first; a synthetic one is base + gap × (neighbour − base), rounded.
+    """
+
+    def __init__(self, training_set: TrainingSet, device: str) -> None:
+        recipes = training_set.recipes
+        base = neighbour = training_set.positions
+        gap = np.zeros(len(base), dtype=np.float32)
+        if recipes is not None:
+            base = np.concatenate([base, recipes["base"].to_numpy()])
+            neighbour = np.concatenate([neighbour, recipes["neighbour"].to_numpy()])
+            gap = np.concatenate([gap, recipes["gap"].to_numpy(dtype=np.float32)])
+        used, places = np.unique(np.concatenate([base, neighbour]), return_inverse=True)
+        self._pixels = torch.from_numpy(training_set.source.images[used]).to(device)
+        self._base, self._neighbour = torch.from_numpy(places).to(device).chunk(2)
+        self._gap = torch.from_numpy(gap).to(device)[:, None, None, None]
+        self._blends = recipes is not None
+
+    def images(self, members: Tensor) -> Tensor:
+        """Bytes ``(len(members), channels, h, w)`` of members 0 … n - 1."""
+        base = self._pixels[self._base[members]]
+        if not self._blends:
+            return base
+        base = base.float()
+        neighbour = self._pixels[self._neighbour[members]].float()
+        return (base + self._gap[members] * (neighbour - base)).round().to(torch.uint8)
+
+
+def cuts(count: int, batch_size: int) -> list[int]:
+    """Where batches begin, and ``count``; the last is never a single image."""
+    starts = list(range(0, count, batch_size))
+    if len(starts) > 1 and count - starts[-1] == 1:
+        starts.pop()
+    return [*starts, count]
+
+
+def fits(training_set: TrainingSet) -> bool:
+    """Whether the bytes take no more than a share of what the GPU has free."""
+    _, *shape = training_set.source.images.shape
+    free, _ = torch.cuda.mem_get_info()
+    return len(training_set.positions) * int(np.prod(shape)) <= RESIDENT_SHARE * free
+
+
+def ahead(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The same tensors on the GPU, gathered by a thread while earlier ones are computed with."""
+    waiting: queue.Queue = queue.Queue(AHEAD)
+    abandoned = threading.Event()
+
+    def gather() -> None:
+        try:
+            for batch in batches:
+                if abandoned.is_set():
+                    return
+                waiting.put(batch.pin_memory())
+            waiting.put(None)
+        except BaseException as error:  # is raised where the batch is asked for
+            waiting.put(error)
+
+    threading.Thread(target=gather, daemon=True).start()
+    try:
+        while (batch := waiting.get()) is not None:
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch.to("cuda", non_blocking=True)
+    finally:
+        abandoned.set()
+        while not waiting.empty():
+            waiting.get_nowait()

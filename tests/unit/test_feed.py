@@ -1,0 +1,50 @@
+"""The batches of an epoch, gathered or resident."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from hdkd.data.feed import Feed, cuts
+from hdkd.data.imageset import ImageSet, TrainingSet
+
+RECIPES = pd.DataFrame(
+    {"base": [2, 7, 7], "neighbour": [3, 9, 11], "gap": [0.0, 0.25, 0.9], "label": [0, 1, 1]}
+)
+
+
+def epoch(training_set: TrainingSet, resident: bool, batch_size: int = 4):
+    generators = (torch.Generator().manual_seed(seed) for seed in (0, 1))
+    return list(Feed(training_set, "cpu", resident).epoch(batch_size, *generators))
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_an_epoch_holds_every_image_once(source: ImageSet, resident):
+    batches = epoch(TrainingSet(source, np.arange(13)), resident)
+    seen = torch.cat([images for images, _, _ in batches])
+    assert {image.sum().item() for image in seen} == {int(image.sum()) for image in source.images}
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(8, [0, 4, 8]), (10, [0, 4, 8, 10]), (9, [0, 4, 9]), (3, [0, 3]), (1, [0, 1])],
+)
+def test_no_batch_is_a_single_image_unless_there_is_no_other(count, expected):
+    assert cuts(count, 4) == expected
+
+
+def test_resident_images_are_the_gathered_ones(source: ImageSet):
+    """Also the synthetic ones, of which the last rounds each pixel."""
+    members = TrainingSet(source, np.array([1, 2, 5, 7, 8, 9]), RECIPES)
+    gathered, resident = epoch(members, False), epoch(members, True)
+    assert [len(labels) for _, labels, _ in gathered] == [4, 5]
+    for one, other in zip(gathered, resident, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_each_epoch_has_an_order_and_draws_of_its_own(source: ImageSet):
+    feed = Feed(TrainingSet(source, np.arange(13)), "cpu")
+    generators = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
+    first, second = (next(feed.epoch(13, *generators)) for _ in range(2))
+    assert not torch.equal(first[0], second[0])
+    assert not torch.equal(first[2], second[2])
