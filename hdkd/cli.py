@@ -286,7 +286,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def stop(*_) -> None:
-    """Answer to SIGTERM, which clusters send: the last finished epoch is saved, so leave."""
+    """Answer to SIGTERM, which clusters send: what is saved is enough to continue, so leave."""
     raise UnfinishedError("stopped by SIGTERM")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import nn
 
@@ -43,4 +44,4 @@ class Classifier:
         if unreadable:
             raise DataError(f"not a whole image: {', '.join(unreadable)}")
         labels = np.zeros(len(pixels), dtype=np.int64)
-        return predict(self.model, np.stack(pixels), labels, "cpu")[0].astype(np.float64)
+        return predict(self.model, torch.from_numpy(np.stack(pixels)), labels)[0].astype(np.float64)

@@ -39,7 +39,7 @@ def acquire(name: str, dataset: dict[str, Any], folder: Path) -> None:
     files = folder / "files"
     shutil.rmtree(files, ignore_errors=True)
     partial.rename(files)
-    _manifest(files).to_csv(folder / "manifest.csv", index=False)
+    list_files(files).to_csv(folder / "manifest.csv", index=False)
 
 
 def content_hash(manifest: Path) -> str:
@@ -141,7 +141,8 @@ def _extract_tar(source: Path, target: Path) -> None:
         raise DataError(f"{source} is damaged: {error}") from None
 
 
-def _manifest(files: Path) -> pd.DataFrame:
+def list_files(files: Path) -> pd.DataFrame:
+    """Path, size in bytes and SHA-256 of every file below ``files``, by path."""
     paths = sorted(path for path in files.rglob("*") if path.is_file())
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(lambda p: hashlib.sha256(p.read_bytes()).hexdigest(), paths))

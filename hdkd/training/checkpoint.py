@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,16 +27,26 @@ class Checkpoint:
 
     ``notes`` are values that JSON can hold, saved and restored with the state: what was already
     reported. ``finished`` counts the epochs that the saved state has behind it, 0 for a new start.
+    ``share`` of the time is what saving may take: where epochs are shorter than that, some are not saved
+    and computed again after an interruption.
     Raises ``RunError`` when another process trains in the same folder.
     """
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
+    def __init__(self, folder: Path, fingerprint: str, share: float = 0.05) -> None:
         self.path = folder / "checkpoint.bin"
         self.fingerprint = fingerprint
         self.finished = 0
         self.notes: dict[str, Any] = {}
         self._lock_path = folder / "checkpoint.lock"
         self._tensors: dict[str, Tensor] = {}
+        self._share = share
+        self._seconds = 0.0  # that the last saving took
+        self._saved = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether saving once more stays within its share of the time."""
+        return (time.monotonic() - self._saved) * self._share >= self._seconds
 
     def __enter__(self) -> Self:
         self._lock_path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +122,7 @@ class Checkpoint:
         generators: dict[str, torch.Generator],
     ) -> None:
         """Write the state after ``finished`` epochs, with every random stream and the notes."""
+        started = time.monotonic()
         tensors = {f"model/{name}": t for name, t in model.state_dict().items()}
         for index, fields in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{field}": t for field, t in fields.items()}
@@ -123,6 +135,8 @@ class Checkpoint:
         body = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
         write_whole(self.path, hashlib.sha256(body).digest() + body)
         self.finished = finished
+        self._saved = time.monotonic()
+        self._seconds = self._saved - started
 
     def remove(self) -> None:
         """The run is finished: nothing is left to continue."""

@@ -58,6 +58,8 @@ class Step:
     as scalars on the device. Every batch of ``batch_size`` images can use the graph; others do without.
     """
 
+    memory_format = torch.channels_last
+
     def __init__(
         self,
         model: nn.Module,
@@ -76,7 +78,7 @@ class Step:
         self._settings = self._teacher = None
         if teaching:
             self._settings = teaching.settings
-            self._teacher = folded(teaching.teacher).to(device, memory_format=torch.channels_last)
+            self._teacher = folded(teaching.teacher).to(device, memory_format=self.memory_format)
         self._forward = model
         if on_gpu and engine.compile:
             self._forward = torch.compile(model)
@@ -110,7 +112,10 @@ class Step:
 
     def _compute(self, images: Tensor, labels: Tensor, draws: Tensor) -> None:
         images = augment(images.float() / 255, draws, self.augmentation)
-        images = normalise(images).contiguous(memory_format=torch.channels_last)
+        self.update(normalise(images).contiguous(memory_format=self.memory_format), labels)
+
+    def update(self, images: Tensor, labels: Tensor) -> None:
+        """The arithmetic of a step, on images as the network gets them."""
         terms, logits = self.losses(images, labels)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()

@@ -40,7 +40,7 @@ def train(
 ) -> np.ndarray:
     """Train ``model`` in place and return its test probabilities ``(n, classes)`` after the last epoch.
 
-    With a ``checkpoint`` it continues after the epochs that this has behind it, and saves after each.
+    With a ``checkpoint`` it continues after the epochs that this has behind it, and saves when due.
     Raises ``UnfinishedError`` after an epoch when another as long would not end before ``deadline``, a
     reading of ``time.monotonic``.
 
@@ -91,10 +91,11 @@ def train(
             probabilities, row["test_loss"] = predict(model, tests, test_labels)
             row["test_accuracy"] = float((probabilities.argmax(axis=1) == test_labels).mean())
         on_epoch(row)
-        if checkpoint:
-            checkpoint.save(epoch + 1, model, optimizer, generators)
         slowest = max(slowest, time.perf_counter() - started)
-        if not last and deadline is not None and time.monotonic() + slowest > deadline:
+        stops = not last and deadline is not None and time.monotonic() + slowest > deadline
+        if checkpoint and (checkpoint.due or stops):
+            checkpoint.save(epoch + 1, model, optimizer, generators)
+        if stops:
             raise UnfinishedError(
                 f"the time budget ends after epoch {epoch + 1} of {training.epochs}"
             )

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from hdkd.config import Training
 from hdkd.data.imageset import TrainingSet
@@ -34,7 +35,7 @@ def trained(images, folder, stop_after=None, role="hdkd", deadline=None, fingerp
             raise KilledError
         rows.append(row)
 
-    with Checkpoint(folder, fingerprint) as checkpoint:
+    with Checkpoint(folder, fingerprint, share=1e9) as checkpoint:
         before = checkpoint.finished
         train(
             model, TrainingSet(images, np.arange(13)), images.images, images.labels, TRAINING,
@@ -110,3 +111,12 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(source, tmp_path, mo
 def test_two_trainings_in_one_folder_are_refused(tmp_path):
     with Checkpoint(tmp_path, "same"), pytest.raises(RunError, match="another process trains in"):
         Checkpoint(tmp_path, "same").__enter__()
+
+
+def test_saving_takes_no_more_than_its_share_of_the_time(tmp_path):
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    with Checkpoint(tmp_path, "same", share=1e-9) as checkpoint:
+        assert checkpoint.due  # what it takes is not known yet
+        checkpoint.save(1, model, optimizer, {})
+        assert not checkpoint.due

@@ -1,0 +1,38 @@
+"""The paper's networks with ordinary-looking statistics, the same for whoever asks."""
+
+import torch
+from torch import nn
+
+from hdkd.config import Augmentation, Distillation, Engine, Training
+from hdkd.models import build
+
+CLASSES = 7
+# Published values: the paper's section 4.2, and the released code's augmentation.
+DISTILLATION = Distillation(0.5, 1.0, "soft", "batch_and_classes", 10.0, 1.0, (1, 1, 1))
+AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))
+ENGINE = Engine("float32", cuda_graph=False, compile=False)
+RATES = {"teacher": ("adam", 1e-3, 0.0), "hdkd": ("adamw", 5e-5, 0.05)}
+
+
+def network(role: str, size: int, channels: int = 3) -> nn.Module:
+    """A network of the paper's sizes; its normalisations have seen something."""
+    torch.manual_seed(0)
+    model = build(role, num_classes=CLASSES, image_size=size, in_channels=channels)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return model
+
+
+def training(role: str, batch: int) -> Training:
+    """The paper's optimiser for ``role``."""
+    optimizer, rate, decay = RATES[role]
+    return Training(optimizer, rate, rate, rate, 0, decay, 1, batch, 1)
+
+
+def batch(count: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Normalised noise ``(count, 3, size, size)`` and labels."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(count, 3, size, size, generator=generator)
+    return images, torch.randint(0, CLASSES, (count,), generator=generator)

@@ -1,0 +1,163 @@
+"""Steps, epochs and evaluation: ours beside the released code, and beside pure arithmetic."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from benchmarks import networks
+from benchmarks.measure import Times, interleaved, table
+from benchmarks.settings import Settings
+from benchmarks.worker import VARIANTS, Worker
+from hdkd.config import Images
+from hdkd.data import phantom
+from hdkd.data.prepare import prepare
+from hdkd.data.sources import list_files
+from hdkd.data.splits import split
+
+
+def steps(settings: Settings) -> str:
+    """One step on images in memory: same batch, same weights, same loss terms."""
+    rows, parts = [], []
+    for role in ("hdkd", "teacher"):
+        for size in settings.sizes:
+            count = settings.step_batch(size)
+            task = {"kind": "step", "role": role, "size": size, "batch": count}
+            sides = {"ours": {"side": "ours"}}
+            if settings.reference:
+                sides["released"] = {"side": "released"}
+            if role == "hdkd":
+                sides |= {text: {"side": "ours", "without": name} for text, name in VARIANTS.items()}
+            times, workers = take_turns(settings, task, sides)
+            name = {"hdkd": "HDKD", "teacher": "Teacher"}[role]
+            if settings.reference:
+                losses = [workers[side].loss for side in ("released", "ours")]
+                difference = abs(losses[1] / losses[0] - 1)
+                rows.append(
+                    [name, f"{size} px, batch {count}", times["released"], times["ours"],
+                     times["ours"].ratio(times["released"]), f"{difference:.0e}"]
+                )  # fmt: skip
+            parts += [
+                [f"{text}, {size} px", times[text], times["ours"].ratio(times[text])]
+                for text in VARIANTS
+                if text in times
+            ]
+    text = ""
+    if rows:
+        text = table(["step", "size", "released", "ours", "ratio", "loss differs by"], rows) + "\n\n"
+    return text + table(["HDKD's step", "time", "times ours"], parts)
+
+
+def take_turns(
+    settings: Settings, task: dict, sides: dict[str, dict], rounds: int | None = None
+) -> tuple[dict[str, Times], dict[str, Worker]]:
+    """The same task by several sides, each in its process."""
+    common = {"threads": settings.threads, "reference": settings.reference, "folder": None}
+    workers = {name: Worker(**common | task | side) for name, side in sides.items()}
+    try:
+        return interleaved(workers, rounds or settings.rounds), workers
+    finally:
+        for worker in workers.values():
+            worker.stop()
+
+
+@contextmanager
+def generated(count: int, tests: int, size: int, native: int = 512) -> Iterator[tuple[Path, float]]:
+    """Generated images as files, prepared at ``size`` pixels; the folder and the seconds that took."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        classes = {
+            name: {"train": count // 4, "test": tests // 4} for name in phantom.CLASSES
+        }
+        phantom.write(folder / "files", classes, native, seed=0)
+        list_files(folder / "files").to_csv(folder / "manifest.csv", index=False)
+        dataset = {
+            "title": "Generated", "synthetic": True, "classes": classes, "unreadable": "stop",
+            "layout": {"kind": "train_test_folders", "train": "train", "test": "test"},
+            "split": {"kind": "published"},
+        }  # fmt: skip
+        started = time.perf_counter()
+        prepared = folder / "prepared"
+        prepared.mkdir()
+        prepare("generated", dataset, Images(size, "rgb"), folder / "manifest.csv", prepared)
+        seconds = time.perf_counter() - started
+        split("generated", dataset, prepared / "index.csv", prepared)
+        yield folder, seconds
+
+
+def epochs(settings: Settings) -> str:
+    """From image files to updated weights, and what there is besides arithmetic."""
+    size, count = settings.sizes[-1], settings.epoch_images
+    with generated(count, count, size) as (folder, preparing):
+        task = {"role": "hdkd", "size": size, "batch": settings.epoch_batch}
+        places = {"folder": folder / "files", "prepared": folder / "prepared"}
+        sides = {"ours": {"side": "ours", **places}}
+        if settings.reference:
+            sides["released"] = {"side": "released", **places}
+        rows = []
+        for kind, title in (("epoch", "training epoch"), ("evaluation", "evaluation of the test set")):
+            times, _ = take_turns(settings, task | {"kind": kind}, sides, settings.epoch_rounds)
+            theirs = times.get("released")
+            ratio = times["ours"].ratio(theirs) if theirs else "–"
+            rows.append([f"HDKD, {title}", theirs or "–", times["ours"], ratio])
+        text = table([f"{count} files at {size} px", "released", "ours", "ratio"], rows)
+        text += (
+            f"\n\nPreparing the {2 * count} files, once per study, took {preparing:.2f} s "
+            f"({1000 * preparing / count / 2:.1f} ms an image); released decodes, resizes and augments "
+            f"each image in every epoch. Batch {settings.epoch_batch}; generated 512-pixel images."
+        )
+        return text + "\n\n" + arithmetic(settings, folder / "prepared")
+
+
+def arithmetic(settings: Settings, prepared: Path) -> str:
+    """An epoch as it is trained against its steps on tensors in memory, taking turns."""
+    from hdkd.data.feed import Feed
+    from hdkd.data.imageset import ImageSet, TrainingSet
+    from hdkd.training import engine
+    from hdkd.training.checkpoint import Checkpoint
+    from hdkd.training.run_folder import RunFolder
+    from hdkd.training.schedule import build_optimizer
+
+    engine.prepare_process(settings.threads)
+    source = ImageSet.load(prepared)
+    size, count = source.images.shape[-1], settings.epoch_batch
+    rows = []
+    for role in ("hdkd", "teacher"):
+        model = networks.network(role, size).to(memory_format=torch.channels_last).train()
+        teaching = None
+        if role == "hdkd":
+            teaching = engine.Teaching(networks.network("teacher", size), networks.DISTILLATION)
+        optimizer = build_optimizer(model, networks.training(role, count))
+        step = engine.Step(
+            model, optimizer, networks.AUGMENTATION, networks.ENGINE, "cpu", count, teaching
+        )
+        feed = Feed(TrainingSet(source, source.part("train")), "cpu")
+        generators = {"order": torch.Generator(), "draws": torch.Generator()}
+        batches = [
+            (networks.batch(len(labels), size)[0].contiguous(memory_format=step.memory_format), labels)
+            for _, labels, _ in feed.epoch(count, **generators)
+        ]
+        folder = RunFolder(prepared / f"run-{role}")
+        folder.start({})
+        with Checkpoint(folder.path, "benchmark") as checkpoint:
+
+            def whole(step=step, feed=feed, generators=generators, folder=folder, model=model,
+                      optimizer=optimizer, checkpoint=checkpoint) -> None:  # fmt: skip
+                for batch in feed.epoch(count, **generators):
+                    step(*batch)
+                folder.append_metrics({"epoch": 1, **step.means(len(feed))})
+                if checkpoint.due:
+                    checkpoint.save(1, model, optimizer, generators)
+
+            def pure(step=step, batches=batches, feed=feed) -> None:
+                for batch in batches:
+                    step.update(*batch)
+                step.means(len(feed))
+
+            times = interleaved({"pure": pure, "whole": whole}, settings.epoch_rounds)
+        name = {"hdkd": "HDKD", "teacher": "Teacher"}[role]
+        rows.append([name, times["pure"], times["whole"], times["pure"].ratio(times["whole"])])
+    return table([f"epoch at {size} px", "its arithmetic alone", "as trained", "ratio"], rows)

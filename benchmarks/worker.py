@@ -1,0 +1,171 @@
+"""One side of a comparison in a process of its own, which takes turns with the other's.
+
+A process of its own, because each side may set up its process as it does in use: threads, memory.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+VARIANTS = {
+    "without the attention's own gradient": "attention",
+    "without folding the teacher": "folding",
+    "without channels last": "layout",
+    "without keeping memory": "memory",
+}
+
+
+class Worker:
+    """Callable: one turn of a task in another process; returns the seconds that it took there.
+
+    ``loss`` is that of the first step, ``peak`` the most memory so far in bytes.
+    """
+
+    def __init__(self, **task: Any) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", json.dumps(task, default=str)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.loss: float | None = None
+        self.peak = 0
+
+    def __call__(self) -> float:
+        print("go", file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"a benchmark's worker stopped with {self._process.wait()}")
+        found = json.loads(answer)
+        self.loss = found["loss"] if self.loss is None else self.loss
+        self.peak = found["peak"]
+        return found["seconds"]
+
+    def stop(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def main() -> None:
+    """Do one turn per line of input and answer each with a line of JSON."""
+    import resource
+
+    task = json.loads(sys.argv[1])
+    answers, sys.stdout = sys.stdout, sys.stderr
+    turn = (released if task["side"] == "released" else ours)(task)
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        loss = turn()
+        answer = {
+            "seconds": time.perf_counter() - started,
+            "loss": loss,
+            "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        }
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def released(task: dict[str, Any]) -> Callable[[], float]:
+    """A step or an epoch of the released code."""
+    import torch
+
+    from benchmarks.networks import batch
+    from benchmarks.released import Released
+
+    torch.set_num_threads(task["threads"])
+    side = Released(Path(task["reference"]), task["size"])
+    batches = [batch(task["batch"], task["size"])]
+    if task["folder"]:
+        batches = side.loader(Path(task["folder"]), task["batch"], task["kind"] != "evaluation")
+    if task["kind"] == "evaluation":
+        return lambda: side.evaluation(batches)["loss"]
+    return lambda: side.epoch(task["role"], batches)["loss"]
+
+
+def ours(task: dict[str, Any]) -> Callable[[], float]:
+    """A step or an epoch of ours, or of ours without one of its ingredients."""
+    import dataclasses
+
+    import torch
+
+    from benchmarks import networks
+    from hdkd.models import blocks
+    from hdkd.training import engine
+    from hdkd.training.schedule import build_optimizer
+
+    without, device = task.get("without"), task.get("device", "cpu")
+    if without == "memory":
+        torch.set_num_threads(task["threads"])
+    else:
+        engine.prepare_process(task["threads"])
+    if without == "attention":
+        blocks.CBAM.forward = plain_attention
+    if without == "layout":
+        engine.Step.memory_format = torch.contiguous_format
+    role, size, count = task["role"], task["size"], task["batch"]
+    model = networks.network(role, size).to(device, memory_format=engine.Step.memory_format).train()
+    teaching = None
+    if role == "hdkd":
+        teaching = engine.Teaching(networks.network("teacher", size), networks.DISTILLATION)
+    if without == "folding":
+        engine.folded = lambda teacher: teacher.eval().requires_grad_(False)
+    optimizer = build_optimizer(model, networks.training(role, count))
+    settings = dataclasses.replace(networks.ENGINE, **task.get("engine", {}))
+    step = engine.Step(model, optimizer, networks.AUGMENTATION, settings, device, count, teaching)
+    if task["kind"] == "step":
+        images, labels = networks.batch(count, size)
+        images = images.contiguous(memory_format=step.memory_format)
+
+        def turn() -> float:
+            step.update(images, labels)
+            return step.means(count)["loss"]
+
+        return turn
+    if task["kind"] == "evaluation":
+        return evaluation(model, task)
+    return epoch(step, task, device)
+
+
+def epoch(step: Any, task: dict[str, Any], device: str) -> Callable[[], float]:
+    """An epoch from the prepared array to updated weights."""
+    import torch
+
+    from hdkd.data.feed import Feed
+    from hdkd.data.imageset import ImageSet, TrainingSet
+
+    source = ImageSet.load(Path(task["prepared"]))
+    feed = Feed(TrainingSet(source, source.part("train")), device, task.get("resident"))
+    order, draws = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
+
+    def turn() -> float:
+        for batch in feed.epoch(task["batch"], order, draws):
+            step(*batch)
+        return step.means(len(feed))["loss"]
+
+    return turn
+
+
+def evaluation(model: Any, task: dict[str, Any]) -> Callable[[], float]:
+    """The test set of the prepared array, in memory as during a training."""
+    import torch
+
+    from hdkd.data.imageset import ImageSet
+    from hdkd.training.loop import predict
+
+    source = ImageSet.load(Path(task["prepared"]))
+    test = source.part("test")
+    images, labels = torch.from_numpy(source.images[test]), source.labels[test]
+    return lambda: predict(model, images, labels)[1]
+
+
+def plain_attention(self: Any, x: Any) -> Any:
+    """CBAM left to automatic differentiation."""
+    attended = self.channel(x) * x
+    return self.spatial(attended) * attended + x
+
+
+if __name__ == "__main__":
+    main()
