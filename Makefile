@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: all setup test test-slow lint mlflow pull clean
+.PHONY: all setup test test-slow bench lint mlflow pull clean
 
 all: setup
 	snakemake --cores $(CORES) all
@@ -29,6 +29,10 @@ test: setup
 # Retrains a small fixed configuration and compares it with its recorded range.
 test-slow: setup
 	pytest -m slow
+
+# Writes reports/benchmarks.md; REFERENCE=PATH names a checkout of omarsherif200/HDKD to compare with.
+bench: setup
+	python -m benchmarks $(if $(REFERENCE),--reference $(REFERENCE))
 
 lint: setup
 	ruff check --fix .

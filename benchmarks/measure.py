@@ -20,7 +20,9 @@ class Times:
         return statistics.median(self.seconds)
 
     def __str__(self) -> str:
-        return f"{duration(self.median)} ({duration(min(self.seconds))}–{duration(max(self.seconds))})"
+        return (
+            f"{duration(self.median)} ({duration(min(self.seconds))}–{duration(max(self.seconds))})"
+        )
 
     def ratio(self, other: "Times") -> str:
         """How many times longer ``other`` took in the same rounds: median and range."""

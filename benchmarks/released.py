@@ -41,7 +41,7 @@ RENAMED = (
 class Released:
     """Its networks with the weights of ours, its losses, its loop over batches, its data."""
 
-    def __init__(self, checkout: Path, size: int) -> None:
+    def __init__(self, checkout: Path, size: int, device: str = "cpu") -> None:
         if not (checkout / "engine.py").is_file():
             raise UserError(f"{checkout} has no engine.py: name a checkout of omarsherif200/HDKD")
         sys.path.insert(0, str(checkout))
@@ -50,7 +50,9 @@ class Released:
             self._engine, self._losses, self._data = (
                 importlib.import_module(name) for name in ("engine", "losses", "dataset")
             )
-            networks = [importlib.import_module(f"models.{n}_model") for n in ("teacher", "student")]
+            networks = [
+                importlib.import_module(f"models.{n}_model") for n in ("teacher", "student")
+            ]
         except ModuleNotFoundError as error:
             raise UserError(f"the released code needs {error.name}: pip install it") from None
         self._size = size
@@ -61,18 +63,18 @@ class Released:
         )
         for role, model in (("teacher", self.teacher), ("hdkd", self.hdkd)):
             model.load_state_dict(renamed(model, network(role, size).state_dict()))
+            model.to(device)
+        self._device = torch.device(device)
 
     def epoch(self, role: str, batches) -> dict[str, float]:
         """Its ``train_one_epoch``: mean loss and accuracy; an optimiser of its own for each role."""
         return self._engine.train_one_epoch(
-            *self._arguments(role, batches), torch.device("cpu"), 0, role == "hdkd"
+            *self._arguments(role, batches), self._device, 0, role == "hdkd"
         )
 
     def evaluation(self, batches) -> dict[str, float]:
         """Its ``evaluate`` of HDKD."""
-        return self._engine.evaluate(
-            self.hdkd, nn.CrossEntropyLoss(), batches, torch.device("cpu"), True
-        )
+        return self._engine.evaluate(self.hdkd, nn.CrossEntropyLoss(), batches, self._device, True)
 
     def loader(self, folder: Path, batch: int, train: bool):
         """Its data loader over ``folder/train`` or ``folder/test``, two workers, its augmentation."""

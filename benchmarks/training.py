@@ -30,7 +30,9 @@ def steps(settings: Settings) -> str:
             if settings.reference:
                 sides["released"] = {"side": "released"}
             if role == "hdkd":
-                sides |= {text: {"side": "ours", "without": name} for text, name in VARIANTS.items()}
+                sides |= {
+                    text: {"side": "ours", "without": name} for text, name in VARIANTS.items()
+                }
             times, workers = take_turns(settings, task, sides)
             name = {"hdkd": "HDKD", "teacher": "Teacher"}[role]
             if settings.reference:
@@ -47,7 +49,9 @@ def steps(settings: Settings) -> str:
             ]
     text = ""
     if rows:
-        text = table(["step", "size", "released", "ours", "ratio", "loss differs by"], rows) + "\n\n"
+        text = (
+            table(["step", "size", "released", "ours", "ratio", "loss differs by"], rows) + "\n\n"
+        )
     return text + table(["HDKD's step", "time", "times ours"], parts)
 
 
@@ -69,9 +73,7 @@ def generated(count: int, tests: int, size: int, native: int = 512) -> Iterator[
     """Generated images as files, prepared at ``size`` pixels; the folder and the seconds that took."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        classes = {
-            name: {"train": count // 4, "test": tests // 4} for name in phantom.CLASSES
-        }
+        classes = {name: {"train": count // 4, "test": tests // 4} for name in phantom.CLASSES}
         phantom.write(folder / "files", classes, native, seed=0)
         list_files(folder / "files").to_csv(folder / "manifest.csv", index=False)
         dataset = {
@@ -98,7 +100,10 @@ def epochs(settings: Settings) -> str:
         if settings.reference:
             sides["released"] = {"side": "released", **places}
         rows = []
-        for kind, title in (("epoch", "training epoch"), ("evaluation", "evaluation of the test set")):
+        for kind, title in (
+            ("epoch", "training epoch"),
+            ("evaluation", "evaluation of the test set"),
+        ):
             times, _ = take_turns(settings, task | {"kind": kind}, sides, settings.epoch_rounds)
             theirs = times.get("released")
             ratio = times["ours"].ratio(theirs) if theirs else "–"
@@ -137,7 +142,10 @@ def arithmetic(settings: Settings, prepared: Path) -> str:
         feed = Feed(TrainingSet(source, source.part("train")), "cpu")
         generators = {"order": torch.Generator(), "draws": torch.Generator()}
         batches = [
-            (networks.batch(len(labels), size)[0].contiguous(memory_format=step.memory_format), labels)
+            (
+                networks.batch(len(labels), size)[0].contiguous(memory_format=step.memory_format),
+                labels,
+            )
             for _, labels, _ in feed.epoch(count, **generators)
         ]
         folder = RunFolder(prepared / f"run-{role}")

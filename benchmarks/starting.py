@@ -1,0 +1,182 @@
+"""Start-up: the command line, a training until its first step, the graph; and how they grow."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.measure import duration, interleaved, process, table
+from benchmarks.settings import Settings
+from benchmarks.training import generated
+from benchmarks.worker import Worker
+
+ROOT = Path(__file__).resolve().parents[1]
+SEEDS = 10  # of the paper's graph: the gains' spread wants several
+
+FIRST_STEP = """
+import os, sys, time
+from hdkd import cli
+def first(*_):
+    os._exit(0)
+from hdkd.training import engine
+engine.Step.__call__ = first
+cli.main(sys.argv[1:])
+"""
+
+
+def start(settings: Settings) -> str:
+    """Whole processes, taking turns."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        environment = os.environ | {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+            "HDKD_PARAMS": str(ROOT / "params.yaml"),
+        }
+        with generated(16, 8, 32) as (data, _):
+            training = [
+                sys.executable, "-c", FIRST_STEP, "train", "--profile", "demo", "--dataset", "phantom",
+                "--role", "student", "--group", "students", "--block", "mbcsa", "--stem-stride", "2",
+                "--subset", "all", "--seed", "0", "--prepared", str(data / "prepared"),
+                "--threads", "1", "--output", str(folder / "run"),
+            ]  # fmt: skip
+            process(training, env=environment, cwd=folder)()  # the store is created once
+            actions = {
+                "`hdkd --help`": process(["hdkd", "--help"]),
+                "importing torch and MLflow": process(
+                    [sys.executable, "-c", "import torch, mlflow"]
+                ),
+                "a training until its first step": process(training, env=environment, cwd=folder),
+            }
+            times = interleaved(actions, settings.start_rounds)
+    rows = [[name, time] for name, time in times.items()]
+    imports = times["importing torch and MLflow"].seconds
+    steps = times["a training until its first step"].seconds
+    beyond = sorted(b - a for a, b in zip(imports, steps, strict=True))
+    rows.append(["… of which beyond those imports", duration(beyond[len(beyond) // 2])])
+    return table(["process", "time"], rows)
+
+
+def graph(settings: Settings) -> str:
+    """``snakemake -n`` on the paper's graph, and on graphs of more trainings."""
+    rows = []
+    for seeds in (SEEDS, 50) if settings.rounds > 1 else (1,):
+        lists = (
+            f"sweep={{paper: {{datasets: [brain_tumor, ham10000], seeds: {list(range(seeds))}}}}}"
+        )
+        with tempfile.TemporaryDirectory() as temporary:
+            copy = clone(Path(temporary))
+            command = ["snakemake", "-n", "--quiet", "all", "--config", "profile=paper", lists]
+            jobs = trainings(copy, lists)
+            times = interleaved({"graph": process(command, cwd=copy)}, min(3, settings.rounds))
+        rows.append([f"{seeds} seeds, {jobs} trainings", times["graph"]])
+    return table(["`snakemake -n all`, profile paper", "time"], rows)
+
+
+def clone(folder: Path) -> Path:
+    """The project's own files in a folder where nothing has been built."""
+    names = ["Snakefile", "params.yaml", "workflow", "hdkd", "profiles"]
+    for name in names:
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def trainings(folder: Path, seeds: str) -> int:
+    """Trainings of the paper's graph."""
+    program = (
+        "import sys, yaml; from pathlib import Path; from hdkd import config, plan; "
+        "name, _, value = sys.argv[1].partition('='); raw = config.read(Path('params.yaml')); "
+        "raw['profile'] = 'paper'; raw[name]['paper'] |= yaml.safe_load(value)['paper']; "
+        "settings = config.resolve(raw); "
+        "print(sum(len(plan.all_runs(settings, name)) for name in settings.study))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, seeds],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(result.stdout)
+
+
+def growth(settings: Settings) -> str:
+    """Time and memory by number of images and by image size."""
+    rows = []
+    base, size = settings.epoch_images, settings.sizes[0]
+    for factor in (1, 2, 4):
+        with generated(base * factor, 8, size) as (folder, preparing):
+            task = {
+                "side": "ours", "kind": "epoch", "role": "hdkd", "size": size, "threads": settings.threads,
+                "batch": settings.epoch_batch, "prepared": folder / "prepared",
+            }  # fmt: skip
+            worker = Worker(**task)
+            worker()
+            seconds = worker()
+            worker.stop()
+        rows.append(
+            [f"{base * factor} images at {size} px", f"{1000 * preparing / (base * factor + 8):.1f} ms",
+             f"{1000 * seconds / (base * factor):.1f} ms", f"{worker.peak / 2**30:.2f} GiB"]
+        )  # fmt: skip
+    for size in (64, 128, 224) if settings.rounds > 1 else ():
+        with generated(32, 8, size) as (folder, preparing):
+            worker = Worker(
+                **task
+                | {"size": size, "prepared": folder / "prepared", "batch": settings.epoch_batch}
+            )
+            worker()
+            seconds = worker()
+            worker.stop()
+        rows.append(
+            [f"32 images at {size} px", f"{1000 * preparing / 40:.1f} ms",
+             f"{1000 * seconds / 32:.1f} ms", f"{worker.peak / 2**30:.2f} GiB"]
+        )  # fmt: skip
+    return table(["HDKD", "preparing, an image", "an epoch, an image", "peak"], rows)
+
+
+def prediction(settings: Settings) -> str:
+    """One image: a whole process, and a classifier that is loaded already."""
+    from benchmarks.networks import network
+    from hdkd.config import Images
+    from hdkd.predict import Classifier
+
+    size = settings.sizes[-1]
+    with generated(4, 4, size) as (folder, _):
+        image = next((folder / "files").rglob("*.png"))
+        classifier = Classifier(
+            network("hdkd", size).eval(), [str(k) for k in range(7)], Images(size, "rgb")
+        )
+        started = time.perf_counter()
+        classifier.probabilities([image])
+        first = time.perf_counter() - started
+        times = interleaved(
+            {"warm": lambda: classifier.probabilities([image]) is None or None}, settings.rounds
+        )
+        cold = cold_prediction(folder, image, size, settings)
+    rows = [
+        ["`hdkd predict`, a whole process", cold],
+        ["a loaded classifier's first image", duration(first)],
+        ["its further images", times["warm"]],
+    ]
+    return table([f"HDKD, one file at {size} px", "time"], rows)
+
+
+def cold_prediction(folder: Path, image: Path, size: int, settings: Settings):
+    """A run folder with the paper's HDKD in it, used from the command line."""
+    from benchmarks.networks import network
+    from hdkd.training.run_folder import RunFolder
+
+    run = RunFolder(folder / "run")
+    arguments = {"num_classes": 7, "image_size": size, "in_channels": 3}
+    run.start(
+        {
+            "run": {"role": "hdkd"},
+            "classes": [str(k) for k in range(7)],
+            "images": {"size": size, "colour": "rgb"},
+            "model": arguments,
+        }
+    )
+    run.write_model(network("hdkd", size))
+    command = ["hdkd", "predict", "--model", str(run.path), str(image)]
+    return interleaved({"cold": process(command)}, settings.start_rounds)["cold"]
