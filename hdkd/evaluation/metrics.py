@@ -3,13 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    balanced_accuracy_score,
-    confusion_matrix,
-    f1_score,
-    recall_score,
-    roc_auc_score,
-)
 
 CALIBRATION_BINS = 15
 
@@ -20,24 +13,29 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) 
     ``auroc`` is the mean over classes of one against the rest; classes without a positive or a
     negative example are left out of it (``None`` if no class remains).
     """
+    # Slow to import, and a training needs it at its end only.
+    from sklearn import metrics
+
     predicted = probabilities.argmax(axis=1)
     every = list(range(len(classes)))
-    recalls = recall_score(labels, predicted, labels=every, average=None, zero_division=0)
+    recalls = metrics.recall_score(labels, predicted, labels=every, average=None, zero_division=0)
     return {
         "accuracy": float((predicted == labels).mean()),
-        "balanced_accuracy": float(balanced_accuracy_score(labels, predicted)),
+        "balanced_accuracy": float(metrics.balanced_accuracy_score(labels, predicted)),
         "macro_f1": float(
-            f1_score(labels, predicted, labels=every, average="macro", zero_division=0)
+            metrics.f1_score(labels, predicted, labels=every, average="macro", zero_division=0)
         ),
         "auroc": one_vs_rest_auroc(probabilities, labels),
         "calibration_error": expected_calibration_error(probabilities, labels),
         "recall": dict(zip(classes, map(float, recalls), strict=True)),
-        "confusion_matrix": confusion_matrix(labels, predicted, labels=every).tolist(),
+        "confusion_matrix": metrics.confusion_matrix(labels, predicted, labels=every).tolist(),
     }
 
 
 def one_vs_rest_auroc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
     """Mean area under the ROC curve of each class against all others."""
+    from sklearn.metrics import roc_auc_score
+
     areas = [
         roc_auc_score(labels == k, probabilities[:, k])
         for k in range(probabilities.shape[1])

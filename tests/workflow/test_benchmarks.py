@@ -1,0 +1,52 @@
+"""The benchmarks run, on the smallest sizes; what they find there means nothing."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.measure import Times
+from project import ROOT
+
+
+def bench(*arguments) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "benchmarks", "--tiny", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
+
+
+def test_every_section_is_measured_without_the_released_code(tmp_path):
+    result = bench("--output", tmp_path / "benchmarks.md")
+    assert result.returncode == 0, result.stderr
+    report = (tmp_path / "benchmarks.md").read_text()
+    assert "these numbers show that everything runs, and nothing else" in report
+    titles = [line[3:] for line in report.splitlines() if line.startswith("## ")]
+    assert titles == [
+        "One step", "One epoch, and the test set", "One prediction", "SMOTE", "Start-up", "The graph",
+        "Growth", "Roofline",
+    ]  # fmt: skip
+    assert "without folding the teacher" in report
+
+
+def test_the_table_of_a_gpu_is_rehearsed_on_a_cpu(tmp_path):
+    result = bench("--gpu", "cpu", "--output", tmp_path / "gpu.md")
+    assert result.returncode == 0, result.stderr
+    report = (tmp_path / "gpu.md").read_text()
+    assert "a CPU: a rehearsal, not a result" in report
+    assert "| hdkd | without the recorded graph |" in report
+
+
+def test_a_folder_that_is_no_checkout_is_named(tmp_path):
+    result = bench("--gpu", "cpu", "--reference", tmp_path, "--output", tmp_path / "gpu.md")
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {tmp_path} has no engine.py")
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios():
+    ours, theirs = Times((1.0, 2.0, 4.0)), Times((3.0, 4.0, 10.0))
+    assert ours.ratio(theirs) == "**2.50×** (2.00–3.00)"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [((0.5,), "500.0 ms"), ((2.0, 3.0, 1.0), "2.00 s")])
+def test_a_time_is_the_median_with_its_range(seconds, text):
+    assert str(Times(seconds)).startswith(text + " (")
