@@ -23,39 +23,38 @@ def attend(x: Tensor, channel: nn.Module, spatial: nn.Module) -> Tensor:
 
 
 class _Attend(torch.autograd.Function):
-    """Only x, a and small tensors are kept; c and s are made again from these for their gradients."""
+    """Keeps x, a, and the small graphs of c and s, through which automatic differentiation goes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, channel: nn.Module, spatial: nn.Module, *_: Tensor) -> Tensor:
-        average = x.mean((2, 3), keepdim=True)
+        average = x.mean((2, 3), keepdim=True).requires_grad_()
         maximum, brightest = F.adaptive_max_pool2d(x, 1, return_indices=True)
-        attended = channel.weights(average, maximum) * x
+        maximum.requires_grad_()
+        with torch.enable_grad():
+            c = channel.weights(average, maximum)
+        attended = c.detach() * x
         top, strongest = attended.max(dim=1, keepdim=True)
-        pooled = torch.cat([attended.mean(dim=1, keepdim=True), top], dim=1)
-        ctx.save_for_backward(x, attended, average, maximum, brightest, pooled, strongest)
-        ctx.modules = channel, spatial
-        return torch.addcmul(x, attended, spatial.weights(pooled))
+        pooled = torch.cat([attended.mean(dim=1, keepdim=True), top], dim=1).requires_grad_()
+        with torch.enable_grad():
+            s = spatial.weights(pooled)
+        ctx.save_for_backward(x, attended, brightest, strongest)
+        ctx.channel = c, (average, maximum, *channel.parameters())
+        ctx.spatial = s, (pooled, *spatial.parameters())
+        return torch.addcmul(x, attended, s.detach())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, attended, average, maximum, brightest, pooled, strongest = ctx.saved_tensors
-        channel, spatial = ctx.modules
-        with torch.enable_grad():
-            average, maximum, pooled = (
-                t.detach().requires_grad_() for t in (average, maximum, pooled)
-            )
-            c, s = channel.weights(average, maximum), spatial.weights(pooled)
+        x, attended, brightest, strongest = ctx.saved_tensors
+        (c, of_channel), (s, of_spatial) = ctx.channel, ctx.spatial
         # From y = x + s·a: what s gets, and what a gets directly and through its mean and maximum.
         to_s = (gradient * attended).sum(dim=1, keepdim=True)
-        to_pooled, *to_spatial = torch.autograd.grad(s, (pooled, *spatial.parameters()), to_s)
+        to_pooled, *to_spatial = torch.autograd.grad(s, of_spatial, to_s)
         to_attended = torch.addcmul(to_pooled[:, :1] / x.shape[1], gradient, s.detach())
         to_attended.scatter_add_(1, strongest, to_pooled[:, 1:])
         # From a = c·x: what c gets, and what x gets directly and through its mean and maximum.
         to_c = (to_attended * x).sum((2, 3), keepdim=True)
-        to_average, to_maximum, *to_channel = torch.autograd.grad(
-            c, (average, maximum, *channel.parameters()), to_c
-        )
+        to_average, to_maximum, *to_channel = torch.autograd.grad(c, of_channel, to_c)
         to_x = torch.addcmul(gradient, to_attended, c.detach())
         to_x += to_average / x[0, 0].numel()
         to_x.flatten(2).scatter_add_(2, brightest.flatten(2), to_maximum.flatten(2))

@@ -32,7 +32,7 @@ class Checkpoint:
     Raises ``RunError`` when another process trains in the same folder.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, share: float = 0.05) -> None:
+    def __init__(self, folder: Path, fingerprint: str, share: float = 0.02) -> None:
         self.path = folder / "checkpoint.bin"
         self.fingerprint = fingerprint
         self.finished = 0
