@@ -8,6 +8,7 @@ import hashlib
 import os
 import sqlite3
 import sys
+import time
 import warnings
 from collections.abc import Iterable
 from datetime import datetime
@@ -32,6 +33,7 @@ STORE = Path("mlflow")
 SWEEP_TAG = "hdkd.sweep"
 IMPORT_TAG = "hdkd.summary_sha256"
 BATCH = 1000  # metrics that one request may carry
+SECONDS_BETWEEN = 1.0  # that epochs wait at most for their batch
 # Tells MLflow that the experiment holds trainings, not conversations with a language model.
 EXPERIMENT_KIND = "mlflow.experimentKind"
 
@@ -169,6 +171,8 @@ class Tracker:
         self.run_id = run_id
         self._logged_epochs = logged_epochs
         self._alive = run_id is not None
+        self._waiting: list[tuple[str, float, int, int]] = []
+        self._sent = time.monotonic()
 
     @classmethod
     def start(
@@ -205,13 +209,32 @@ class Tracker:
             return cls(None)
 
     def log_epoch(self, row: dict[str, float | None]) -> None:
+        """Log an epoch, unless this run has it; epochs shorter than a second go together."""
         if row["epoch"] <= self._logged_epochs:
             return
+        now, step = int(time.time() * 1000), int(row["epoch"])
         values = {k: v for k, v in row.items() if k != "epoch" and v is not None}
-        self._attempt(lambda mlflow: mlflow.log_metrics(values, step=int(row["epoch"])))
+        self._waiting += [(name, value, now, step) for name, value in values.items()]
+        if time.monotonic() - self._sent > SECONDS_BETWEEN:
+            self._send()
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+
+        def send(mlflow: Any) -> None:
+            metrics = [mlflow.entities.Metric(*values) for values in waiting]
+            for first in range(0, len(metrics), BATCH):
+                batch = metrics[first : first + BATCH]
+                mlflow.MlflowClient().log_batch(self.run_id, batch)
+
+        if waiting:
+            self._attempt(send)
+        self._sent = time.monotonic()
 
     def finish(self, folder: RunFolder) -> None:
         """Log final metrics, the run folder, the confusion matrix and the model, and close the run."""
+
+        self._send()
 
         def log(mlflow: Any) -> None:
             summary = folder.summary
@@ -228,6 +251,7 @@ class Tracker:
 
     def stop(self, status: str) -> None:
         """Close the run of a training that did not end: ``FAILED`` or ``KILLED``."""
+        self._send()
         self._attempt(lambda mlflow: mlflow.end_run(status))
 
     def _attempt(self, action: Any) -> None:

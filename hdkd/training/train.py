@@ -100,6 +100,8 @@ def run(
             folder.append_metrics(row)
         tracker = Tracker.start(key, folder.params, notes["made"], tracked, notes["mlflow_run"])
         notes["mlflow_run"] = tracker.run_id
+        for row in notes["rows"]:  # what the stopped part had not sent yet
+            tracker.log_epoch(row)
         if checkpoint.finished:
             print(f"{key.name}  continues after epoch {checkpoint.finished}", flush=True)
 
