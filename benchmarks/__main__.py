@@ -65,9 +65,8 @@ def head(options: argparse.Namespace) -> str:
     import torch
 
     date = datetime.now(UTC).strftime("%d %B %Y")
-    command = "python -m benchmarks" + "".join(f" {word}" for word in sys.argv[1:])
-    if options.reference:
-        command = command.replace(str(options.reference), "PATH")
+    command = "python -m benchmarks" + (" --reference PATH" if options.reference else "")
+    command += "".join(f" {word}" for word in options.sections)
     tiny = " **Tiny sizes: these numbers show that everything runs, and nothing else.**"
     return f"""# Benchmarks
 
