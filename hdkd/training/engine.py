@@ -86,6 +86,7 @@ class Step:
         self._batch_size = batch_size
         self._wants_graph = on_gpu and engine.cuda_graph
         self._eager_steps = 0
+        self._stream = torch.cuda.Stream() if self._wants_graph else None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, Tensor, Tensor] | None = None
 
@@ -151,11 +152,10 @@ class Step:
 
     def _aside(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         """A step on a stream of its own, as recording needs its predecessors to be."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
             self._compute(*batch)
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self._stream)
 
     def _record(self, batch: tuple[Tensor, Tensor, Tensor]) -> bool:
         """Record a step on copies of ``batch``; recording computes nothing. False where it fails."""
