@@ -29,13 +29,20 @@ def main() -> int:
         "--reference", type=Path, help="checkout of omarsherif200/HDKD to compare with"
     )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of each side (2)")
-    parser.add_argument("--output", type=Path, default=Path("reports/benchmarks.md"))
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="reports/benchmarks.md, or benchmarks_gpu.md; no file for sections",
+    )
     parser.add_argument("--tiny", action="store_true", help="small and once, to see that all runs")
     parser.add_argument(
         "--gpu", choices=("cuda", "cpu"), help="the GPU's table only (cpu: rehearse it)"
     )
     parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}")
     options = parser.parse_args()
+    if options.output is None and not options.sections:
+        name = "benchmarks_gpu.md" if options.gpu else "benchmarks.md"
+        options.output = Path("reports") / name
     unknown = set(options.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"{unknown.pop()} is no section: take {', '.join(SECTIONS)}")
@@ -51,8 +58,9 @@ def main() -> int:
             started = time.perf_counter()
             parts.append(f"## {title}\n\n{measure(sizes)}\n")
             print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-            options.output.parent.mkdir(parents=True, exist_ok=True)
-            options.output.write_text("\n".join(parts), "utf-8")
+            if options.output:
+                options.output.parent.mkdir(parents=True, exist_ok=True)
+                options.output.write_text("\n".join(parts), "utf-8")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SEEDS = 10  # of the paper's graph: the gains' spread wants several
 
 FIRST_STEP = """
-import os, sys, time
+import os, sys
 from hdkd import cli
 def first(*_):
     os._exit(0)
