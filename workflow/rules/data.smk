@@ -65,7 +65,7 @@ rule prepare:
     conda:
         "../envs/hdkd.yaml"
     priority: 20
-    threads: 2
+    threads: lambda wildcards: 1 if SETTINGS.dataset(wildcards.dataset)["synthetic"] else 2
     message:
         "Decoding and resizing the images of {wildcards.dataset}"
     shell:

@@ -63,6 +63,7 @@ rule train_hdkd:
     conda:
         "../envs/hdkd.yaml"
     threads: 1
+    priority: 5  # longer than a student alone: short trainings fill the end
     resources:
         gpu=GPU,
     message:
