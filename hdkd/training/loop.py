@@ -1,5 +1,6 @@
 """The training loop: epochs of steps, the test set, checkpoints, the time budget."""
 
+import gc
 import sys
 import time
 from collections.abc import Callable
@@ -63,6 +64,8 @@ def train(
     slowest = 0.0
     if checkpoint:
         checkpoint.restore(model, optimizer, generators)
+    gc.freeze()  # what was imported stays: the collector need not look through it again
+    gc.enable()
     for epoch in range(checkpoint.finished if checkpoint else 0, training.epochs):
         started = time.perf_counter()
         rate = learning_rate(epoch, training)
