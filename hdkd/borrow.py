@@ -86,7 +86,7 @@ def measured_rate(settings: Settings, device: str) -> float:
     """Multiply-accumulates per second of the finished trainings of this profile on such a device."""
     rates = []
     for run in value_order(settings):
-        if not (run.folder / "summary.json").exists():
+        if not plan.is_finished(run.folder):
             continue
         made = RunFolder(run.folder).summary["provenance"]
         if (made["device"] == "cpu") == (device == "cpu"):
@@ -100,7 +100,7 @@ def missing(settings: Settings, device: str) -> list[Job]:
     return [
         Job(run, training_macs(settings, run) / rate + SETTLING_SECONDS)
         for run in value_order(settings)
-        if not (run.folder / "summary.json").exists()
+        if not plan.is_finished(run.folder)
     ]
 
 
@@ -131,7 +131,7 @@ def train(jobs: list[Job], profile: str, seconds: float, parallel: int, cores: i
         "--config", f"profile={profile}", "--", *targets,
     ]  # fmt: skip
     code = subprocess.run(command, env=environment).returncode
-    left = [job for job in jobs if not (job.run.folder / "summary.json").exists()]
+    left = [job for job in jobs if not plan.is_finished(job.run.folder)]
     for job in left:
         reason = failure(job.run)
         if reason:

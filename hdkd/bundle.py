@@ -15,15 +15,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from hdkd import plan
 from hdkd.errors import RunError
+from hdkd.files import SUMS
 from hdkd.plan import RUN_FILES, RunKey
 from hdkd.training.run_folder import RunFolder
 
 MEBIBYTE = 2**20
 CHECKPOINT = "checkpoint.bin"
+WEIGHTS = "model.safetensors"
 
 
 def write_bundle(
@@ -39,7 +41,7 @@ def write_bundle(
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=6) as tar:
         for run in runs:
             folder = root / run.folder
-            if (folder / "summary.json").exists():
+            if plan.is_finished(folder):
                 finished.append(run.folder.as_posix())
                 names = RUN_FILES
             elif (folder / CHECKPOINT).exists():
@@ -47,10 +49,13 @@ def write_bundle(
                 names = (CHECKPOINT,)
             else:
                 continue
-            for name in names:
-                content = (folder / name).read_bytes()
-                if name == "model.safetensors" and run.role != "teacher":
-                    content = in_half_precision(folder / name)
+            contents = {name: (folder / name).read_bytes() for name in names}
+            if (weights := contents.get(WEIGHTS)) and run.role != "teacher":
+                contents[WEIGHTS] = in_half_precision(weights)
+                contents[SUMS] = contents[SUMS].replace(
+                    _digest(weights), _digest(contents[WEIGHTS])
+                )
+            for name, content in contents.items():
                 _add(tar, (run.folder / name).as_posix(), content)
         for dataset in sorted({run.dataset for run in runs}):
             for name in ("facts.json", "split.json"):
@@ -78,9 +83,9 @@ def write_bundle(
     return manifest
 
 
-def in_half_precision(path: Path) -> bytes:
-    """The weights in ``path`` with every floating-point tensor as 16 bits."""
-    tensors = load_file(path)
+def in_half_precision(weights: bytes) -> bytes:
+    """Weights as safetensors, with every floating-point tensor as 16 bits."""
+    tensors = load(weights)
     return save({n: t.half() if t.dtype == torch.float32 else t for n, t in tensors.items()})
 
 
@@ -108,14 +113,14 @@ def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], li
                 summary = RunFolder(source).summary
                 if RunKey(**summary["run"]).folder.as_posix() != name:
                     raise RunError(f"{bundle}: {name} has the summary of another run")
-                if (target / "summary.json").exists():
+                if plan.is_finished(target):
                     if RunFolder(target).summary != summary:
                         raise RunError(
                             f"{name} is there already, with other results: move it away, or leave "
                             "this bundle out"
                         )
                     continue
-            elif (target / "summary.json").exists():
+            elif plan.is_finished(target):
                 continue  # finished here in the meantime
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +135,10 @@ def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], li
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
     return manifest, placed
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def _made(folder: Path) -> Path:

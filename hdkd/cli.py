@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from hdkd.errors import UnfinishedError, UserError
+from hdkd.errors import RunError, UnfinishedError, UserError, is_of_the_machine, sentence
 from hdkd.plan import BASELINES, DEADLINE, GROUPS, ROLES
 
 SUBSET_HELP = "number of training images, balanced over classes, or all"
@@ -24,33 +24,34 @@ SUBSET_HELP = "number of training images, balanced over classes, or all"
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; user errors are one sentence and exit code 2."""
     options = build_parser().parse_args(arguments)
-    # Most of a short command is importing, of which the collector would find nothing to free again
-    # and again; a training switches it on for its epochs.
-    gc.disable()
     try:
         options.command(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output has had enough
+        pass
+    except OSError as error:
+        if not is_of_the_machine(error):
+            raise
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 2
     except UnfinishedError as stopped:
         print(f"{stopped}; the same command continues it", file=sys.stderr)
         return 75
-    except BrokenPipeError:  # the reader of our output has had enough
-        pass
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    finally:
-        gc.unfreeze()
-        gc.enable()
     return 0
 
 
 def console() -> None:
-    """The command ``hdkd``: ``main``, then an end without taking apart all that was imported.
+    """The command ``hdkd``: ``main``, without a second or two of looking after what was imported.
 
-    That would take a second after each training, and frees what the system frees anyway.
+    The collector would go through a million objects that stay, again and again; and to take them apart
+    at the end frees what the system frees anyway.
     """
+    gc.set_threshold(200_000, 50, 50)
     status = main()
     logging.shutdown()
     atexit._run_exitfuncs()
@@ -150,6 +151,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("page", page, "the report, one self-contained HTML page", False)
     sub.add_argument("--output", type=Path, help="folder of tables and figures (reports/PROFILE)")
     sub.add_argument("--ledger", type=Path, help="what `hdkd compare` wrote (reports/ledger.csv)")
+
+    command("deliver", deliver, "give MLflow what it missed of finished trainings", False)
 
     sub = command(
         "borrow", borrow, "train the most valuable missing runs in a piece of time", False
@@ -346,14 +349,42 @@ def page(options: argparse.Namespace) -> None:
     from hdkd import plan
     from hdkd.report.page import write_page
     from hdkd.report.results import sweep_metrics
-    from hdkd.training.tracking import log_report
+    from hdkd.training.tracking import log_report, warn
 
     settings = _settings(options)
     folder = options.output or plan.report(settings.profile)
     write_page(settings, folder, _require(options.ledger or plan.LEDGER[0], "compare"))
+    try:
+        _deliver(settings)
+    except Exception as error:  # the report is written, whatever MLflow raises
+        return warn(error)
     for dataset in settings.study:
         metrics = sweep_metrics(folder, dataset)
         log_report(settings.profile, dataset, folder, metrics, plan.LEDGER)
+
+
+def deliver(options: argparse.Namespace) -> None:
+    from hdkd.training import tracking
+
+    try:
+        lacking = _deliver(_settings(options))
+    except UserError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"MLflow at {tracking.shown_uri()} is out of reach ({type(error).__name__}): nothing is lost, "
+            "run this command again when it is there"
+        ) from None
+    print(f"{lacking} runs were new to MLflow or not whole")
+
+
+def _deliver(settings) -> int:
+    from hdkd import plan
+    from hdkd.training import tracking
+
+    runs = [run.folder for name in settings.study for run in plan.all_runs(settings, name)]
+    titles = {name: settings.dataset(name)["title"] for name in settings.study}
+    return tracking.deliver(settings.profile, titles, [f for f in runs if plan.is_finished(f)])
 
 
 def borrow(options: argparse.Namespace) -> None:
@@ -406,7 +437,7 @@ def import_runs(options: argparse.Namespace) -> None:
         print(f"{name}: {'finished' if name in manifest['finished'] else 'to be continued'}")
     titles = {name: settings.dataset(name)["title"] for name in settings.raw["datasets"]}
     finished = [Path(name) for name in manifest["finished"]]
-    registered = tracking.import_runs(manifest["profile"], titles, finished)
+    registered = tracking.deliver(manifest["profile"], titles, finished)
     evidence.refresh(manifest["profile"])
     table = ledger.write_ledger(Path("reports"))
     print(f"{len(placed)} new run folders, {registered} new runs in MLflow")

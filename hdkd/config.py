@@ -7,7 +7,9 @@ that names the key. Nothing is filled in: what is not in the file does not exist
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import jsonschema
 import yaml
 
 from hdkd.errors import ParameterError
+from hdkd.files import write_whole
 
 PROFILES = ("demo", "pilot", "paper")
 SECTIONS = (
@@ -232,12 +235,16 @@ def read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ParameterError(f"cannot read the parameters {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ParameterError(f"{path} is not text in UTF-8") from None
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise ParameterError(f"{path} is not valid YAML{where}") from None
+    except (ValueError, RecursionError) as error:  # 2024-13-99 is no day, [[[[… is too deep
+        raise ParameterError(f"{path} is not usable YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(content, dict):
         raise ParameterError(f"{path} must hold a mapping with the key profile at its top")
     return content
@@ -273,15 +280,29 @@ def load(path: Path = DEFAULT_PARAMS, profile: str | None = None) -> Settings:
 def save(settings: Settings, path: Path) -> None:
     """Write resolved settings, for the commands of one workflow."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({"resolved": True} | settings.raw, sort_keys=False))
+    write_whole(path, yaml.safe_dump({"resolved": True} | settings.raw, sort_keys=False))
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
 
 
 def _validate_schema(parameters: dict[str, Any]) -> None:
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = list(validator.iter_errors(parameters))
+    _validate_finite(parameters, "")
+    errors = list(_validator().iter_errors(parameters))
     if errors:
         raise ParameterError(_sentence(jsonschema.exceptions.best_match(errors)))
+
+
+def _validate_finite(value: Any, key: str) -> None:
+    """A schema's ranges let pass what compares with nothing."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ParameterError(f"{key} must be a finite number, not {value}")
+    if isinstance(value, dict | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, entry in entries:
+            _validate_finite(entry, f"{key}.{name}" if key else str(name))
 
 
 def _sentence(error: jsonschema.ValidationError) -> str:

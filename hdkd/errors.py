@@ -1,8 +1,18 @@
 """Errors that a user can cause: one sentence that names the key, file or value and the way out."""
 
+import errno
+from collections.abc import Iterable
+
+SHOWN = 10
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 class UserError(Exception):
     """Base of every error that is reported as one sentence, without a traceback, with exit code 2."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(" ".join(sentence.splitlines()))  # names may have line ends in them
 
 
 class ParameterError(UserError):
@@ -19,3 +29,23 @@ class UnfinishedError(Exception):
 
 class RunError(UserError):
     """A run folder is missing, incomplete or does not fit what is asked of it."""
+
+
+def shown(names: Iterable[str]) -> str:
+    """The first of ``names``, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def is_of_the_machine(error: OSError) -> bool:
+    """Whether the disk is full or something may not be read or written."""
+    return error.errno in (*FULL, *FORBIDDEN)
+
+
+def sentence(error: OSError) -> str:
+    """What to do about an error of the machine."""
+    where = f" at {error.filename}" if error.filename else ""
+    if error.errno in FULL:
+        return f"there is no room left{where} ({error.strerror}): make room and start again"
+    return f"no permission{where} ({error.strerror}): change it, or name another folder"

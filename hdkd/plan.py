@@ -12,7 +12,14 @@ from hdkd.names import RIVALS
 GROUPS = ("teacher", "students", "ablations", "baselines")
 ROLES = ("teacher", "student", "hdkd")
 BASELINES = tuple(RIVALS)
-RUN_FILES = ("params.json", "metrics.csv", "model.safetensors", "predictions.csv", "summary.json")
+RUN_FILES = (
+    "params.json",
+    "metrics.csv",
+    "model.safetensors",
+    "predictions.csv",
+    "summary.json",
+    "SHA256SUMS",
+)
 PACKAGE = Path(__file__).parent
 # The variable that tells every training of a workflow when its time ends, in seconds since 1970.
 DEADLINE = "HDKD_DEADLINE"
@@ -110,6 +117,11 @@ class RunKey:
         """The run folder, below the project folder."""
         group = Path("models") / self.profile / self.group / self.dataset
         return group / self.model / f"n{self.subset}" / f"seed{self.seed}"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run folder has the file that is written last."""
+    return (folder / RUN_FILES[-1]).exists()
 
 
 def code(step: str) -> list[str]:

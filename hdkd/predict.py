@@ -6,7 +6,6 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from hdkd.config import Images
@@ -37,11 +36,10 @@ class Classifier:
         for position, file in enumerate(files, start=1):
             try:
                 pixels.append(decode(file, self.images).pixels)
-            except FileNotFoundError:
-                unreadable.append(f"{file} (no such file)")
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-                unreadable.append(str(file) if isinstance(file, Path) else f"image {position}")
+            except DataError as error:
+                where = str(file) if isinstance(file, Path) else f"image {position}"
+                unreadable.append(f"{where}: {error}")
         if unreadable:
-            raise DataError(f"not a whole image: {', '.join(unreadable)}")
+            raise DataError(f"not usable: {', '.join(unreadable)}")
         labels = np.zeros(len(pixels), dtype=np.int64)
         return predict(self.model, torch.from_numpy(np.stack(pixels)), labels)[0].astype(np.float64)

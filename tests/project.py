@@ -13,6 +13,11 @@ COPIED = ("Snakefile", "dvc.yaml", "params.yaml", "pyproject.toml", ".gitignore"
 FOLDERS = ("workflow", "hdkd", "profiles")
 
 
+def parameters() -> dict:
+    """The project's own parameters, to change at will."""
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
 def tiny(parameters: dict) -> dict:
     """The demo profile shrunk to 42 training images and one epoch."""
     phantom = parameters["datasets"]["phantom"]

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hdkd.data.recipes import blend
+from hdkd.errors import DataError
+from hdkd.files import SUMS, read_sums, sha256
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,21 @@ class ImageSet:
 
     @classmethod
     def load(cls, folder: Path) -> "ImageSet":
-        """Open the folder that ``hdkd prepare`` and ``hdkd split`` have written."""
+        """Open the folder that ``hdkd prepare`` and ``hdkd split`` have written.
+
+        Raises ``DataError`` that names a file of it which has changed since.
+        """
+        sums = read_sums(folder)
+        for name in ("images.npy", "split.csv", "facts.json"):
+            if sums.get(name) != sha256(folder / name):
+                raise DataError(
+                    f"{folder / name} is damaged (its checksum is not the one in {SUMS}): "
+                    f"remove {folder} and start again"
+                )
         return cls(
             images=np.load(folder / "images.npy", mmap_mode="r"),
             table=pd.read_csv(folder / "split.csv", keep_default_na=False, dtype={"class": str}),
-            facts=json.loads((folder / "facts.json").read_text()),
+            facts=json.loads((folder / "facts.json").read_text("utf-8")),
         )
 
     @property

@@ -1,11 +1,12 @@
 """Which file belongs to which class and part, for each public layout."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hdkd.errors import DataError
+from hdkd.errors import DataError, shown
 
 # Columns of every listing: path below files/, class name, part (train, test or empty), and the
 # lesion that the image shows (empty where the layout knows of none).
@@ -40,21 +41,37 @@ def _root(files: Path, expected: str | None) -> Path:
 
 
 def _class_folder_rows(name: str, files: Path, folder: Path, part: str) -> pd.DataFrame:
-    shown = folder.relative_to(files).as_posix()
+    where = folder.relative_to(files).as_posix()
     classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
     if len(classes) < 2:
         raise DataError(
-            f"dataset {name}: {shown if shown != '.' else 'its top'} must hold one folder per class, "
+            f"dataset {name}: {where if where != '.' else 'its top'} must hold one folder per class, "
             f"at least two; it holds {', '.join(classes) or 'none'}"
         )
-    rows = []
+    _check_case(name, classes)
+    rows, empty = [], []
     for label in classes:
         paths = [path for path in (folder / label).rglob("*") if path.is_file()]
         if not paths:
-            where = (folder / label).relative_to(files).as_posix()
-            raise DataError(f"dataset {name}: the class folder {where} is empty: fill or remove it")
+            empty.append((folder / label).relative_to(files).as_posix())
         rows += [(path.relative_to(files).as_posix(), label, part, "") for path in paths]
+    if empty:
+        raise DataError(
+            f"dataset {name}: a class folder without an image: {shown(empty)}: fill or remove it"
+        )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _check_case(name: str, classes: Iterable[str]) -> None:
+    """Folders that differ in case only are two classes on one system and one on another."""
+    spellings: dict[str, set[str]] = {}
+    for label in classes:
+        spellings.setdefault(label.casefold(), set()).add(label)
+    doubtful = [" and ".join(sorted(each)) for each in spellings.values() if len(each) > 1]
+    if doubtful:
+        raise DataError(
+            f"dataset {name}: class folders that differ in case only: {shown(doubtful)}: rename them"
+        )
 
 
 def _train_test_folders(name: str, files: Path, layout: dict[str, Any]) -> pd.DataFrame:
@@ -70,6 +87,7 @@ def _train_test_folders(name: str, files: Path, layout: dict[str, Any]) -> pd.Da
             )
         tables.append(_class_folder_rows(name, files, folder, part))
     train, test = (set(table["class"]) for table in tables)
+    _check_case(name, train | test)
     if test - train:
         raise DataError(
             f"dataset {name}: the test folder has the class {', '.join(sorted(test - train))}, "
@@ -90,20 +108,28 @@ def _ham10000(name: str, files: Path, layout: dict[str, Any]) -> pd.DataFrame:
             f"dataset {name}: there is no {layout['metadata']} (datasets.{name}.layout.metadata)"
         )
     try:
-        metadata = pd.read_csv(found[0], usecols=["lesion_id", "image_id", "dx"], dtype=str)
+        metadata = pd.read_csv(
+            found[0], usecols=["lesion_id", "image_id", "dx"], dtype=str, keep_default_na=False
+        )
     except ValueError:
         raise DataError(
-            f"dataset {name}: {found[0].name} must be a CSV with lesion_id, image_id and dx"
+            f"dataset {name}: {found[0].name} must be a CSV in UTF-8 with lesion_id, image_id and dx"
         ) from None
-    doubled = metadata.image_id[metadata.image_id.duplicated()]
-    if len(doubled):
-        raise DataError(f"dataset {name}: {found[0].name} lists {doubled.iloc[0]} twice")
-    images = {path.stem: path for path in sorted(files.rglob("*.jpg"))}
-    missing = [image for image in metadata.image_id if image not in images]
-    if missing:
+    images = {path.stem: path for path in sorted(files.rglob("*")) if path.suffix.lower() == ".jpg"}
+    listed = set(metadata.image_id)
+    problems = {
+        "lists twice": metadata.image_id[metadata.image_id.duplicated()],
+        "gives no class or lesion for": metadata.image_id[
+            (metadata.dx.str.strip() == "") | (metadata.lesion_id.str.strip() == "")
+        ],
+        "lists images that are not there:": [i for i in metadata.image_id if i not in images],
+        "does not list": [image for image in images if image not in listed],
+    }
+    found_problems = [f"{what} {shown(names)}" for what, names in problems.items() if len(names)]
+    if found_problems:
         raise DataError(
-            f"dataset {name}: {len(missing)} images of {found[0].name} are missing, "
-            f"the first is {missing[0]}.jpg"
+            f"dataset {name}: {found[0].name} {'; and '.join(found_problems)}: correct the metadata or "
+            "the images"
         )
     return pd.DataFrame(
         {

@@ -2,20 +2,26 @@
 
 import hashlib
 import json
+import struct
+import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageOps
 
 from hdkd.config import Images
 from hdkd.data import layouts, sources
-from hdkd.errors import DataError
+from hdkd.errors import DataError, is_of_the_machine, shown
+from hdkd.files import replacing, write_whole
 
-SHOWN = 5
+SIZES_SHOWN = 5
+# Pillow's warning at half of the size that it refuses; slides of that size are no attack.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
@@ -26,19 +32,44 @@ class Decoded:
     native: tuple[int, int]
 
 
-def decode(path: Path, images: Images) -> Decoded:
-    """Decode, turn upright, convert and resize (bilinear) one file.
+def decode(path: Path | BinaryIO, images: Images) -> Decoded:
+    """Decode, turn upright, convert and resize (bilinear) one file; what is transparent becomes black.
 
-    Raises ``OSError`` or ``SyntaxError`` (as Pillow does) when the file is no whole image.
+    Raises ``DataError`` with the reason when the file is no whole image, or one whose brightness has no
+    agreed scale, or holds several.
     """
-    with Image.open(path) as opened:
-        image = ImageOps.exif_transpose(opened)
-        native = image.size
-        if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip instead of scaling
-            image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-        image = image.convert("L" if images.colour == "grey" else "RGB")
-        image = image.resize((images.size, images.size), Image.Resampling.BILINEAR)
-        pixels = np.asarray(image)
+    try:
+        with Image.open(path) as opened:
+            return _decode(opened, images)
+    except FileNotFoundError:
+        raise DataError("no such file") from None
+    except Image.DecompressionBombError:
+        raise DataError("more pixels than any image should have") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        if isinstance(error, OSError) and is_of_the_machine(error):
+            raise
+        raise DataError("not a whole image") from None
+
+
+def _decode(opened: Image.Image, images: Images) -> Decoded:
+    # Photographs of some telephones carry a small copy of themselves as a second frame.
+    if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
+        raise DataError(f"{opened.n_frames} frames instead of one")
+    image = ImageOps.exif_transpose(opened)
+    native = image.size
+    if image.mode == "F":
+        raise DataError("brightness as fractions, of which no scale is known")
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip instead of scaling
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise DataError("brightness of more than 16 bits, of which no scale is known")
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    image = image.convert("L" if images.colour == "grey" else "RGB")
+    image = image.resize((images.size, images.size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
     return Decoded(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), native)
 
 
@@ -50,42 +81,37 @@ def prepare(
     ``images.npy`` is ``(n, channels, size, size)`` unsigned bytes in the order of ``index.csv``,
     which has for each image its path, label, class, part, lesion and a digest of its pixels.
     Raises ``DataError`` that names the files that are no images, unless the dataset's
-    ``unreadable`` is ``leave_out``: then they are listed in ``facts.json``.
+    ``unreadable`` is ``leave_out``: then they are listed in ``facts.json``. ``unreadable.csv`` has all of
+    them with the reasons.
     """
     files = manifest.parent / "files"
     table = layouts.listing(name, files, dataset["layout"])
 
-    def attempt(path: str) -> Decoded | None:
+    def attempt(path: str) -> Decoded | DataError:
         try:
             return decode(files / path, images)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            return None
+        except DataError as error:
+            return error
 
     folder.mkdir(parents=True, exist_ok=True)
-    stored = folder / "images.npy"
-    shape = (len(table), images.channels, images.size, images.size)
-    array = np.lib.format.open_memmap(stored, "w+", np.uint8, shape)
-    unreadable, digests, native = [], [], Counter()
-    with ThreadPoolExecutor() as pool:
-        for path, image in zip(table["path"], pool.map(attempt, table["path"]), strict=True):
-            if image is None:
-                unreadable.append(path)
-                continue
-            array[len(digests)] = image.pixels
-            digests.append(hashlib.sha256(image.pixels.tobytes()).hexdigest())
-            native[f"{image.native[0]}×{image.native[1]}"] += 1
-    array.flush()
-    if unreadable:
-        if dataset["unreadable"] == "stop" or not digests:
-            stored.unlink()
-            shown = ", ".join(unreadable[:SHOWN]) + (", …" if len(unreadable) > SHOWN else "")
-            raise DataError(
-                f"dataset {name}: {len(unreadable)} of {len(table)} files are not whole images "
-                f"({shown}): replace them, or set datasets.{name}.unreadable to leave_out"
-            )
-        np.save(folder / "kept.npy", array[: len(digests)])
-        (folder / "kept.npy").replace(stored)
-        table = table[~table["path"].isin(unreadable)].reset_index(drop=True)
+    unreadable: dict[str, str] = {}
+    digests, native = [], Counter()
+    with replacing(folder / "images.npy") as partial:
+        # Written from front to back: a file mapped into memory would end the process on a full disk.
+        with partial.open("wb") as file, ThreadPoolExecutor() as pool:
+            _write_header(file, len(table), images)
+            for path, image in zip(table["path"], pool.map(attempt, table["path"]), strict=True):
+                if isinstance(image, DataError):
+                    unreadable[path] = str(image)
+                    continue
+                content = image.pixels.tobytes()
+                file.write(content)
+                digests.append(hashlib.sha256(content).hexdigest())
+                native[f"{image.native[0]}×{image.native[1]}"] += 1
+            file.seek(0)
+            _write_header(file, len(digests), images)
+        _report(name, dataset, unreadable, len(table), folder)
+    table = table[~table["path"].isin(list(unreadable))].reset_index(drop=True)
 
     classes = sorted(set(table["class"]))
     published = dataset["classes"]
@@ -96,7 +122,8 @@ def prepare(
         )
     table.insert(1, "label", table["class"].map(classes.index))
     table["digest"] = digests
-    table.to_csv(folder / "index.csv", index=False)
+    with replacing(folder / "index.csv") as partial:
+        table.to_csv(partial, index=False)
     facts = {
         "dataset": name,
         "title": dataset["title"],
@@ -105,10 +132,35 @@ def prepare(
         "images": len(table),
         "size": images.size,
         "colour": images.colour,
-        "native_sizes": dict(native.most_common(SHOWN)),
+        "native_sizes": dict(native.most_common(SIZES_SHOWN)),
         "native_size_count": len(native),
         "published_size": dataset["layout"].get("image_size"),
-        "left_out": unreadable,
+        "left_out": list(unreadable),
         "content_hash": sources.content_hash(manifest),
     }
-    (folder / "facts.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / "facts.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write_header(file: BinaryIO, count: int, images: Images) -> None:
+    """The header of ``images.npy``, whose length does not depend on ``count``."""
+    shape = (count, images.channels, images.size, images.size)
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+
+
+def _report(
+    name: str, dataset: dict[str, Any], unreadable: dict[str, str], count: int, folder: Path
+) -> None:
+    """List the files that are no images in ``unreadable.csv``, and refuse them where they are not wanted."""
+    listed = folder / "unreadable.csv"
+    listed.unlink(missing_ok=True)
+    if not unreadable:
+        return
+    pd.DataFrame(unreadable.items(), columns=["path", "reason"]).to_csv(listed, index=False)
+    if dataset["unreadable"] == "stop" or len(unreadable) == count:
+        found = shown(f"{path}: {reason}" for path, reason in unreadable.items())
+        raise DataError(
+            f"dataset {name}: {len(unreadable)} of {count} files are not usable images ({found}; "
+            f"listed in {listed}): replace them, or set datasets.{name}.unreadable to leave_out"
+        )

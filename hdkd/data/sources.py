@@ -5,10 +5,13 @@ size and SHA-256 of every file; nothing later cares where they came from.
 """
 
 import hashlib
+import lzma
 import os
 import shutil
 import tarfile
 import zipfile
+import zlib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,17 +19,21 @@ from typing import Any
 import pandas as pd
 
 from hdkd.data import phantom
-from hdkd.errors import DataError
+from hdkd.errors import DataError, is_of_the_machine, shown
+from hdkd.files import replacing, sha256
 
 IGNORED = {".DS_Store", "Thumbs.db", "desktop.ini"}
+# Images are compressed already: an archive that grows more than this is not one of images.
+MOST_GROWTH = 100
+SMALLEST_SUSPECT = 2**30
 
 
 def acquire(name: str, dataset: dict[str, Any], folder: Path) -> None:
     """Bring the files of dataset ``name`` into ``folder/files`` and list them in ``manifest.csv``.
 
-    Raises ``DataError`` when the source is missing, is neither a folder, zip nor tar, has members
-    that would leave its folder, or cannot be downloaded. An earlier copy stays until the new one
-    is whole.
+    Raises ``DataError`` when the source is missing, is neither a folder, zip nor tar, has members or
+    links that leave its folder, would not fit on the disk, or cannot be downloaded. An earlier copy stays
+    until the new one is whole.
     """
     partial = folder / "files.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -36,10 +43,15 @@ def acquire(name: str, dataset: dict[str, Any], folder: Path) -> None:
         phantom.write(partial, dataset["classes"], source["size"], source["seed"])
     else:
         _copy(_locate(name, source), partial)
+    _check_names(
+        name, (path.relative_to(partial).as_posix() for path in sorted(partial.rglob("*")))
+    )
+    table = list_files(partial)
     files = folder / "files"
     shutil.rmtree(files, ignore_errors=True)
     partial.rename(files)
-    list_files(files).to_csv(folder / "manifest.csv", index=False)
+    with replacing(folder / "manifest.csv") as listed:
+        table.to_csv(listed, index=False)
 
 
 def content_hash(manifest: Path) -> str:
@@ -82,15 +94,7 @@ def _download(name: str, source: dict[str, Any]) -> Path:
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        for path in sorted(source.rglob("*")):
-            destination = target / path.relative_to(source)
-            if _is_ignored(path.relative_to(source)):
-                continue
-            if path.is_dir():  # empty class folders, too, so that they are noticed
-                destination.mkdir(parents=True, exist_ok=True)
-            elif path.is_file():
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, destination)
+        _copy_folder(source, target)
     elif zipfile.is_zipfile(source):
         _extract_zip(source, target)
     elif tarfile.is_tarfile(source):
@@ -99,8 +103,79 @@ def _copy(source: Path, target: Path) -> None:
         raise DataError(f"{source} is neither a folder nor a readable zip or tar archive")
 
 
+def _copy_folder(source: Path, target: Path) -> None:
+    if target.resolve().is_relative_to(source.resolve()):
+        raise DataError(
+            f"{source} contains {target.parent}, where its copy would be: name the folder of the images"
+        )
+    paths = [
+        path for path in sorted(source.rglob("*")) if not _is_ignored(path.relative_to(source))
+    ]
+    leaving = [
+        path.relative_to(source).as_posix()
+        for path in paths
+        if path.is_symlink()
+        and (
+            path.is_dir()
+            or not path.resolve().is_relative_to(source.resolve())
+            or not path.exists()
+        )
+    ]
+    if leaving:
+        raise DataError(
+            f"{source} has links to folders, to nothing or out of it ({shown(leaving)}): put the images "
+            "themselves there"
+        )
+    _check_room(source, sum(path.stat().st_size for path in paths if path.is_file()), target)
+    for path in paths:
+        destination = target / path.relative_to(source)
+        if path.is_dir():  # empty class folders, too, so that they are noticed
+            destination.mkdir(parents=True, exist_ok=True)
+        elif path.is_file():
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, destination)
+
+
 def _is_ignored(path: PurePosixPath | Path) -> bool:
-    return path.name in IGNORED or any(part in ("__MACOSX", ".git") for part in path.parts)
+    """What operating systems add to folders and archives."""
+    return (
+        path.name in IGNORED
+        or path.name.startswith("._")
+        or any(part in ("__MACOSX", ".git") for part in path.parts)
+    )
+
+
+def _check_room(source: Path, size: int, target: Path) -> None:
+    """Refuse what would fill the disk, before the first byte of it is written."""
+    packed = source.stat().st_size
+    if source.is_file() and size > max(SMALLEST_SUSPECT, MOST_GROWTH * packed):
+        raise DataError(
+            f"{source} would grow from {packed / 2**20:.1f} MiB to {size / 2**20:.0f} MiB, as no archive "
+            "of images does: nothing was extracted; do not use it"
+        )
+    free = shutil.disk_usage(target).free
+    if size > free:
+        raise DataError(
+            f"{source} needs {size / 2**20:.0f} MiB in {target.parent}, where {free / 2**20:.0f} MiB are "
+            "free: make room and start again"
+        )
+
+
+def _check_names(name: str, paths: Iterable[str]) -> None:
+    """Names are written into tables, which are UTF-8."""
+    odd = [repr(path) for path in paths if not _is_utf8(path)]
+    if odd:
+        raise DataError(
+            f"dataset {name}: names that are not UTF-8: {shown(odd)}: rename these files"
+        )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_member(archive: Path, member: str) -> None:
@@ -118,10 +193,18 @@ def _extract_zip(source: Path, target: Path) -> None:
             members = [m for m in archive.infolist() if not m.is_dir()]
             for member in members:
                 _check_member(source, member.filename)
-            for member in members:
-                if not _is_ignored(PurePosixPath(member.filename)):
-                    archive.extract(member, target)
-    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
+            chosen = [m for m in members if not _is_ignored(PurePosixPath(m.filename))]
+            _check_room(source, sum(member.file_size for member in chosen), target)
+            for member in chosen:
+                archive.extract(member, target)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         raise DataError(f"{source} is damaged or encrypted: {error}") from None
 
 
@@ -136,8 +219,11 @@ def _extract_tar(source: Path, target: Path) -> None:
                         f"{source} has a link or device, {member.name!r}: archives of images need none"
                     )
             chosen = [m for m in members if m.isfile() and not _is_ignored(PurePosixPath(m.name))]
+            _check_room(source, sum(member.size for member in chosen), target)
             archive.extractall(target, members=chosen, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and is_of_the_machine(error):
+            raise
         raise DataError(f"{source} is damaged: {error}") from None
 
 
@@ -145,7 +231,7 @@ def list_files(files: Path) -> pd.DataFrame:
     """Path, size in bytes and SHA-256 of every file below ``files``, by path."""
     paths = sorted(path for path in files.rglob("*") if path.is_file())
     with ThreadPoolExecutor() as pool:
-        digests = list(pool.map(lambda p: hashlib.sha256(p.read_bytes()).hexdigest(), paths))
+        digests = list(pool.map(sha256, paths))
     return pd.DataFrame(
         {
             "path": [path.relative_to(files).as_posix() for path in paths],

@@ -1,17 +1,22 @@
 """Which images train and which test, and the balanced, nested subsets of the training images."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hdkd.errors import DataError, ParameterError
+from hdkd.errors import DataError, ParameterError, shown
+from hdkd.files import replacing, write_sums, write_whole
+
+PREPARED_FILES = ("images.npy", "index.csv", "facts.json", "split.csv", "split.json")
 
 
 def split(name: str, dataset: dict[str, Any], index: Path, folder: Path) -> None:
-    """Write ``split.csv`` (index.csv with its part decided) and ``split.json`` (counts, leaks).
+    """Write ``split.csv`` (index.csv with its part decided), ``split.json`` (counts, leaks) and the
+    checksums of all prepared files.
 
     Raises ``DataError`` when a class would be left without training or test images.
     """
@@ -23,9 +28,22 @@ def split(name: str, dataset: dict[str, Any], index: Path, folder: Path) -> None
             raise DataError(
                 f"dataset {name}: the class {sorted(lacking)[0]} has no readable {part} image"
             )
-    table.to_csv(folder / "split.csv", index=False)
-    facts = {"counts": counts(table), **compare(table, dataset["classes"]), **leaks(table)}
-    (folder / "split.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    with replacing(folder / "split.csv") as partial:
+        table.to_csv(partial, index=False)
+    facts = {
+        "counts": counts(table),
+        **compare(table, dataset["classes"]),
+        **leaks(table),
+    }
+    write_whole(folder / "split.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_sums(folder, [file for file in PREPARED_FILES if (folder / file).exists()])
+    doubtful = in_two_classes(table)
+    if doubtful:
+        print(
+            f"warning: dataset {name}: {len(doubtful)} images stand in more than one class, pixel for "
+            f"pixel as prepared: {shown(doubtful)}",
+            file=sys.stderr,
+        )
 
 
 def assign(table: pd.DataFrame, rule: dict[str, Any]) -> pd.Series:
@@ -84,12 +102,21 @@ def compare(table: pd.DataFrame, published: dict[str, Any] | None) -> dict[str, 
 
 
 def leaks(table: pd.DataFrame) -> dict[str, int]:
-    """Test images whose prepared pixels equal a training image's, and training images that repeat."""
+    """Test images whose prepared pixels equal a training image's, training images that repeat, and
+    images that stand in several classes.
+    """
     train, test = (table[table["part"] == part] for part in ("train", "test"))
     return {
         "test_images_in_training": int(test["digest"].isin(set(train["digest"])).sum()),
         "repeated_training_images": int(train["digest"].duplicated().sum()),
+        "images_in_two_classes": len(in_two_classes(table)),
     }
+
+
+def in_two_classes(table: pd.DataFrame) -> list[str]:
+    """Paths of the images whose prepared pixels another class has, too."""
+    classes = table.groupby("digest")["class"].transform("nunique")
+    return table["path"][classes > 1].tolist()
 
 
 def images_per_class(class_counts: list[int], subset: int | str, key: str) -> int | None:

@@ -60,7 +60,7 @@ def known(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
     """
     path = root / plan.report(profile) / SUMMARIES
     found = {key_of(summary): summary for summary in (read(path) if path.exists() else [])}
-    for path in sorted((root / "models" / profile).rglob("summary.json")):
+    for path in sorted((root / "models" / profile).rglob(plan.RUN_FILES[-1])):
         summary = RunFolder(path.parent).summary
         found[key_of(summary)] = summary
     return list(found.values())

@@ -102,6 +102,11 @@ def warnings(facts: dict[str, Any]) -> list[str]:
         )
     if facts["repeated_training_images"]:
         found.append(f"{facts['repeated_training_images']} training images repeat another one.")
+    if facts.get("images_in_two_classes"):
+        found.append(
+            f"{facts['images_in_two_classes']} images stand in more than one class, pixel for pixel as "
+            "prepared: for each, one of the labels is wrong."
+        )
     found += [f"Count differs from the published one. {text}." for text in facts["differences"]]
     if facts["published_size"]:
         size = "×".join(map(str, facts["published_size"]))
@@ -114,7 +119,9 @@ def warnings(facts: dict[str, Any]) -> list[str]:
             "it may have been resized before."
         )
     if facts["left_out"]:
-        found.append(f"Left out, because they are no whole images: {', '.join(facts['left_out'])}.")
+        found.append(
+            f"Left out, because they are no usable images: {', '.join(facts['left_out'])}."
+        )
     return found
 
 

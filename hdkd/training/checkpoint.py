@@ -8,7 +8,6 @@ removes it when a training is killed. Nothing in it is ever unpickled.
 import fcntl
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from hdkd.errors import RunError
+from hdkd.files import write_whole
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -141,13 +141,3 @@ class Checkpoint:
     def remove(self) -> None:
         """The run is finished: nothing is left to continue."""
         self.path.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content`` in one step: whoever reads it sees the old or the new."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -73,6 +73,7 @@ class Step:
         self.model, self.optimizer, self.device = model, optimizer, device
         self.augmentation = augmentation
         self.sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
+        self.sound_steps = torch.zeros((), device=device)  # whose loss was a finite number
         on_gpu = device == "cuda"
         self._half = on_gpu and engine.precision == "bfloat16"
         self._settings = self._teacher = None
@@ -124,6 +125,7 @@ class Step:
         for name, value in terms.items():
             self.sums[name] += value.detach() * len(labels)
         self.sums["accuracy"] += (logits.detach().argmax(dim=1) == labels).sum()
+        self.sound_steps += self.sums["loss"].isfinite()
 
     def losses(self, images: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Loss terms by name, and the logits that predict: cross-entropy, or equation 8.

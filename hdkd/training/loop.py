@@ -1,6 +1,5 @@
 """The training loop: epochs of steps, the test set, checkpoints, the time budget."""
 
-import gc
 import sys
 import time
 from collections.abc import Callable
@@ -47,7 +46,8 @@ def train(
 
     ``test_images`` are bytes ``(n, channels, size, size)``. After each epoch ``on_epoch`` gets its
     number (from 1), learning rate, losses, accuracies on train (as trained, augmented) and test, and
-    images per second; those on test are ``None`` where ``evaluate_every`` skips them. Raises ``RunError`` when the loss is no longer a finite number.
+    images per second; those on test are ``None`` where ``evaluate_every`` skips them. Raises ``RunError`` when the loss or a
+    weight is no longer a finite number; the checkpoint from before stays.
     """
     model.to(device, memory_format=torch.channels_last)
     if teaching:
@@ -64,8 +64,6 @@ def train(
     slowest = 0.0
     if checkpoint:
         checkpoint.restore(model, optimizer, generators)
-    gc.freeze()  # what was imported stays: the collector need not look through it again
-    gc.enable()
     for epoch in range(checkpoint.finished if checkpoint else 0, training.epochs):
         started = time.perf_counter()
         rate = learning_rate(epoch, training)
@@ -76,11 +74,18 @@ def train(
             step(images, labels, chances)
         means = step.means(len(feed))
         seconds = time.perf_counter() - started
+        trouble = None
         if not np.isfinite(means["loss"]):
-            raise RunError(
-                f"the loss is {means['loss']} in epoch {epoch + 1} at learning rate {rate:g}: "
-                "lower the learning rate"
-            )
+            first = int(step.sound_steps) + 1
+            trouble = f"the loss is {means['loss']} from step {first} of epoch {epoch + 1} on"
+        elif not has_finite_weights(model):
+            trouble = f"a weight is no finite number after epoch {epoch + 1}"
+        if trouble:
+            kept = ""
+            if checkpoint and checkpoint.finished:
+                kept = f"; {checkpoint.path} has the state after epoch {checkpoint.finished}"
+            raise RunError(f"{trouble}, at learning rate {rate:g}: lower the learning rate{kept}")
+        step.sound_steps.zero_()
         row = {
             "epoch": epoch + 1,
             "learning_rate": rate,
@@ -116,6 +121,12 @@ def set_batchnorm_momentum(model: nn.Module, updates: tuple[int, int, int]) -> N
         for module in stage.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 1 - (1 - BATCHNORM_MOMENTUM) ** count
+
+
+def has_finite_weights(model: nn.Module) -> bool:
+    """Whether all parameters and running statistics are finite numbers."""
+    tensors = [value for value in model.state_dict().values() if value.is_floating_point()]
+    return bool(torch.stack([value.isfinite().all() for value in tensors]).all())
 
 
 @torch.inference_mode()

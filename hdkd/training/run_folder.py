@@ -5,12 +5,15 @@
 ``metrics.csv``           one line per epoch, appended as they come
 ``model.safetensors``     weights after the last epoch
 ``predictions.csv``       the test images with label, prediction and a probability per class
-``summary.json``          final metrics, the best epoch, complexity and provenance; written last
+``summary.json``          final metrics, the best epoch, complexity and provenance
+``SHA256SUMS``            checksums of all of these; written last, and checked whenever one is read
 ========================  ==========================================================================
 """
 
 import csv
 import dataclasses
+import hashlib
+import io
 import json
 import platform
 import subprocess
@@ -22,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd.errors import RunError
+from hdkd.files import SUMS, read_sums, replacing, write_sums, write_whole
 from hdkd.plan import RUN_FILES
 
 if TYPE_CHECKING:
@@ -44,7 +48,7 @@ class RunFolder:
     def start(self, params: dict[str, Any]) -> None:
         """Write ``params.json`` and begin ``metrics.csv`` anew."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in RUN_FILES:
+        for name in reversed(RUN_FILES):  # first the checksums, which say that all is there
             (self.path / name).unlink(missing_ok=True)
         self._write_json("params.json", {k: to_json(v) for k, v in params.items()})
 
@@ -66,16 +70,19 @@ class RunFolder:
         predictions["predicted"] = [classes[k] for k in probabilities.argmax(axis=1)]
         for k, name in enumerate(classes):
             predictions[f"p_{name}"] = probabilities[:, k]
-        predictions.to_csv(self.path / "predictions.csv", index=False, float_format="%.6g")
+        with replacing(self.path / "predictions.csv") as partial:
+            predictions.to_csv(partial, index=False, float_format="%.6g")
 
     def write_model(self, model: "nn.Module") -> None:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-        save_file(state, self.path / "model.safetensors")
+        write_whole(self.path / "model.safetensors", save(state))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write ``summary.json`` and the checksums: the run is finished."""
         self._write_json("summary.json", summary)
+        write_sums(self.path, [name for name in RUN_FILES if name != SUMS])
 
     @property
     def params(self) -> dict[str, Any]:
@@ -87,17 +94,20 @@ class RunFolder:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        return self._read_csv("metrics.csv")
+        return pd.read_csv(io.BytesIO(self._read("metrics.csv")))
 
     @property
     def predictions(self) -> pd.DataFrame:
-        return self._read_csv("predictions.csv")
+        # A class may be called NA.
+        content = io.BytesIO(self._read("predictions.csv"))
+        names = {"path": str, "class": str, "predicted": str}
+        return pd.read_csv(content, dtype=names, keep_default_na=False)
 
     def load_model(self) -> "nn.Module":
         """The trained network, in evaluation mode."""
         # Slow to import, and who reads metrics needs none of it.
         from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors.torch import load
 
         from hdkd.models import build
 
@@ -105,36 +115,36 @@ class RunFolder:
         model = build(params["run"]["role"], **params["model"])
         path = self.path / "model.safetensors"
         try:
-            model.load_state_dict(load_file(path))
-        except FileNotFoundError:
-            raise RunError(f"{path} is missing: is {self.path} a finished run folder?") from None
+            model.load_state_dict(load(self._read(path.name)))
         except (SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise RunError(f"{path} does not fit {self.path}/params.json: {reason}") from None
         return model.eval()
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
-        partial = self.path / f"{name}.partial"
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        partial.replace(self.path / name)
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        write_whole(self.path / name, f"{text}\n")
 
     def _read_json(self, name: str) -> dict[str, Any]:
         try:
-            return json.loads((self.path / name).read_text("utf-8"))
-        except FileNotFoundError:
-            raise RunError(
-                f"{self.path / name} is missing: is {self.path} a finished run folder?"
-            ) from None
+            return json.loads(self._read(name))
         except ValueError:
             raise RunError(f"{self.path / name} is damaged: train this run again") from None
 
-    def _read_csv(self, name: str) -> pd.DataFrame:
+    def _read(self, name: str) -> bytes:
+        """A file as it was written, where checksums are there to tell."""
+        path = self.path / name
         try:
-            return pd.read_csv(self.path / name, dtype={"class": str, "predicted": str})
-        except FileNotFoundError:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise RunError(f"{path} is missing: is {self.path} a finished run folder?") from None
+        sums = read_sums(self.path)
+        if sums and sums.get(name) != hashlib.sha256(content).hexdigest():
             raise RunError(
-                f"{self.path / name} is missing: is {self.path} a finished run folder?"
-            ) from None
+                f"{path} is damaged (its checksum is not the one in {SUMS}): "
+                f"remove {self.path} and train this run again"
+            )
+        return content
 
 
 def provenance(device: str) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """MLflow: one run per training, under one parent run per sweep.
 
 A study never depends on its tracking server: when MLflow fails, a line says so and the training goes
-on; its run folder has everything.
+on; its run folder has everything, and :func:`deliver` gives MLflow later what it missed.
 """
 
-import hashlib
 import os
+import re
 import sqlite3
 import sys
 import time
@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import pandas as pd
-
 from hdkd.plan import RunKey
 from hdkd.training.run_folder import RunFolder
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
@@ -31,9 +30,11 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 STORE = Path("mlflow")
 SWEEP_TAG = "hdkd.sweep"
-IMPORT_TAG = "hdkd.summary_sha256"
+TRAINING_TAG = "hdkd.training"
 BATCH = 1000  # metrics that one request may carry
 SECONDS_BETWEEN = 1.0  # that epochs wait at most for their batch
+PATIENCE = 60.0  # seconds that a training waits for MLflow in all
+FORBIDDEN = re.compile(r"[^\w\-. :/]")  # in names of metrics
 # Tells MLflow that the experiment holds trainings, not conversations with a language model.
 EXPERIMENT_KIND = "mlflow.experimentKind"
 
@@ -113,66 +114,107 @@ def log_report(
         warn(error)
 
 
-def import_runs(profile: str, titles: dict[str, str], folders: list[Path]) -> int:
-    """Register finished run folders, made where MLflow was out of reach, with their own times.
+def deliver(profile: str, titles: dict[str, str], folders: list[Path]) -> int:
+    """Give MLflow what it lacks of finished run folders, whether made out of its reach or in an outage.
 
-    Returns how many are new: a run folder that was registered before is left alone, by the checksum
-    of its summary.
+    Runs get their own times. What MLflow has already stays, so that twice is harmless. Returns how many
+    runs were new or not whole. Raises whatever MLflow raises.
     """
     import mlflow
-    from mlflow.entities import Metric, Param
 
     runs = [RunFolder(folder) for folder in folders]
     datasets = {run.summary["run"]["dataset"] for run in runs}
     create_store(profile, {name: title for name, title in titles.items() if name in datasets})
     client = mlflow.MlflowClient()
-    new = 0
+    known = {}
+    for dataset in datasets:
+        experiment = client.get_experiment_by_name(experiment_name(profile, dataset))
+        for run in _all_runs(client, experiment.experiment_id):
+            known[run.info.run_id] = run
+            known[run.data.tags.get(TRAINING_TAG)] = run
+    lacking = 0
     for folder in runs:
-        params, summary = folder.params, folder.summary
-        key = RunKey(**summary["run"])
-        digest = hashlib.sha256((folder.path / "summary.json").read_bytes()).hexdigest()
-        experiment = client.get_experiment_by_name(experiment_name(profile, key.dataset))
-        if client.search_runs([experiment.experiment_id], f"tags.`{IMPORT_TAG}` = '{digest}'"):
-            continue
-        made = summary["provenance"]
-        start = round(datetime.fromisoformat(made["started"]).timestamp() * 1000)
-        end = start + round(made["duration_seconds"] * 1000)
-        tags = run_tags(key, params, made) | {IMPORT_TAG: digest, "device": made["device"]}
+        summary = folder.summary
+        run = known.get(training_of(RunKey(**summary["run"]), summary["provenance"]))
+        run = run or known.get(summary["mlflow_run"])
+        if run is None or run.info.status != "FINISHED":
+            _complete(mlflow, client, folder, run and run.info.run_id)
+            lacking += 1
+    return lacking
+
+
+def _all_runs(client: Any, experiment: str) -> Iterable[Any]:
+    token = None
+    while True:
+        page = client.search_runs([experiment], max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _complete(mlflow: Any, client: Any, folder: RunFolder, run: str | None) -> None:
+    """Make a run of MLflow whole from its run folder, or make a new one."""
+    params, summary, table = folder.params, folder.summary, folder.metrics
+    key, made = RunKey(**summary["run"]), summary["provenance"]
+    start = round(datetime.fromisoformat(made["started"]).timestamp() * 1000)
+    end = start + round(made["duration_seconds"] * 1000)
+    if run is None:
+        experiment = client.get_experiment_by_name(experiment_name(key.profile, key.dataset))
+        tags = run_tags(key, params, made) | {"device": made["device"]}
         parent = _sweep_run(client, experiment.experiment_id)
         if parent:
             tags["mlflow.parentRunId"] = parent
         run = client.create_run(experiment.experiment_id, start, tags, key.name).info.run_id
-        table = folder.metrics
-        metrics = [
-            Metric(
-                name,
-                value,
-                start + round((end - start) * row["epoch"] / len(table)),
-                int(row["epoch"]),
-            )
-            for row in table.to_dict("records")
-            for name, value in row.items()
-            if name != "epoch" and not pd.isna(value)
+    metrics = []
+    for name in table.columns.drop("epoch"):
+        logged = {metric.step for metric in client.get_metric_history(run, name)}
+        rows = table[["epoch", name]].dropna()
+        metrics += [
+            (name, value, start + round((end - start) * epoch / len(table)), int(epoch))
+            for epoch, value in rows.itertuples(index=False)
+            if epoch not in logged
         ]
-        metrics += [Metric(name, v, end, 0) for name, v in final_metrics(summary).items()]
-        for first in range(0, len(metrics), BATCH):
-            client.log_batch(run, metrics[first : first + BATCH])
-        client.log_batch(run, params=[Param(n, str(v)) for n, v in flatten(params).items()])
-        client.log_artifacts(run, str(folder.path), "run")
-        client.set_terminated(run, end_time=end)
-        new += 1
-    return new
+    recorded = client.get_run(run).data
+    metrics += [
+        (name, value, end, 0)
+        for name, value in final_metrics(summary).items()
+        if name not in recorded.metrics
+    ]
+    _log_metrics(mlflow, run, metrics)
+    lacking = {n: str(v) for n, v in flatten(params).items() if n not in recorded.params}
+    client.log_batch(run, params=[mlflow.entities.Param(*each) for each in lacking.items()])
+    mlflow.set_tracking_uri(tracking_uri())
+    with mlflow.start_run(run):
+        _log_files(mlflow, folder)
+    client.set_terminated(run, end_time=end)
+
+
+def _log_metrics(mlflow: Any, run: str, values: list[tuple[str, float, int, int]]) -> None:
+    """Log (name, value, milliseconds since 1970, step), as many at once as a request may carry."""
+    metrics = [mlflow.entities.Metric(*each) for each in values]
+    for first in range(0, len(metrics), BATCH):
+        mlflow.MlflowClient().log_batch(run, metrics[first : first + BATCH])
+
+
+def _log_files(mlflow: Any, folder: RunFolder) -> None:
+    """The run folder, the confusion matrix and the model, into the active run."""
+    mlflow.log_artifacts(str(folder.path), "run")
+    matrix = folder.summary["final"]["confusion_matrix"]
+    mlflow.log_dict({"classes": folder.params["classes"], "rows": matrix}, "confusion_matrix.json")
+    log_model(mlflow, folder)
 
 
 class Tracker:
     """One MLflow run. Every method is safe to call when tracking is off or has failed."""
 
-    def __init__(self, run_id: str | None, logged_epochs: int = 0) -> None:
+    def __init__(self, run_id: str | None = None, alive: bool = False) -> None:
         self.run_id = run_id
-        self._logged_epochs = logged_epochs
-        self._alive = run_id is not None
+        self._alive = alive
+        self._logged_epochs = 0
         self._waiting: list[tuple[str, float, int, int]] = []
         self._sent = time.monotonic()
+        self._spent = 0.0  # seconds waited for MLflow
 
     @classmethod
     def start(
@@ -188,25 +230,24 @@ class Tracker:
         With ``run_id`` it is that run, which a stopped training left; epochs that it already has are
         not logged again.
         """
-        if not enabled:
-            return cls(None)
-        try:
-            import mlflow
+        tracker = cls(run_id, alive=enabled)
 
+        def open_run(mlflow: Any) -> None:
             mlflow.set_tracking_uri(tracking_uri())
             experiment = mlflow.set_experiment(experiment_name(key.profile, key.dataset))
+            client = mlflow.MlflowClient()
             if run_id:
                 mlflow.start_run(run_id)
-                logged = mlflow.MlflowClient().get_metric_history(run_id, "train_loss")
-                return cls(run_id, max((metric.step for metric in logged), default=0))
-            parent = _sweep_run(mlflow.MlflowClient(), experiment.experiment_id)
+                logged = client.get_metric_history(run_id, "train_loss")
+                tracker._logged_epochs = max((metric.step for metric in logged), default=0)
+                return
+            parent = _sweep_run(client, experiment.experiment_id)
             tags = run_tags(key, params, made) | ({"mlflow.parentRunId": parent} if parent else {})
-            run = mlflow.start_run(run_name=key.name, tags=tags)
+            tracker.run_id = mlflow.start_run(run_name=key.name, tags=tags).info.run_id
             mlflow.log_params(flatten(params))
-            return cls(run.info.run_id)
-        except Exception as error:  # whatever MLflow raises, training goes on
-            warn(error)
-            return cls(None)
+
+        tracker._attempt(open_run)
+        return tracker
 
     def log_epoch(self, row: dict[str, float | None]) -> None:
         """Log an epoch, unless this run has it; epochs shorter than a second go together."""
@@ -220,31 +261,17 @@ class Tracker:
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
-
-        def send(mlflow: Any) -> None:
-            metrics = [mlflow.entities.Metric(*values) for values in waiting]
-            for first in range(0, len(metrics), BATCH):
-                batch = metrics[first : first + BATCH]
-                mlflow.MlflowClient().log_batch(self.run_id, batch)
-
         if waiting:
-            self._attempt(send)
+            self._attempt(lambda mlflow: _log_metrics(mlflow, self.run_id, waiting))
         self._sent = time.monotonic()
 
     def finish(self, folder: RunFolder) -> None:
         """Log final metrics, the run folder, the confusion matrix and the model, and close the run."""
-
         self._send()
 
         def log(mlflow: Any) -> None:
-            summary = folder.summary
-            mlflow.log_metrics(final_metrics(summary))
-            mlflow.log_artifacts(str(folder.path), "run")
-            mlflow.log_dict(
-                {"classes": folder.params["classes"], "rows": summary["final"]["confusion_matrix"]},
-                "confusion_matrix.json",
-            )
-            log_model(mlflow, folder)
+            mlflow.log_metrics(final_metrics(folder.summary))
+            _log_files(mlflow, folder)
             mlflow.end_run()
 
         self._attempt(log)
@@ -255,15 +282,22 @@ class Tracker:
         self._attempt(lambda mlflow: mlflow.end_run(status))
 
     def _attempt(self, action: Any) -> None:
+        """Do something with MLflow, unless it has failed before or let us wait too long."""
         if not self._alive:
             return
+        started = time.monotonic()
         try:
             import mlflow
 
+            started = time.monotonic()
             action(mlflow)
         except Exception as error:  # whatever MLflow raises, training goes on
             self._alive = False
             warn(error)
+        self._spent += time.monotonic() - started
+        if self._alive and self._spent > PATIENCE:
+            self._alive = False
+            warn(TimeoutError(f"{self._spent:.0f} seconds waited for it"))
 
 
 def run_tags(key: RunKey, params: dict[str, Any], made: dict[str, Any]) -> dict[str, str]:
@@ -279,14 +313,21 @@ def run_tags(key: RunKey, params: dict[str, Any], made: dict[str, Any]) -> dict[
         "seed": str(key.seed),
         "git_commit": str(made["git_commit"]),
         "data_hash": params["data"]["content_hash"],
+        TRAINING_TAG: training_of(key, made),
     }
+
+
+def training_of(key: RunKey, made: dict[str, Any]) -> str:
+    """What a training is recognised by, wherever it was made and registered."""
+    return f"{key.folder.as_posix()} {made['started']}"
 
 
 def final_metrics(summary: dict[str, Any]) -> dict[str, float]:
     """The numbers of a summary by name, as MLflow shows them beside each other."""
     final = summary["final"]
     metrics = {f"final_{name}": value for name, value in final.items() if isinstance(value, float)}
-    metrics |= {f"final_recall_{name}": value for name, value in final["recall"].items()}
+    for name, value in final["recall"].items():
+        metrics[f"final_recall_{FORBIDDEN.sub('_', name)}"] = value
     return metrics | {
         "best_epoch_accuracy": summary["best_epoch"]["accuracy"],
         "best_epoch": summary["best_epoch"]["epoch"],
@@ -328,7 +369,9 @@ def warn(error: Exception) -> None:
     reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
     reason = reason.replace(tracking_uri(), shown_uri())
     print(
-        f"warning: MLflow at {shown_uri()} failed ({reason}); going on without it", file=sys.stderr
+        f"warning: MLflow at {shown_uri()} failed ({reason}); going on without it: `hdkd deliver` gives it "
+        "later what it misses",
+        file=sys.stderr,
     )
 
 

@@ -131,7 +131,7 @@ def test_files_that_are_no_images_are_all_named(image_folder, tmp_path):
     with pytest.raises(DataError) as caught:
         prepared(image_folder, tmp_path)
     message = str(caught.value)
-    assert "2 of 34 files are not whole images" in message
+    assert "2 of 34 files are not usable images" in message
     assert "train/blob/notes.jpg" in message
     assert "train/stripes/cut.jpg" in message
     assert "datasets.mine.unreadable" in message
@@ -153,7 +153,7 @@ def test_classes_other_than_the_published_are_refused(image_folder, tmp_path):
 
 def test_an_empty_class_folder_is_refused(image_folder, tmp_path):
     (image_folder / "train/empty").mkdir()
-    with pytest.raises(DataError, match="train/empty is empty"):
+    with pytest.raises(DataError, match="without an image: train/empty"):
         prepared(image_folder, tmp_path)
 
 

@@ -121,7 +121,23 @@ def test_a_class_too_small_to_split_is_refused():
 def test_copies_of_training_images_in_the_test_set_are_counted():
     table = index([("a", "train", ""), ("a", "train", ""), ("a", "test", ""), ("a", "test", "")])
     table["digest"] = ["x", "x", "x", "y"]
-    assert splits.leaks(table) == {"test_images_in_training": 1, "repeated_training_images": 1}
+    assert splits.leaks(table) == {
+        "test_images_in_training": 1,
+        "repeated_training_images": 1,
+        "images_in_two_classes": 0,
+    }
+
+
+def test_images_that_stand_in_two_classes_are_named(tmp_path, capsys):
+    rows = [(name, part, "") for name in "ab" for part in ("train", "test")]
+    table = index(rows)
+    table["path"] = ["a/1.png", "a/2.png", "b/1.png", "b/2.png"]
+    table["digest"] = ["same", "x", "same", "y"]
+    table.to_csv(tmp_path / "index.csv", index=False)
+    dataset = {"split": {"kind": "published"}, "classes": None}
+    splits.split("mine", dataset, tmp_path / "index.csv", tmp_path)
+    assert json.loads((tmp_path / "split.json").read_text())["images_in_two_classes"] == 2
+    assert "2 images stand in more than one class" in capsys.readouterr().err
 
 
 def test_differences_to_published_counts_are_recorded(tmp_path):

@@ -9,6 +9,7 @@ from hdkd.config import Training
 from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.errors import RunError
 from hdkd.models import build
+from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Teaching
 from hdkd.training.loop import set_batchnorm_momentum, train
 from hdkd.training.train import load_teacher
@@ -84,10 +85,33 @@ def test_the_teacher_does_not_change(source):
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
 
 
-def test_a_loss_that_is_no_number_stops_with_epoch_and_rate(source):
+def test_a_loss_that_is_no_number_stops_with_step_epoch_and_rate(source):
     wild = Training("adam", 1e38, 1e38, 1e38, 0, 0.0, 3, 4, 1)
-    with pytest.raises(RunError, match=r"in epoch \d at learning rate 1e\+38"):
+    with pytest.raises(
+        RunError, match=r"from step 2 of epoch 1 on, at learning rate 1e\+38: lower"
+    ):
         trained(source, wild, distilled=False)
+
+
+def test_a_weight_that_is_no_number_stops_though_the_loss_was_one(source):
+    one_step = Training("adam", 1e38, 1e38, 1e38, 0, 0.0, 3, 13, 1)
+    with pytest.raises(RunError, match="a weight is no finite number after epoch 1"):
+        trained(source, one_step, distilled=False)
+
+
+def test_the_last_good_checkpoint_survives_a_loss_that_is_no_number(source, tmp_path):
+    torch.manual_seed(0)
+    model = build("student", **SIZES, **STUDENT)
+    # One epoch of warming up at a usable rate, then one that nothing survives.
+    rising = Training("adam", 1e38, 1e38, 1e-4, 1, 0.0, 3, 4, 1)
+    run = (TrainingSet(source, np.arange(13)), source.images, source.labels, rising)
+    with (
+        Checkpoint(tmp_path, "it", share=1e9) as checkpoint,
+        pytest.raises(RunError, match=r"checkpoint\.bin has the state after epoch 1$"),
+    ):
+        train(model, *run, AUGMENTATION, ENGINE, 5, "cpu", lambda row: None, None, checkpoint)
+    with Checkpoint(tmp_path, "it") as checkpoint:
+        assert checkpoint.finished == 1
 
 
 def test_momentum_stands_for_repeated_passes():

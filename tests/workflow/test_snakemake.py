@@ -237,7 +237,10 @@ class TestPredict:
             "hdkd", "predict", "--model", str(key.folder), "params.yaml", "gone.png", check=False
         )
         assert result.returncode == 2
-        assert result.stderr == "error: not a whole image: params.yaml, gone.png (no such file)\n"
+        assert (
+            result.stderr
+            == "error: not usable: params.yaml: not a whole image, gone.png: no such file\n"
+        )
 
     def test_names_a_folder_that_is_no_run(self, built):
         result = built.run("hdkd", "predict", "--model", "data", "a.png", check=False)

@@ -7,7 +7,7 @@ rule data:
         expand(
             f"{PREPARED}/{{file}}",
             dataset=DATASETS,
-            file=["images.npy", "index.csv", "facts.json", "split.csv", "split.json"],
+            file=["images.npy", "index.csv", "facts.json", "split.csv", "split.json", "SHA256SUMS"],
         ),
         [
             f"data/prepared/{PROFILE}/{dataset}/smote.csv"
@@ -80,6 +80,7 @@ rule split:
     output:
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/split.json",
+        sums=f"{PREPARED}/SHA256SUMS",
     params:
         folder=lambda wildcards, output: Path(output.split).parent.as_posix(),
         split=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["split"],
