@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd.data.recipes import blend
+from hdkd.data.splits import PREPARED_FILES
 from hdkd.errors import DataError
 from hdkd.files import SUMS, read_sums, sha256
 
@@ -29,7 +30,7 @@ class ImageSet:
         Raises ``DataError`` that names a file of it which has changed since.
         """
         sums = read_sums(folder)
-        for name in ("images.npy", "split.csv", "facts.json"):
+        for name in PREPARED_FILES:
             if sums.get(name) != sha256(folder / name):
                 raise DataError(
                     f"{folder / name} is damaged (its checksum is not the one in {SUMS}): "

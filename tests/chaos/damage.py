@@ -1,7 +1,10 @@
 """A byte changed in what a study keeps: noticed where it is read, and named."""
 
+import os
 import random
 import shutil
+import signal
+import time
 from pathlib import Path
 
 from chaos.training import Study
@@ -11,8 +14,6 @@ from hdkd.errors import UserError
 from hdkd.files import SUMS
 from hdkd.plan import RUN_FILES
 from hdkd.training.run_folder import RunFolder
-
-READ_OF_PREPARED = [name for name in PREPARED_FILES if name not in ("index.csv", "split.json")]
 
 
 def flip(path: Path, generator: random.Random) -> None:
@@ -32,7 +33,7 @@ def changed_bits(study: Study, tries: int, generator: random.Random) -> list[boo
     outcomes = []
     for source, names, read in (
         (study.undisturbed, RUN_FILES, read_run),
-        (study.prepared, [*READ_OF_PREPARED, SUMS], ImageSet.load),
+        (study.prepared, (*PREPARED_FILES, SUMS), ImageSet.load),
     ):
         for name in names:
             for _ in range(tries):
@@ -50,10 +51,6 @@ def changed_bits(study: Study, tries: int, generator: random.Random) -> list[boo
 
 def changed_bits_in_checkpoints(study: Study, tries: int, generator: random.Random) -> list[bool]:
     """A damaged checkpoint is noticed, and the training starts anew to the same end."""
-    import os
-    import signal
-    import time
-
     outcomes = []
     for number in range(tries):
         output = study.folder / f"checkpoint-{number}"

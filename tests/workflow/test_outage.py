@@ -1,0 +1,190 @@
+"""A tracking server that is away, goes away or never answers: trainings end, and nothing is missing later."""
+
+import json
+import socket
+import subprocess
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+
+from hdkd import plan
+from hdkd.config import resolve
+
+EPOCHS = 30
+RUN = "models/demo/students/phantom/student-mbcsa-s2/n16/seed0"
+TRAIN = [
+    "hdkd", "train", "--dataset", "phantom", "--role", "student", "--subset", "16", "--threads", "1",
+]  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return place.getsockname()[1]
+
+
+class Server:
+    """An MLflow server that can be started and stopped, with one store."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self.environment = folder, environment
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [
+                "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
+                "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db",
+                "--artifacts-destination", str(self.folder / "artifacts"),
+            ],
+            env=self.environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{self.uri}/health", timeout=1)
+                return
+            except OSError:
+                time.sleep(0.25)
+        raise AssertionError("the server does not start")
+
+    def stop(self) -> None:
+        subprocess.run(["pkill", "-KILL", "-s", str(self.process.pid)], check=False)
+        self.process.wait()
+
+    @contextmanager
+    def running(self):
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
+
+
+@pytest.fixture
+def project(built, tmp_path):
+    """A copy of the built project, whose student is trained anew and for longer."""
+    copy = tmp_path / "project"
+    subprocess.run(["cp", "-r", str(built.folder), str(copy)], check=True)
+    project = object.__new__(type(built))
+    project.folder = copy
+    parameters = built.parameters
+    parameters["student"]["demo"] |= {"epochs": EPOCHS, "evaluate_every": 3}
+    parameters["sweep"]["shared"]["seeds"] = [0]
+    (copy / "params.yaml").write_text(yaml.safe_dump(parameters))
+    for run in plan.all_runs(resolve(parameters), "phantom"):
+        if run.folder.as_posix() != RUN:
+            subprocess.run(["rm", "-r", str(copy / run.folder)], check=True)
+    return project
+
+
+@pytest.fixture
+def server(project, tmp_path):
+    folder = tmp_path / "server"
+    folder.mkdir()
+    return Server(folder, project.environment())
+
+
+def logged(uri: str) -> tuple[list, dict[str, list[int]]]:
+    """The trainings that the server knows, and the steps of each metric of the first."""
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("hdkd-demo-phantom")
+    runs = [r for r in client.search_runs([experiment.experiment_id]) if "role" in r.data.tags]
+    names = [
+        n for n in runs[0].data.metrics if n.startswith(("train_", "test_", "learning", "images"))
+    ]
+    identifier = runs[0].info.run_id
+    return runs, {n: [m.step for m in client.get_metric_history(identifier, n)] for n in names}
+
+
+def assert_whole(project, uri: str) -> None:
+    """One run, finished, with each number of the run folder once."""
+    runs, steps = logged(uri)
+    assert [run.info.status for run in runs] == ["FINISHED"]
+    table = pd.read_csv(project.folder / RUN / "metrics.csv")
+    expected = {
+        name: table["epoch"][table[name].notna()].tolist() for name in table.columns.drop("epoch")
+    }
+    assert {name: sorted(values) for name, values in steps.items()} == expected
+    summary = json.loads((project.folder / RUN / "summary.json").read_text())
+    assert runs[0].data.metrics["final_accuracy"] == summary["final"]["accuracy"]
+    artifacts = mlflow.MlflowClient(uri).list_artifacts(runs[0].info.run_id, "run")
+    assert {Path(each.path).name for each in artifacts} >= set(plan.RUN_FILES)
+
+
+def test_a_server_that_goes_away_in_the_middle_gets_the_rest_later(project, server):
+    variables = {"MLFLOW_TRACKING_URI": server.uri}
+    with server.running():
+        project.run("hdkd", "track", **variables)
+        training = subprocess.Popen(
+            TRAIN, cwd=project.folder, env=project.environment(**variables),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        for line in training.stdout:
+            if " epoch 3/" in line:
+                break
+    _, errors = training.communicate()
+    assert training.returncode == 0
+    assert errors.count("warning: MLflow at") == 1
+    assert "`hdkd deliver` gives it later what it misses" in errors
+    with server.running():
+        assert "1 runs were new" in project.run("hdkd", "deliver", **variables).stdout
+        assert_whole(project, server.uri)
+        assert "0 runs were new" in project.run("hdkd", "deliver", **variables).stdout
+        assert_whole(project, server.uri)
+
+
+def test_a_server_that_is_away_from_the_start_gets_everything_later(project, server):
+    variables = {"MLFLOW_TRACKING_URI": server.uri}
+    result = project.run(*TRAIN, **variables)
+    assert result.stderr.count("warning: MLflow at") == 1
+    refused = project.run("hdkd", "deliver", check=False, **variables)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: MLflow at {server.uri} is out of reach")
+    assert "Traceback" not in refused.stderr
+    with server.running():
+        project.run("hdkd", "deliver", **variables)
+        assert_whole(project, server.uri)
+
+
+def test_a_server_that_never_answers_costs_a_bounded_time(project):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        result = project.run(*TRAIN, MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_TIMEOUT="2")
+    assert result.stderr.count("warning: MLflow at") == 1
+    # Two attempts of two seconds and a pause between them, once; the rest is the training itself.
+    assert time.monotonic() - started < 45
+
+
+def test_eight_trainings_at_once_lose_nothing_in_one_sqlite_file(project, tmp_path):
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/shared.db"}
+    project.run("hdkd", "track", **variables)
+    trainings = [
+        subprocess.Popen(
+            [*TRAIN, "--seed", str(seed), "--output", str(tmp_path / f"run-{seed}")],
+            cwd=project.folder, env=project.environment(**variables),
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for seed in range(8)
+    ]  # fmt: skip
+    errors = [training.communicate()[1] for training in trainings]
+    assert [training.returncode for training in trainings] == [0] * 8
+    assert not any("warning" in text for text in errors)
+    client = mlflow.MlflowClient(variables["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("hdkd-demo-phantom")
+    runs = [r for r in client.search_runs([experiment.experiment_id]) if "role" in r.data.tags]
+    assert sorted(run.data.tags["seed"] for run in runs) == list("01234567")
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        history = client.get_metric_history(run.info.run_id, "train_loss")
+        assert sorted(metric.step for metric in history) == list(range(1, EPOCHS + 1))
