@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: all setup test test-slow bench lint mlflow pull clean
+.PHONY: all setup test test-slow chaos audit bench lint mlflow pull clean
 
 all: setup
 	snakemake --cores $(CORES) all
@@ -26,9 +26,19 @@ test: setup
 	ruff format --check .
 	pytest
 
-# Retrains a small fixed configuration and compares it with its recorded range.
+# Retrains a small fixed configuration and compares it with its recorded range; kills a whole workflow.
 test-slow: setup
 	pytest -m slow
+
+# Kills, cuts off and damages what a study makes, and writes reports/reliability.md.
+chaos: setup
+	PYTHONPATH=tests python -m chaos
+
+# Known vulnerabilities of the pinned packages, from the Python Package Index, in an environment of its own.
+audit: setup
+	$(PYTHON) -m venv .audit
+	.audit/bin/python -m pip install --quiet pip-audit
+	.audit/bin/pip-audit --no-deps --disable-pip --requirement requirements.lock
 
 # Writes reports/benchmarks.md; REFERENCE=PATH names a checkout of omarsherif200/HDKD to compare with.
 bench: setup

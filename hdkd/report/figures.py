@@ -38,6 +38,7 @@ def write_figures(settings: Settings, dataset: str, folder: Path) -> None:
         for theme, colours in THEMES.items():
             style = {
                 "font.size": 10,
+                "text.parse_math": False,  # a class may have dollars in its name
                 "svg.hashsalt": "hdkd",
                 "axes.spines.top": False,
                 "axes.spines.right": False,

@@ -130,13 +130,14 @@ def deliver(profile: str, titles: dict[str, str], folders: list[Path]) -> int:
     for dataset in datasets:
         experiment = client.get_experiment_by_name(experiment_name(profile, dataset))
         for run in _all_runs(client, experiment.experiment_id):
-            known[run.info.run_id] = run
-            known[run.data.tags.get(TRAINING_TAG)] = run
+            if "role" in run.data.tags:  # a training, not the run of its sweep
+                known[run.info.run_id] = run
+                known[run.data.tags.get(TRAINING_TAG)] = run
     lacking = 0
     for folder in runs:
         summary = folder.summary
-        run = known.get(training_of(RunKey(**summary["run"]), summary["provenance"]))
-        run = run or known.get(summary["mlflow_run"])
+        training = training_of(RunKey(**summary["run"]), summary["provenance"])
+        run = known.get(training) or known.get(summary["mlflow_run"] or training)
         if run is None or run.info.status != "FINISHED":
             _complete(mlflow, client, folder, run and run.info.run_id)
             lacking += 1
@@ -367,7 +368,9 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def warn(error: Exception) -> None:
     reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    reason = reason.replace(tracking_uri(), shown_uri())
+    credentials = urlparse(tracking_uri()).netloc.rpartition("@")[0]
+    if credentials:
+        reason = reason.replace(f"{credentials}@", "")
     print(
         f"warning: MLflow at {shown_uri()} failed ({reason}); going on without it: `hdkd deliver` gives it "
         "later what it misses",

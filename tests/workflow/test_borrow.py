@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import mlflow
 import pandas as pd
@@ -20,7 +21,7 @@ def parameters(tiny_parameters) -> dict:
     parameters["datasets"]["phantom"]["subsets"] = [16]
     parameters["ablations"]["demo"] = {"variants": [], "subset": 16, "distillation": None}
     parameters["baselines"]["demo"]["models"] = []
-    parameters["student"]["demo"] |= {"epochs": 400, "evaluate_every": 100}
+    parameters["student"]["demo"] |= {"epochs": 900, "evaluate_every": 300}
     return parameters
 
 
@@ -34,7 +35,10 @@ def pieces(tmp_path_factory, parameters):
         assert len(outputs) < 12
         options = ["--minutes", "0.8", "--parallel", "2", "--cores", "2", "--bundle", "bundle"]
         outputs.append(project.run("hdkd", "borrow", *options, "--part-mebibytes", "0.05").stdout)
-        if "unfinished" in outputs[-1] and not (project.folder / "first").exists():
+        if (
+            re.search(r" [1-9]\d* unfinished", outputs[-1])
+            and not (project.folder / "first").exists()
+        ):
             (project.folder / "bundle").rename(project.folder / "first")
     return project, outputs
 

@@ -1,5 +1,6 @@
 """A training that is killed continues and ends as if it had not been."""
 
+import copy
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from hdkd import plan
+from project import Project
 
 EPOCHS = 40
 
@@ -116,3 +118,25 @@ def test_a_time_budget_is_kept_and_used(built, store, command, undisturbed, tmp_
     assert time.monotonic() - started < 120
     built.run(*command, str(folder), **store)
     assert_same(folder, undisturbed)
+
+
+def test_snakemake_continues_a_training_that_was_stopped_with_sigterm(tmp_path, tiny_parameters):
+    parameters = copy.deepcopy(tiny_parameters)
+    parameters["student"]["demo"] |= {"epochs": 400, "evaluate_every": 100}
+    project = Project(tmp_path / "project", parameters)
+    run = "models/demo/students/phantom/student-mbcsa-s2/n16/seed0"
+    workflow = subprocess.Popen(
+        ["snakemake", "--cores", "1", "--retries", "1", f"{run}/summary.json"],
+        cwd=project.folder, env=project.environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (project.folder / run / "checkpoint.bin").exists():
+        assert workflow.poll() is None
+        time.sleep(0.05)
+    pattern = f"bin/hdkd train .*--output {run}"
+    subprocess.run(["pkill", "-TERM", "-s", str(workflow.pid), "-f", pattern], check=True)
+    errors = workflow.communicate()[1]
+    assert workflow.returncode == 0, errors
+    assert "stopped by SIGTERM; the same command continues it" in errors
+    assert "continues after epoch" in (project.folder / f"logs/{run}.log").read_text()
+    assert len(pd.read_csv(project.folder / run / "metrics.csv")) == 400

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import html
 import json
 import re
 
@@ -273,18 +274,31 @@ class TestUserErrors:
         assert "Nothing to be done" in built.snakemake("all").stderr
 
 
-def test_a_folder_of_ones_own_images_is_studied_by_the_same_graph(
+# Names of classes that would do harm where they reach a shell, a template, a formula or a web page.
+HOSTILE = {"blob": "<img src=x onerror=alert(1)>{{7*7}}", "stripes": "$(touch pwned) $x^$ NA"}
+
+
+def test_a_folder_of_ones_own_images_with_any_names_is_studied_by_the_same_graph(
     tmp_path, image_folder, tiny_parameters
 ):
     parameters = copy.deepcopy(tiny_parameters)
     parameters["ablations"]["demo"] = {"variants": [], "subset": "all", "distillation": None}
     parameters["baselines"]["demo"]["models"] = []
     parameters["datasets"]["folder"]["subsets"] = [8, "all"]
+    for part in ("train", "test"):
+        for old, new in HOSTILE.items():
+            (image_folder / part / old).rename(image_folder / part / new)
     project = Project(tmp_path / "project", parameters)
     project.snakemake("all", "--config", "study=[folder]", HDKD_FOLDER=str(image_folder))
     page = (project.folder / "reports/demo/report.html").read_text()
     assert "My images" in page
-    assert "stripes" in page
+    for name in HOSTILE.values():
+        assert html.escape(name) in page
+    assert "<img src=x" not in page
+    assert not (project.folder / "pwned").exists()
+    mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow/mlflow.db")
+    runs = mlflow.search_runs(experiment_names=["hdkd-demo-folder"])
+    assert set(runs[runs["tags.role"].notna()]["status"]) == {"FINISHED"}
     assert "generated images" not in page
     gains = pd.read_csv(project.folder / "reports/demo/gains.csv")
     assert gains["training_images"].tolist() == [8, 24]
