@@ -32,7 +32,7 @@ def killed_and_started_again(project: Project, times: int, generator: random.Ran
     """Kill ``times`` times, each at a random moment, then let it end; returns how many hit a run."""
     hits = 0
     for _ in range(times):
-        hits += kill(project, generator.uniform(8, 25))
+        hits += kill(project, generator.uniform(5, 11))
         time.sleep(1)
         # What the second start says to do when the first was killed.
         project.run("snakemake", "--unlock", "--cores", "1")
