@@ -10,11 +10,15 @@ from project import ROOT, Project
 
 
 def fixed(parameters: dict) -> dict:
-    """The demo with fewer epochs: a teacher, and student and HDKD on 200 images."""
+    """The demo's data and networks, with a schedule of its own: a teacher, student and HDKD on 200 images."""
     parameters["datasets"]["phantom"]["subsets"] = [200]
     parameters["sweep"]["shared"]["seeds"] = [0]
-    parameters["teacher"]["demo"] |= {"epochs": 8}
-    parameters["student"]["demo"] |= {"epochs": 20}
+    parameters["teacher"]["demo"] |= {
+        "epochs": 8, "batch_size": 64, "lr": 0.002, "min_lr": 0.002, "warmup_lr": 0.002,
+    }  # fmt: skip
+    parameters["student"]["demo"] |= {
+        "epochs": 20, "batch_size": 32, "lr": 0.004, "min_lr": 2e-5, "warmup_lr": 2e-5,
+    }  # fmt: skip
     parameters["ablations"]["demo"] |= {"variants": []}
     return parameters
 
