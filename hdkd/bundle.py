@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 
 from hdkd import plan
 from hdkd.errors import RunError
-from hdkd.files import SUMS
+from hdkd.files import SUMS, extract
 from hdkd.plan import RUN_FILES, RunKey
 from hdkd.training.run_folder import RunFolder
 
@@ -29,12 +29,18 @@ WEIGHTS = "model.safetensors"
 
 
 def write_bundle(
-    profile: str, runs: list[RunKey], output: Path, part_mebibytes: float, root: Path = Path()
+    profile: str,
+    runs: list[RunKey],
+    output: Path,
+    part_mebibytes: float,
+    root: Path = Path(),
+    outward: bool = False,
 ) -> dict[str, Any]:
     """Put the run folders of ``runs``, and what is known of their data, into the folder ``output``.
 
     Returns the manifest: the parts with their checksums, and the runs, finished or not. Runs that
-    have not begun are left out. Raises ``RunError`` when there is nothing to bundle.
+    have not begun are left out. ``outward``, to a machine that is to train the others, finished runs travel
+    without weights and predictions, but for teachers. Raises ``RunError`` when there is nothing to bundle.
     """
     finished, unfinished = [], []
     archive = io.BytesIO()
@@ -44,6 +50,8 @@ def write_bundle(
             if plan.is_finished(folder):
                 finished.append(run.folder.as_posix())
                 names = RUN_FILES
+                if outward and run.role != "teacher":
+                    names = ("params.json", "metrics.csv", "summary.json", SUMS)
             elif (folder / CHECKPOINT).exists():
                 unfinished.append(run.folder.as_posix())
                 names = (CHECKPOINT,)
@@ -56,12 +64,12 @@ def write_bundle(
                     _digest(weights), _digest(contents[WEIGHTS])
                 )
             for name, content in contents.items():
-                _add(tar, (run.folder / name).as_posix(), content)
+                add(tar, (run.folder / name).as_posix(), content)
         for dataset in sorted({run.dataset for run in runs}):
             for name in ("facts.json", "split.json"):
                 path = plan.prepared(profile, dataset) / name
                 if (root / path).exists():
-                    _add(tar, path.as_posix(), (root / path).read_bytes())
+                    add(tar, path.as_posix(), (root / path).read_bytes())
     if not finished and not unfinished:
         raise RunError(f"there is no run of the profile {profile} to bundle")
     output.mkdir(parents=True, exist_ok=True)
@@ -146,7 +154,8 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a file of that content, without times or owners."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     tar.addfile(member, io.BytesIO(content))
@@ -176,6 +185,6 @@ def _extract(content: bytes, target: Path, bundle: Path) -> None:
                     raise RunError(
                         f"{bundle} has a link or device, {member.name!r}: use no such bundle"
                     )
-            tar.extractall(target, members=members, filter="data")
+            extract(tar, target, members)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise RunError(f"{bundle} is damaged: {error}") from None

@@ -168,6 +168,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--part-mebibytes", type=float, default=16, help="size of the bundle's parts (16)"
     )
 
+    sub = command("pack", pack, "what has to travel to a machine without a network", False)
+    sub.add_argument("--datasets", nargs="+", help="only these (the study's)")
+    sub.add_argument("--output", type=Path, default=Path("carried"), help="folder (carried)")
+    sub.add_argument(
+        "--transfer-mebibytes", type=float, default=60, help="largest folder to carry (60)"
+    )
+    sub.add_argument("--machine", type=Path, help="`pip freeze` of that machine: wheels come along")
+    sub.add_argument("--python", default="3.12", help="that machine's Python (3.12)")
+
     sub = command("import-runs", import_runs, "take over the run folders of a bundle", False)
     sub.add_argument("bundle", type=Path, help="folder that `hdkd borrow --bundle` left")
 
@@ -426,6 +435,24 @@ def borrow(options: argparse.Namespace) -> None:
         )
 
 
+def pack(options: argparse.Namespace) -> None:
+    from hdkd import pack
+
+    settings = _settings(options)
+    sizes = pack.pack(
+        options.params,
+        settings.profile,
+        options.datasets or settings.study,
+        options.output,
+        options.transfer_mebibytes,
+        options.machine,
+        options.python,
+    )
+    for number, size in enumerate(sizes, start=1):
+        print(f"{options.output / str(number)}: {size / 2**20:.1f} MiB")
+    print(f"carry these and {options.output}/offline.sh; there: bash offline.sh MINUTES")
+
+
 def import_runs(options: argparse.Namespace) -> None:
     from hdkd.bundle import unpack_bundle
     from hdkd.evaluation import evidence, ledger
@@ -437,7 +464,11 @@ def import_runs(options: argparse.Namespace) -> None:
         print(f"{name}: {'finished' if name in manifest['finished'] else 'to be continued'}")
     titles = {name: settings.dataset(name)["title"] for name in settings.raw["datasets"]}
     finished = [Path(name) for name in manifest["finished"]]
-    registered = tracking.deliver(manifest["profile"], titles, finished)
+    try:
+        registered = tracking.deliver(manifest["profile"], titles, finished)
+    except Exception as error:  # MLflow may be out of reach, or not even installed
+        tracking.warn(error)
+        registered = 0
     evidence.refresh(manifest["profile"])
     table = ledger.write_ledger(Path("reports"))
     print(f"{len(placed)} new run folders, {registered} new runs in MLflow")

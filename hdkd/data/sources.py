@@ -20,7 +20,7 @@ import pandas as pd
 
 from hdkd.data import phantom
 from hdkd.errors import DataError, is_of_the_machine, shown
-from hdkd.files import replacing, sha256
+from hdkd.files import extract, replacing, sha256
 
 IGNORED = {".DS_Store", "Thumbs.db", "desktop.ini"}
 # Images are compressed already: an archive that grows more than this is not one of images.
@@ -220,7 +220,7 @@ def _extract_tar(source: Path, target: Path) -> None:
                     )
             chosen = [m for m in members if m.isfile() and not _is_ignored(PurePosixPath(m.name))]
             _check_room(source, sum(member.size for member in chosen), target)
-            archive.extractall(target, members=chosen, filter="data")
+            extract(archive, target, chosen)
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
         if isinstance(error, OSError) and is_of_the_machine(error):
             raise

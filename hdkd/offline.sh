@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# For a machine without a network, beside what `hdkd pack` prepared: puts everything in its place, trains for
+# so many minutes, and leaves the bundle to carry home. Given again, it goes on.
+#
+#   bash offline.sh MINUTES [PARALLEL]      the bundle is left in $HDKD_BUNDLE, or in bundle/ beside this file
+set -euo pipefail
+minutes=${1:?usage: bash offline.sh MINUTES [PARALLEL]}
+parallel=${2:-1}
+here=$(cd -- "$(dirname -- "$0")" && pwd)
+work=$here/work
+mkdir -p "$work/bin" "$work/archives"
+
+cat "$here"/[0-9]*/source.tar.gz | tar xz -C "$work"
+if compgen -G "$here/[0-9]*/*.whl" > /dev/null && [ ! -e "$work/packages" ]; then
+  python3 -m pip install --quiet --no-index --no-deps --target "$work/packages" "$here"/[0-9]*/*.whl
+fi
+printf '#!/usr/bin/env bash\nexec python3 -m hdkd "$@"\n' > "$work/bin/hdkd"
+printf '#!/usr/bin/env bash\nexec python3 -m snakemake "$@"\n' > "$work/bin/snakemake"
+chmod +x "$work"/bin/*
+export PATH="$work/bin:$PATH" PYTHONPATH="$work:$work/packages${PYTHONPATH:+:$PYTHONPATH}"
+
+# Archives travel in parts named VARIABLE@FILE.NNN, whose checksum stands in VARIABLE@FILE.sha256.
+for sum in "$here"/[0-9]*/*@*.sha256; do
+  [ -e "$sum" ] || continue
+  name=$(basename "$sum" .sha256)
+  archive=$work/archives/${name#*@}
+  [ -e "$archive" ] || cat "$here"/[0-9]*/"$name".[0-9]* > "$archive.partial"
+  [ -e "$archive" ] || mv "$archive.partial" "$archive"
+  echo "$(cat "$sum")  $archive" | sha256sum --check --quiet
+  export "${name%%@*}=$archive"
+done
+
+cd "$work"
+snakemake --cores "$(nproc)" --scheduler greedy data
+# After the data, so that what was trained elsewhere counts as made from them.
+if compgen -G "$here/[0-9]*/runs.tar.gz.*" > /dev/null; then
+  mkdir -p "$work/runs" && cp "$here"/[0-9]*/runs.tar.gz.* "$here"/[0-9]*/manifest.json "$work/runs"
+  hdkd import-runs "$work/runs"
+fi
+hdkd borrow --minutes "$minutes" --parallel "$parallel" --bundle "${HDKD_BUNDLE:-$here/bundle}"

@@ -1,0 +1,152 @@
+"""What has to travel to a machine without a network, in folders small enough to be carried one by one.
+
+There, ``bash offline.sh MINUTES`` puts it together and trains what the ledger misses most
+(:mod:`hdkd.borrow`). Runs that were made before travel along as far as they are needed: teachers, which
+HDKD learns from, unfinished trainings, and the names of finished ones.
+"""
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from hdkd import bundle, config, plan
+from hdkd.errors import DataError, RunError
+
+SOURCE = ("Snakefile", "params.yaml", "workflow", "hdkd", "profiles")
+# What tracks and downloads stays at home; PuLP is of a scheduler that borrowing does not use.
+AT_HOME = {"mlflow", "dvc", "kagglehub", "pulp"}
+PART_MEBIBYTES = 8
+OFFLINE = Path(__file__).with_name("offline.sh")
+
+
+def pack(
+    params: Path,
+    profile: str,
+    datasets: list[str],
+    output: Path,
+    transfer_mebibytes: float,
+    machine: Path | None = None,
+    python: str = "3.12",
+) -> list[int]:
+    """Fill ``output`` with ``offline.sh`` and the folders 1, 2, … to be carried; returns their bytes.
+
+    ``machine`` lists the packages that are there (``pip freeze``): wheels of what is missing for Python
+    version ``python`` on Linux x86-64 come along. Without it there are no wheels. Raises ``DataError``
+    when the archive of a dataset is not here.
+    """
+    parameters = config.read(params) | {"profile": profile, "study": datasets}
+    settings = config.resolve(parameters)
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    shutil.copy(OFFLINE, output)
+    with tempfile.TemporaryDirectory() as temporary:
+        loose = Path(temporary)
+        (loose / "source.tar.gz").write_bytes(_source(params.parent, parameters))
+        if machine:
+            _wheels(missing(machine.read_text("utf-8")), python, loose)
+        _runs(settings, loose)
+        for name in datasets:
+            _archive(name, settings.dataset(name)["source"], loose)
+        return _fill(sorted(loose.iterdir()), output, int(transfer_mebibytes * bundle.MEBIBYTE))
+
+
+def missing(present: str) -> list[str]:
+    """The packages that training needs, with their versions here, but for those ``present`` there."""
+    names = re.findall(r"^([A-Za-z0-9._-]+)", present, flags=re.MULTILINE)
+    known = {canonicalize_name(name) for name in names} | AT_HOME
+    lacking: dict[str, str] = {}
+    waiting = [Requirement(text) for text in metadata.requires("hdkd") or []]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if not wanted or name in known or name in lacking:
+            continue
+        lacking[name] = metadata.version(name)
+        waiting += [Requirement(text) for text in metadata.requires(name) or []]
+    return [f"{name}=={version}" for name, version in sorted(lacking.items())]
+
+
+def _wheels(packages: list[str], python: str, folder: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    target = ["--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
+    target += [f"--platform=manylinux_2_{n}_x86_64" for n in (28, 17)] + ["--platform=any"]
+    target += ["--platform=manylinux2014_x86_64"]
+    for package in packages:
+        options = ["--no-deps", package]
+        fetched = subprocess.run(
+            [*pip, "download", *target, "--dest", str(folder), *options], capture_output=True
+        )
+        if (
+            fetched.returncode
+        ):  # published as source only, which is pure Python where it works at all
+            built = subprocess.run([*pip, "wheel", "--wheel-dir", str(folder), *options])
+            if built.returncode:
+                raise RunError(f"there is no wheel of {package} for Python {python}: see above")
+
+
+def _source(root: Path, parameters: dict) -> bytes:
+    """The project as far as training needs it, with ``parameters``."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        for name in SOURCE:
+            for path in sorted([root / name, *(root / name).rglob("*")]):
+                inside = path.relative_to(root).as_posix()
+                if not path.is_file() or path.suffix == ".pyc":
+                    continue
+                data = path.read_bytes()
+                if inside == "params.yaml":
+                    data = yaml.safe_dump(parameters, sort_keys=False).encode()
+                bundle.add(tar, inside, data)
+    return content.getvalue()
+
+
+def _runs(settings: config.Settings, folder: Path) -> None:
+    """What is there of this study, as a bundle."""
+    runs = [run for name in settings.study for run in plan.all_runs(settings, name)]
+    try:
+        bundle.write_bundle(settings.profile, runs, folder, PART_MEBIBYTES, outward=True)
+    except RunError:  # nothing has been trained
+        return
+
+
+def _archive(name: str, source: dict, folder: Path) -> None:
+    """The archive of a dataset in parts, named for the variable that will point to it."""
+    if source["kind"] == "generated":
+        return
+    given = os.environ.get(source["variable"]) or source.get("path")
+    if not given or not Path(given).is_file():
+        raise DataError(f"dataset {name}: name its archive, one file, in {source['variable']}")
+    content = Path(given).read_bytes()
+    label = f"{source['variable']}@{Path(given).name}"
+    (folder / f"{label}.sha256").write_text(hashlib.sha256(content).hexdigest())
+    size = PART_MEBIBYTES * bundle.MEBIBYTE
+    for number, start in enumerate(range(0, len(content), size)):
+        (folder / f"{label}.{number:03d}").write_bytes(content[start : start + size])
+
+
+def _fill(files: Iterable[Path], output: Path, limit: int) -> list[int]:
+    """Move ``files`` into folders of at most ``limit`` bytes; returns the bytes of each."""
+    sizes: list[int] = []
+    for path in sorted(files, key=lambda path: ("@" in path.name, path.name)):
+        size = path.stat().st_size
+        if not sizes or sizes[-1] + size > limit:
+            sizes.append(0)
+        sizes[-1] += size
+        folder = output / str(len(sizes))
+        folder.mkdir(exist_ok=True)
+        shutil.move(path, folder / path.name)
+    return sizes

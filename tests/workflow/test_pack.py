@@ -1,0 +1,81 @@
+"""A study carried to a machine without a network and home again, in two pieces of time."""
+
+import copy
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hdkd.pack import missing
+from project import Project
+
+LIMIT = 2**20
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, tiny_parameters) -> Project:
+    """A project whose study is an archive of one's own images: teacher, student and HDKD."""
+    parameters = copy.deepcopy(tiny_parameters)
+    parameters["datasets"]["folder"]["subsets"] = [8]
+    parameters["ablations"]["demo"] = {"variants": [], "subset": 8, "distillation": None}
+    parameters["baselines"]["demo"]["models"] = []
+    parameters["student"]["demo"] |= {"epochs": 1500, "evaluate_every": 500}
+    return Project(tmp_path_factory.mktemp("home") / "project", parameters)
+
+
+def there(home: Project, carried: Path, minutes: str) -> None:
+    """What is typed on the machine without a network, which has the packages of this one."""
+    command = ["bash", str(carried / "offline.sh"), minutes, "2"]
+    isolated = ["unshare", "--map-root-user", "--net", *command]
+    if subprocess.run(["unshare", "--map-root-user", "--net", "true"]).returncode == 0:
+        command = isolated
+    environment = home.environment(PYTHONPATH="")
+    environment["PATH"] = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+
+
+def test_a_study_goes_away_and_comes_home_in_pieces(home, image_folder, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
+    machine = tmp_path / "machine.txt"
+    installed = sorted(f"{d.name}=={d.version}" for d in metadata.distributions())
+    machine.write_text("\n".join(installed))
+    pack = [
+        "hdkd", "pack", "--datasets", "folder", "--machine", str(machine),
+        "--transfer-mebibytes", str(LIMIT / 2**20),
+    ]  # fmt: skip
+    for piece in range(1, 8):
+        carried = tmp_path / f"carried-{piece}"
+        home.run(*pack, "--output", str(carried), HDKD_FOLDER=archive)
+        for folder in carried.glob("[0-9]*"):
+            assert sum(path.stat().st_size for path in folder.iterdir()) <= LIMIT
+        there(home, carried, "1")
+        home.run("hdkd", "import-runs", str(carried / "bundle"))
+        if len(list((home.folder / "models").rglob("SHA256SUMS"))) == 3:
+            break
+    summaries = (home.folder / "reports/demo/summaries.jsonl").read_text().splitlines()
+    assert len(summaries) == 3
+    epochs = pd.read_csv(home.folder / "reports/demo/epochs.csv")
+    assert epochs.groupby("run")["epoch"].max().tolist() == [1500, 1500, 2]
+
+
+def test_only_packages_that_training_needs_and_the_machine_lacks_come_along():
+    everything = "\n".join(d.name for d in metadata.distributions())
+    assert missing(everything) == []
+    without = "\n".join(d.name for d in metadata.distributions() if d.name != "snakemake")
+    assert missing(without) == [f"snakemake=={metadata.version('snakemake')}"]
+    names = {each.partition("==")[0] for each in missing("torch==2.11.0\ntorchvision\ntimm\n")}
+    assert {"snakemake", "pandas", "scikit-learn", "imbalanced-learn"} <= names
+    assert not names & {"torch", "mlflow", "dvc", "pulp"}
+
+
+def test_a_dataset_without_an_archive_is_named(home, tmp_path):
+    result = home.run(
+        "hdkd", "pack", "--datasets", "folder", "--output", str(tmp_path / "carried"), check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr == "error: dataset folder: name its archive, one file, in HDKD_FOLDER\n"
