@@ -1,4 +1,4 @@
-"""A study carried to a machine without a network and home again, in two pieces of time."""
+"""A study carried to a machine without a network, and home again."""
 
 import copy
 import shutil
@@ -39,7 +39,7 @@ def there(home: Project, carried: Path, minutes: str) -> None:
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
 
 
-def test_a_study_goes_away_and_comes_home_in_pieces(home, image_folder, tmp_path):
+def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
     machine = tmp_path / "machine.txt"
     installed = sorted(f"{d.name}=={d.version}" for d in metadata.distributions())
