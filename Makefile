@@ -38,7 +38,7 @@ chaos: setup
 audit: setup
 	$(PYTHON) -m venv .audit
 	.audit/bin/python -m pip install --quiet pip-audit
-	.audit/bin/pip-audit --no-deps --disable-pip --requirement requirements.lock
+	.audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
 
 # Writes reports/benchmarks.md; REFERENCE=PATH names a checkout of omarsherif200/HDKD to compare with.
 bench: setup
