@@ -24,9 +24,14 @@ for sum in "$here"/[0-9]*/*@*.sha256; do
   [ -e "$sum" ] || continue
   name=$(basename "$sum" .sha256)
   archive=$work/archives/${name#*@}
-  [ -e "$archive" ] || cat "$here"/[0-9]*/"$name".[0-9]* > "$archive.partial"
-  [ -e "$archive" ] || mv "$archive.partial" "$archive"
-  echo "$(cat "$sum")  $archive" | sha256sum --check --quiet
+  if [ ! -e "$archive" ]; then
+    cat "$here"/[0-9]*/"$name".[0-9]* > "$archive.partial"
+    if ! echo "$(cat "$sum")  $archive.partial" | sha256sum --check --status; then
+      echo "error: ${name#*@} is not whole: carry all the folders that were packed" >&2
+      exit 2
+    fi
+    mv "$archive.partial" "$archive"
+  fi
   export "${name%%@*}=$archive"
 done
 

@@ -27,7 +27,7 @@ def home(tmp_path_factory, tiny_parameters) -> Project:
     return Project(tmp_path_factory.mktemp("home") / "project", parameters)
 
 
-def there(home: Project, carried: Path, minutes: str) -> None:
+def there(home: Project, carried: Path, minutes: str) -> subprocess.CompletedProcess:
     """What is typed on the machine without a network, which has the packages of this one."""
     command = ["bash", str(carried / "offline.sh"), minutes, "2"]
     isolated = ["unshare", "--map-root-user", "--net", *command]
@@ -35,8 +35,7 @@ def there(home: Project, carried: Path, minutes: str) -> None:
         command = isolated
     environment = home.environment(PYTHONPATH="")
     environment["PATH"] = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path):
@@ -53,7 +52,8 @@ def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path)
         home.run(*pack, "--output", str(carried), HDKD_FOLDER=archive)
         for folder in carried.glob("[0-9]*"):
             assert sum(path.stat().st_size for path in folder.iterdir()) <= LIMIT
-        there(home, carried, "1")
+        result = there(home, carried, "1")
+        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
         home.run("hdkd", "import-runs", str(carried / "bundle"))
         if len(list((home.folder / "models").rglob("SHA256SUMS"))) == 3:
             break
@@ -79,3 +79,16 @@ def test_a_dataset_without_an_archive_is_named(home, tmp_path):
     )
     assert result.returncode == 2
     assert result.stderr == "error: dataset folder: name its archive, one file, in HDKD_FOLDER\n"
+
+
+def test_an_archive_that_has_not_come_whole_is_named(home, image_folder, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
+    carried = tmp_path / "carried"
+    home.run("hdkd", "pack", "--datasets", "folder", "--output", str(carried), HDKD_FOLDER=archive)
+    part = next(carried.glob("*/HDKD_FOLDER@images.zip.000"))
+    part.write_bytes(part.read_bytes()[:-1])
+    result = there(home, carried, "1")
+    assert result.returncode == 2
+    assert (
+        result.stderr == "error: images.zip is not whole: carry all the folders that were packed\n"
+    )
