@@ -26,7 +26,8 @@ test: setup
 	ruff format --check .
 	pytest
 
-# Retrains a small fixed configuration and compares it with its recorded range; kills a whole workflow.
+# What takes minutes: a small fixed configuration trained again beside its recorded range, kills at every
+# moment, a study carried away and home.
 test-slow: setup
 	pytest -m slow
 

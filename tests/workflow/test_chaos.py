@@ -12,6 +12,7 @@ from chaos.workflow import killed_and_started_again, numbers
 from project import ROOT, Project
 
 
+@pytest.mark.slow
 def test_trainings_survive_twenty_kills_every_write_point_and_changed_bits(tmp_path):
     report = tmp_path / "reliability.md"
     environment = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}", "PATH": "/usr/bin:/bin"}

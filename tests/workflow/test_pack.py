@@ -38,6 +38,7 @@ def there(home: Project, carried: Path, minutes: str) -> subprocess.CompletedPro
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
     machine = tmp_path / "machine.txt"
