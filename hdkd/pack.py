@@ -45,12 +45,15 @@ def pack(
 
     ``machine`` lists the packages that are there (``pip freeze``): wheels of what is missing for Python
     version ``python`` on Linux x86-64 come along. Without it there are no wheels. Raises ``DataError``
-    when the archive of a dataset is not here.
+    when the archive of a dataset is not here, or ``output`` holds something else.
     """
+    if output.exists() and any(output.iterdir()) and not (output / OFFLINE.name).exists():
+        raise DataError(f"{output} holds something else: name an empty folder with --output")
     parameters = config.read(params) | {"profile": profile, "study": datasets}
     settings = config.resolve(parameters)
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
+    output.mkdir(parents=True, exist_ok=True)
+    for earlier in output.glob("[0-9]*"):  # and nothing else: a bundle may lie there
+        shutil.rmtree(earlier)
     shutil.copy(OFFLINE, output)
     with tempfile.TemporaryDirectory() as temporary:
         loose = Path(temporary)

@@ -1,14 +1,13 @@
 """The project built once, small, for all tests of the workflow."""
 
 import pytest
-import yaml
 
-from project import ROOT, Project, tiny
+from project import Project, parameters, tiny
 
 
 @pytest.fixture(scope="session")
 def tiny_parameters() -> dict:
-    return tiny(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    return tiny(parameters())
 
 
 @pytest.fixture(scope="session")

@@ -74,6 +74,26 @@ def test_only_packages_that_training_needs_and_the_machine_lacks_come_along():
     assert not names & {"torch", "mlflow", "dvc", "pulp"}
 
 
+def test_packing_removes_nothing_but_what_it_packed_before(home, image_folder, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
+    pack = ["hdkd", "pack", "--datasets", "folder", "--output"]
+    carried, other = tmp_path / "carried", tmp_path / "other"
+    home.run(*pack, str(carried), HDKD_FOLDER=archive)
+    (carried / "bundle").mkdir()
+    (carried / "7").mkdir()
+    home.run(*pack, str(carried), HDKD_FOLDER=archive)
+    assert sorted(path.name for path in carried.iterdir()) == ["1", "bundle", "offline.sh"]
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    result = home.run(*pack, str(other), check=False, HDKD_FOLDER=archive)
+    assert result.returncode == 2
+    assert (
+        result.stderr
+        == f"error: {other} holds something else: name an empty folder with --output\n"
+    )
+    assert (other / "thesis.txt").exists()
+
+
 def test_a_dataset_without_an_archive_is_named(home, tmp_path):
     result = home.run(
         "hdkd", "pack", "--datasets", "folder", "--output", str(tmp_path / "carried"), check=False
