@@ -4,6 +4,7 @@ A thin layer over the workflow: it names targets, and Snakemake trains them. Eve
 the time ends (``HDKD_DEADLINE``), stops cleanly before it, and continues in the next piece.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -11,14 +12,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from hdkd import plan
+from hdkd import cost, plan
 from hdkd.config import Settings
 from hdkd.errors import RunError
 from hdkd.plan import DEADLINE, RunKey
-from hdkd.report.results import macs
+from hdkd.report import results
 from hdkd.training.run_folder import RunFolder
 
 # Multiply-accumulates per second of a training, until a run on this machine has been measured.
@@ -28,10 +26,11 @@ SETTLING_SECONDS = 20  # starting a job, and ending it
 
 @dataclass(frozen=True)
 class Job:
-    """A missing training and what it is estimated to take on its own, in seconds."""
+    """A missing training, what it is estimated to take on its own in seconds, and the teacher it needs."""
 
     run: RunKey
     seconds: float
+    teacher: RunKey | None = None
 
     @property
     def begun(self) -> bool:
@@ -55,64 +54,52 @@ def value_order(settings: Settings) -> list[RunKey]:
     return list(dict.fromkeys(ordered))
 
 
-def training_macs(settings: Settings, run: RunKey) -> float:
-    """Multiply-accumulates of a whole training: a backward pass costs twice a forward one."""
-    images = training_images(settings, run)
-    classes = len(settings.dataset(run.dataset)["classes"] or "00")
-    step = 3 * macs(settings, run, classes)
-    if run.role == "hdkd":
-        teacher = plan.teacher_of(settings, run.dataset, run.block, run.stem_stride)
-        step += macs(settings, teacher, classes)
-    epochs = settings.training(run.role, run.subset, run.dataset).epochs
-    return float(epochs * images * step)
-
-
-def training_images(settings: Settings, run: RunKey) -> int:
-    """Images of an epoch, with SMOTE's for a teacher."""
-    if run.subset != "all":
-        return int(run.subset)
-    folder = plan.prepared(settings.profile, run.dataset)
-    split = folder / "split.csv"
-    if not split.exists():
-        raise RunError(f"{split} is missing: build the data first (`snakemake --cores 4 data`)")
-    images = int((pd.read_csv(split, usecols=["part"])["part"] == "train").sum())
-    recipes = folder / "smote.csv"
-    if run.role == "teacher" and recipes.exists():
-        images += len(pd.read_csv(recipes, usecols=["label"]))
-    return images
-
-
-def measured_rate(settings: Settings, device: str) -> float:
-    """Multiply-accumulates per second of the finished trainings of this profile on such a device."""
-    rates = []
-    for run in value_order(settings):
-        if not plan.is_finished(run.folder):
-            continue
-        made = RunFolder(run.folder).summary["provenance"]
-        if (made["device"] == "cpu") == (device == "cpu"):
-            rates.append(training_macs(settings, run) / made["duration_seconds"])
-    return float(np.median(rates)) if rates else FIRST_RATES[device]
-
-
 def missing(settings: Settings, device: str) -> list[Job]:
-    """The trainings that are not finished, in order of value, each with its estimated time."""
-    rate = measured_rate(settings, device)
-    return [
-        Job(run, training_macs(settings, run) / rate + SETTLING_SECONDS)
-        for run in value_order(settings)
-        if not plan.is_finished(run.folder)
-    ]
+    """The trainings that are not finished, in order of value, each with its estimated time.
+
+    Raises ``RunError`` where the data of a training have not been built.
+    """
+    folders = {name: plan.prepared(settings.profile, name) for name in settings.study}
+    facts = {
+        n: results.facts(settings, n) for n, f in folders.items() if (f / "split.json").exists()
+    }
+    images = {name: cost.images_of(settings, name, facts) for name in settings.study}
+    for name in settings.study:
+        if not images[name]:
+            raise RunError(
+                f"{folders[name]}/split.json is missing: build the data first (`snakemake --cores 4 data`)"
+            )
+    ordered = value_order(settings)
+    finished = [RunFolder(r.folder).summary for r in ordered if plan.is_finished(r.folder)]
+    alike = [s for s in finished if (s["provenance"]["device"] == "cpu") == (device == "cpu")]
+    rates = cost.Rates(settings, alike, facts)
+    jobs = []
+    for run in ordered:
+        if not plan.is_finished(run.folder):
+            rate = rates.of(run.role) or FIRST_RATES[device]
+            seconds = cost.work(settings, run, images[run.dataset]) / rate
+            teacher = None
+            if run.role == "hdkd":
+                teacher = plan.teacher_of(settings, run.dataset, run.block, run.stem_stride)
+            jobs.append(Job(run, seconds + SETTLING_SECONDS, teacher))
+    return jobs
 
 
 def choose(jobs: list[Job], seconds: float, parallel: int) -> list[Job]:
-    """The first jobs that fill ``seconds`` on ``parallel`` places, the last one perhaps in part."""
+    """The first jobs that can be begun within ``seconds`` on ``parallel`` places, the last ones in part.
+
+    HDKD cannot be begun before its teacher is finished.
+    """
     chosen: list[Job] = []
-    room = seconds * parallel
+    free = [0.0] * parallel  # when each place is
+    finished: dict[RunKey, float] = {}
+    missing = {job.run for job in jobs}
     for job in jobs:
-        if room <= 0:
-            break
-        chosen.append(job)
-        room -= job.seconds
+        ready = finished.get(job.teacher, math.inf) if job.teacher in missing else 0.0
+        start = max(min(free), ready)
+        if start < seconds:
+            chosen.append(job)
+            finished[job.run] = free[free.index(min(free))] = start + job.seconds
     return chosen
 
 

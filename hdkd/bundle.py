@@ -9,6 +9,8 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -21,6 +23,7 @@ from hdkd import plan
 from hdkd.errors import RunError
 from hdkd.files import SUMS, extract
 from hdkd.plan import RUN_FILES, RunKey
+from hdkd.training.checkpoint import epochs_in
 from hdkd.training.run_folder import RunFolder
 
 MEBIBYTE = 2**20
@@ -100,13 +103,13 @@ def in_half_precision(weights: bytes) -> bytes:
 def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], list[str]]:
     """Put the run folders of a bundle in their places below ``root``.
 
-    Returns the manifest and the run folders that are new; one that is there already, finished, stays
-    as it is. Raises ``RunError`` when a part is missing or damaged, or when a finished run is there
-    with other results.
+    Returns the manifest and the run folders that are new; one that is there already, finished or with
+    no fewer epochs behind it, stays as it is. Raises ``RunError`` when a part is missing or damaged, or
+    when a finished run is there with other results.
     """
     try:
         manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
-        content = b"".join(_checked(bundle / p["name"], p["sha256"]) for p in manifest["parts"])
+        content = b"".join(_checked(bundle, p["name"], p["sha256"]) for p in manifest["parts"])
     except FileNotFoundError as error:
         raise RunError(f"{error.filename} is missing: bring the whole bundle") from None
     except (ValueError, KeyError, TypeError):
@@ -128,8 +131,10 @@ def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], li
                             "this bundle out"
                         )
                     continue
-            elif plan.is_finished(target):
-                continue  # finished here in the meantime
+            elif plan.is_finished(target) or epochs_in(target / CHECKPOINT) >= epochs_in(
+                source / CHECKPOINT
+            ):
+                continue  # has gone on here, or elsewhere, in the meantime
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             source.rename(target)
@@ -143,6 +148,42 @@ def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], li
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
     return manifest, placed
+
+
+def keep(bundle: Path, profile: str, root: Path = Path()) -> str:
+    """Have DVC version an unpacked bundle, as it came: its weights travel with the project from then on.
+
+    It is kept in ``data/runs/<profile>/``, beside the places that stages of ``dvc.yaml`` own, because a
+    stage is versioned when it is whole, and a study in pieces is not. Returns what to do next, in a
+    sentence; outside a DVC repository that is none.
+    """
+    folder = root / "data" / "runs" / profile
+    if not (root / ".dvc").exists() or bundle.resolve().is_relative_to(folder.resolve()):
+        return ""
+    manifest = (bundle / "manifest.json").read_bytes()
+    target = folder / hashlib.sha256(manifest).hexdigest()[:12]
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=_made(folder.parent), prefix=".bundle-") as temporary:
+            copy = Path(temporary) / "bundle"
+            copy.mkdir()
+            for name in [
+                "manifest.json",
+                *(part["name"] for part in json.loads(manifest)["parts"]),
+            ]:
+                shutil.copyfile(bundle / name, copy / name)
+            _made(folder)
+            copy.rename(target)
+    path = folder.relative_to(root)
+    added = subprocess.run(
+        [sys.executable, "-m", "dvc", "add", "--quiet", path.as_posix()],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    if added.returncode:
+        reason = (added.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        return f"warning: DVC does not version {path} ({reason}); `dvc add {path}` does it later"
+    return f"{path}.dvc: commit it; `dvc push` shares the weights"
 
 
 def _digest(content: bytes) -> bytes:
@@ -161,7 +202,10 @@ def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(member, io.BytesIO(content))
 
 
-def _checked(path: Path, digest: str) -> bytes:
+def _checked(bundle: Path, name: str, digest: str) -> bytes:
+    path = bundle / name
+    if Path(name).name != name:
+        raise RunError(f"{bundle} has a part outside its folder, {name!r}: use no such bundle")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise RunError(f"{path} is damaged (its checksum is wrong): bring it again")

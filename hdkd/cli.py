@@ -177,8 +177,17 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--machine", type=Path, help="`pip freeze` of that machine: wheels come along")
     sub.add_argument("--python", default="3.12", help="that machine's Python (3.12)")
 
-    sub = command("import-runs", import_runs, "take over the run folders of a bundle", False)
-    sub.add_argument("bundle", type=Path, help="folder that `hdkd borrow --bundle` left")
+    sub = command("import-runs", import_runs, "take over the run folders of bundles", False)
+    sub.add_argument(
+        "bundles",
+        type=Path,
+        nargs="+",
+        help="folders that `hdkd borrow --bundle` left",
+    )
+
+    sub.add_argument(
+        "--files-only", action="store_true", help="put run folders in place, and leave all else"
+    )
 
     sub = commands.add_parser("predict", help="classify image files with a trained model")
     sub.set_defaults(command=predict)
@@ -347,11 +356,15 @@ def tables(options: argparse.Namespace) -> None:
 
 def figures(options: argparse.Namespace) -> None:
     from hdkd import plan
+    from hdkd.evaluation import evidence
+    from hdkd.report import results
     from hdkd.report.figures import write_figures
 
     settings = _settings(options)
-    folder = plan.report(settings.profile) / "figures" / options.dataset
-    write_figures(settings, options.dataset, options.output or folder)
+    dataset = options.dataset
+    folder = options.output or plan.report(settings.profile) / "figures" / dataset
+    facts = results.facts(settings, dataset)
+    write_figures(settings, dataset, folder, evidence.of_study(settings), facts)
 
 
 def page(options: argparse.Namespace) -> None:
@@ -454,25 +467,50 @@ def pack(options: argparse.Namespace) -> None:
 
 
 def import_runs(options: argparse.Namespace) -> None:
-    from hdkd.bundle import unpack_bundle
+    from hdkd import bundle, plan
     from hdkd.evaluation import evidence, ledger
+    from hdkd.report.study import write_report
     from hdkd.training import tracking
 
-    settings = _settings(options)
-    manifest, placed = unpack_bundle(options.bundle)
-    for name in placed:
-        print(f"{name}: {'finished' if name in manifest['finished'] else 'to be continued'}")
-    titles = {name: settings.dataset(name)["title"] for name in settings.raw["datasets"]}
-    finished = [Path(name) for name in manifest["finished"]]
-    try:
-        registered = tracking.deliver(manifest["profile"], titles, finished)
-    except Exception as error:  # MLflow may be out of reach, or not even installed
-        tracking.warn(error)
-        registered = 0
-    evidence.refresh(manifest["profile"])
-    table = ledger.write_ledger(Path("reports"))
-    print(f"{len(placed)} new run folders, {registered} new runs in MLflow")
+    profiles, placed, registered = set(), 0, 0
+    titles = {n: d["title"] for n, d in _settings(options).raw["datasets"].items()}
+    for folder in options.bundles:
+        manifest, names = bundle.unpack_bundle(folder)
+        for name in names:
+            print(f"{name}: {'finished' if name in manifest['finished'] else 'to be continued'}")
+        placed += len(names)
+        if options.files_only:
+            continue
+        profiles.add(manifest["profile"])
+        finished = [Path(name) for name in manifest["finished"]]
+        try:
+            registered += tracking.deliver(manifest["profile"], titles, finished)
+        except Exception as error:  # MLflow may be out of reach, or not even installed
+            tracking.warn(error)
+        if advice := bundle.keep(folder, manifest["profile"]):
+            print(advice)
+    if options.files_only:
+        print(f"{placed} new run folders")
+        return
+    for profile in profiles:
+        evidence.refresh(profile)
+    table = ledger.write_ledger(plan.LEDGER[0].parent)
+    for profile in profiles:
+        if evidence.known(profile):
+            write_report(_study_of(options.params, profile), plan.LEDGER[0])
+    print(f"{placed} new run folders, {registered} new runs in MLflow")
     print(ledger.headline(table))
+
+
+def _study_of(params: Path, profile: str):
+    """The settings of a profile's study, with every dataset that it has results of."""
+    from hdkd import config
+    from hdkd.evaluation import evidence
+
+    parameters = config.read(params) | {"profile": profile}
+    study = config.resolve(parameters).study
+    known = [summary["run"]["dataset"] for summary in evidence.known(profile)]
+    return config.resolve(parameters | {"study": list(dict.fromkeys([*study, *known]))})
 
 
 def predict(options: argparse.Namespace) -> None:

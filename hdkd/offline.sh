@@ -40,6 +40,6 @@ snakemake --cores "$(nproc)" --scheduler greedy data
 # After the data, so that what was trained elsewhere counts as made from them.
 if compgen -G "$here/[0-9]*/runs.tar.gz.*" > /dev/null; then
   mkdir -p "$work/runs" && cp "$here"/[0-9]*/runs.tar.gz.* "$here"/[0-9]*/manifest.json "$work/runs"
-  hdkd import-runs "$work/runs"
+  hdkd import-runs --files-only "$work/runs"
 fi
 hdkd borrow --minutes "$minutes" --parallel "$parallel" --bundle "${HDKD_BUNDLE:-$here/bundle}"

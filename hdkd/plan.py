@@ -67,6 +67,7 @@ STEP_CODE = {
         "models/teacher.py",
     ),
     "report": (
+        "cost.py",
         "evaluation/evidence.py",
         "evaluation/published.py",
         "evaluation/published.yaml",
@@ -278,6 +279,7 @@ TABLES = (
     "runs.csv",
     "results.csv",
     "gains.csv",
+    "cost.csv",
     "metrics.json",
     "data.json",
     "README.md",

@@ -67,9 +67,9 @@ def known(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
 
 
 def refresh(profile: str, root: Path = Path()) -> None:
-    """Write what is known of a profile beside its tables: summaries, epochs and facts of the data.
+    """Write what is known of a profile into its reports: summaries, epochs and facts of the data.
 
-    For a study that is made piece by piece, whose tables wait until it is whole.
+    For a study that is made piece by piece.
     """
     folder = root / plan.report(profile)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,9 @@
 """The figures of one dataset, each for a light and for a dark page, as self-contained SVG."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +16,7 @@ from hdkd.config import Settings
 from hdkd.data.augment import normalise
 from hdkd.data.imageset import ImageSet
 from hdkd.data.recipes import blend
-from hdkd.evaluation import evidence, published
+from hdkd.evaluation import published
 from hdkd.evaluation.published import Network
 from hdkd.names import BLOCK_NAMES, ROLE_NAMES, family, model_name
 from hdkd.plan import RunKey
@@ -29,11 +31,21 @@ THEMES = {
 SHOWN_IMAGES = 4
 
 
-def write_figures(settings: Settings, dataset: str, folder: Path) -> None:
-    """Write ``<name>.svg`` and ``<name>.dark.svg`` for each of ``plan.figures``."""
+def write_figures(
+    settings: Settings,
+    dataset: str,
+    folder: Path,
+    summaries: list[dict[str, Any]],
+    facts: dict[str, Any],
+) -> None:
+    """Write ``<name>.svg`` and ``<name>.dark.svg`` for each figure that has something to show.
+
+    ``summaries`` are those of finished trainings, whose run folders are here; ``facts`` what is known of
+    the dataset. When a study is whole and its prepared images are here, that is all of ``plan.figures``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    study = Study(settings, dataset)
-    for name in plan.figures(settings, dataset):
+    study = Study(settings, dataset, summaries, facts)
+    for name in study.drawable():
         draw: Callable[[Study, dict[str, str]], Figure] = globals()[f"draw_{name}"]
         for theme, colours in THEMES.items():
             style = {
@@ -62,16 +74,46 @@ def write_figures(settings: Settings, dataset: str, folder: Path) -> None:
 class Study:
     """What the figures of one dataset are drawn from."""
 
-    def __init__(self, settings: Settings, dataset: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: str,
+        summaries: list[dict[str, Any]],
+        facts: dict[str, Any],
+    ) -> None:
         self.settings = settings
         self.dataset = dataset
-        self.source = ImageSet.load(plan.prepared(settings.profile, dataset))
-        table = results.runs(settings, evidence.of_study(settings))
+        self.facts = facts
+        table = results.runs(settings, summaries)
         self.table = table[table["dataset"] == dataset]
         self.gains = results.gains(self.table)
         self.teacher = plan.teacher_runs(settings, dataset)[0]
         self.students = plan.student_runs(settings, dataset)
-        self.title = self.source.facts["title"]
+        self.title = facts["title"]
+        self.prepared = plan.prepared(settings.profile, dataset)
+
+    def drawable(self) -> list[str]:
+        """The figures of ``plan.figures`` that have their trainings and images."""
+        table = self.table
+        images = (self.prepared / "images.npy").exists()
+        pairs = not self.gains.empty
+        taught = pairs and (table["group"] == "teacher").any()
+        possible = {
+            "accuracy": pairs,
+            "learning_curves": pairs,
+            "confusion": taught,
+            "activation_maps": taught and images,
+            "samples": images,
+            "ablations": ((table["group"] == "ablations") & (table["point"] == "")).any(),
+            "distillation": not distillation_points(self.settings, self.dataset, table).empty,
+            "rivals": not rival_cells(self.dataset, table).empty,
+            "smote": images and (self.prepared / "smote.csv").exists(),
+        }
+        return [name for name in plan.figures(self.settings, self.dataset) if possible[name]]
+
+    @cached_property
+    def source(self) -> ImageSet:
+        return ImageSet.load(self.prepared)
 
     def run(self, role: str, subset: str) -> RunKey:
         """The first seed's training of a role on a subset."""
@@ -101,11 +143,11 @@ def draw_accuracy(study: Study, colours: dict[str, str]) -> Figure:
             line["training_images"], 100 * line["accuracy"], 100 * line["accuracy_sd"].fillna(0),
             marker=marker, color=colours[role], label=ROLE_NAMES[role], capsize=3,
         )  # fmt: skip
-    teacher = cells[cells["group"] == "teacher"].iloc[0]
-    axes.axhline(
-        100 * teacher.accuracy, color=colours["teacher"], linestyle="--",
-        label=f"Teacher, all {teacher.training_images} images",
-    )  # fmt: skip
+    for teacher in cells[cells["group"] == "teacher"].itertuples():
+        axes.axhline(
+            100 * teacher.accuracy, color=colours["teacher"], linestyle="--",
+            label=f"Teacher, all {teacher.training_images} images",
+        )  # fmt: skip
     axes.set_xscale("log")
     ticks = sorted(students["training_images"].unique())
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
@@ -126,6 +168,7 @@ def draw_learning_curves(study: Study, colours: dict[str, str]) -> Figure:
     for axes, subset in zip(panels, subsets, strict=True):
         for role in ("student", "hdkd"):
             runs = [k for k in study.students if k.role == role and k.subset == subset]
+            runs = [key for key in runs if key.folder.as_posix() in set(study.table["run"])]
             curves = [RunFolder(key.folder).metrics.set_index("epoch") for key in runs]
             table = 100 * pd.concat([curve["test_accuracy"] for curve in curves], axis=1).dropna()
             epochs = table.index
@@ -147,7 +190,7 @@ def draw_confusion(study: Study, colours: dict[str, str]) -> Figure:
     """Confusion matrices of the teacher, and of student and HDKD on the smallest subset."""
     figure = Figure(figsize=(10.5, 4.8), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
-    classes = study.source.classes
+    classes = study.facts["classes"]
     for axes, role in zip(panels, ROLE_NAMES, strict=True):
         key = study.run(role, study.smallest)
         matrix = np.array(RunFolder(key.folder).summary["final"]["confusion_matrix"])
@@ -209,14 +252,14 @@ def draw_samples(study: Study, colours: dict[str, str]) -> Figure:
             else:
                 grid[row, column].axis("off")
         grid[row, 0].set_ylabel(name)
-    size = study.source.facts["size"]
+    size = study.facts["size"]
     figure.suptitle(f"{study.title}: training images, {size}×{size} pixels", fontsize=11)
     return figure
 
 
 def draw_smote(study: Study, colours: dict[str, str]) -> Figure:
     """Synthetic images between the two images that each is made of."""
-    recipes = pd.read_csv(plan.prepared(study.settings.profile, study.dataset) / "smote.csv")
+    recipes = pd.read_csv(study.prepared / "smote.csv")
     chosen = recipes.groupby("label").head(1).head(SHOWN_IMAGES)
     figure = Figure(figsize=(5.6, 1.75 * len(chosen)), layout="constrained")
     grid = figure.subplots(len(chosen), 3, squeeze=False)
@@ -307,8 +350,8 @@ def draw_rivals(study: Study, colours: dict[str, str]) -> Figure:
     panels = 2 if known and not comparable else 1
     figure = Figure(figsize=(5.6 * panels, 4.8), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]
-    size = study.source.facts["size"]
-    cells = rival_cells(study.settings, study.dataset, study.table)
+    size = study.facts["size"]
+    cells = rival_cells(study.dataset, study.table)
     measured = cells.assign(accuracy=100 * cells["accuracy"])
     draw_models(axes[0], measured, colours)
     axes[0].set_title(f"Measured here, {size}×{size} pixels", fontsize=10)

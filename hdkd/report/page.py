@@ -10,7 +10,7 @@ import pandas as pd
 
 from hdkd import plan
 from hdkd.config import Settings
-from hdkd.evaluation import ledger, published
+from hdkd.evaluation import evidence, ledger, published
 from hdkd.report import results, tables
 
 
@@ -33,12 +33,18 @@ def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
 def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, Any]:
     """Everything that the template shows."""
     table = results.read_runs(folder)
+    costs = pd.read_csv(folder / "cost.csv", dtype={"subset": str, "block": str})
+    costs = costs.fillna({"block": "", "device": ""})
+    summaries = evidence.read(folder / evidence.SUMMARIES)
     numbers = ledger.read_ledger(ledger_path)
     return {
         "profile": settings.profile,
         "comparable": settings.profile == published.COMPARABLE_PROFILE,
         "written": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
-        "datasets": [dataset_section(settings, folder, name, table) for name in settings.study],
+        "unfinished": tables.unfinished(settings, table),
+        "datasets": [
+            dataset_section(settings, folder, name, table) for name in tables.begun(settings, table)
+        ],
         "headline": ledger.headline(numbers),
         "copies": ledger.copies(numbers),
         "ledger": [
@@ -49,6 +55,8 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
         "protocol": protocol_rows(settings),
         "runs": run_rows(table),
         "hours": table["duration_seconds"].sum() / 3600,
+        "cost_text": tables.cost_lines(table, summaries, costs),
+        "costs": tables.cost_rows(settings, costs),
         "commits": sorted({str(commit) for commit in table["git_commit"]}),
         "devices": sorted(set(table["device"])),
     }
@@ -58,12 +66,12 @@ def dataset_section(
     settings: Settings, folder: Path, name: str, table: pd.DataFrame
 ) -> dict[str, Any]:
     """Text, tables and figures of one dataset."""
-    facts = results.facts(settings, name)
+    facts = results.read_facts(folder)[name]
     gains = results.gains(table[table["dataset"] == name]).sort_values("training_images")
     return {
         "name": name,
         "facts": facts,
-        "headline": gains.iloc[0].to_dict(),
+        "headline": None if gains.empty else gains.iloc[0].to_dict(),
         "warnings": warnings(facts),
         "counts": [
             {"Class": label, "Training": str(count["train"]), "Test": str(count["test"])}
@@ -82,6 +90,7 @@ def dataset_section(
                 "dark": embedded(folder / "figures" / name / f"{figure}.dark.svg"),
             }
             for figure in plan.figures(settings, name)
+            if (folder / "figures" / name / f"{figure}.svg").exists()
         },
     }
 

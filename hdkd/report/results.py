@@ -18,16 +18,16 @@ CELL = ["dataset", "group", "role", "block", "stem_stride", "point", "subset"]
 
 
 def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row per training of the study: what it was, its metrics, complexity and provenance.
+    """One row per training of the study in ``summaries``: what it was, its metrics, complexity and provenance.
 
-    Raises ``RunError`` naming a training that ``summaries`` lack.
+    Summaries of other trainings are left out. Raises ``RunError`` when nothing is left.
     """
     found = {key_of(summary): summary for summary in summaries}
     rows = []
     for dataset in settings.study:
         for key in plan.all_runs(settings, dataset):
             if key not in found:
-                raise RunError(f"there is no summary of {key.folder}: run this training first")
+                continue
             summary = found[key]
             classes = len(summary["final"]["recall"])
             rows.append(
@@ -49,6 +49,8 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
                     "run": key.folder.as_posix(),
                 }
             )
+    if not rows:
+        raise RunError(f"no training of the profile {settings.profile} is finished")
     return pd.DataFrame(rows)
 
 
@@ -103,7 +105,9 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
         columns="role",
         values="accuracy",
         sort=False,
-    ).reset_index()
+    )
+    # A study may have no such pair yet.
+    wide = wide.reindex(columns=["student", "hdkd"]).dropna().reset_index()
     wide["gain"] = 100 * (wide["hdkd"] - wide["student"])
     grouped = wide.groupby(["dataset", "subset", "training_images"], sort=False)
     result = grouped.agg(
@@ -125,6 +129,11 @@ def facts(settings: Settings, dataset: str) -> dict[str, Any]:
     folder = plan.prepared(settings.profile, dataset)
     read = [json.loads((folder / name).read_text("utf-8")) for name in ("facts.json", "split.json")]
     return read[0] | read[1]
+
+
+def read_facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """What is known of each dataset, from ``folder``, where ``hdkd tables`` has written it."""
+    return json.loads((folder / "data.json").read_text("utf-8"))
 
 
 def metrics_tree(table: pd.DataFrame, gain_table: pd.DataFrame) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from hdkd import plan
+from hdkd import cost, plan
 from hdkd.config import Settings
 from hdkd.evaluation import evidence, published
 from hdkd.evaluation.published import Network
-from hdkd.names import BLOCK_NAMES, ROLE_NAMES, family, model_name
+from hdkd.names import BLOCK_NAMES, ROLE_NAMES, family, model_name, network_name
 from hdkd.report import results
 
 # How the ablations' changes are written; equations 6 to 8.
@@ -24,7 +24,7 @@ def write_tables(
 ) -> None:
     """Write every table of a study into ``folder`` (see ``plan.TABLES``).
 
-    ``summaries`` are those of its trainings, ``facts`` what is known of each dataset.
+    ``summaries`` are those of its finished trainings, ``facts`` what is known of each dataset.
     """
     folder.mkdir(parents=True, exist_ok=True)
     evidence.write(summaries, folder / evidence.SUMMARIES)
@@ -35,6 +35,8 @@ def write_tables(
     gains.to_csv(folder / "gains.csv", index=False, float_format="%.6g")
     results.write_json(results.metrics_tree(table, gains), folder / "metrics.json")
     results.write_json(facts, folder / "data.json")
+    costs = cost.table(settings, summaries, facts)
+    costs.to_csv(folder / "cost.csv", index=False, float_format="%.6g")
     curves = folder / "accuracy"
     curves.mkdir(exist_ok=True)
     for dataset in settings.study:
@@ -42,7 +44,10 @@ def write_tables(
         chosen[["training_images", "student", "hdkd"]].to_csv(
             curves / f"{dataset}.csv", index=False, float_format="%.6g"
         )
-    (folder / "README.md").write_text(markdown(settings, table, facts), "utf-8")
+    text = markdown(
+        settings, table, facts, cost_lines(table, summaries, costs), cost_rows(settings, costs)
+    )
+    (folder / "README.md").write_text(text, "utf-8")
 
 
 def percent(mean: float, spread: float, digits: int = 2) -> str:
@@ -58,7 +63,9 @@ def signed(mean: float, spread: float) -> str:
 
 def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
     """Accuracy by subset, with and without distillation, and the gain (Tables 3 and 4)."""
-    cells = results.cells(table[(table["dataset"] == dataset) & (table["group"] == "students")])
+    students = table[(table["dataset"] == dataset) & (table["group"] == "students")]
+    both = students.groupby(["subset", "seed"])["role"].transform("nunique") == 2
+    cells = results.cells(students[both])
     gains = results.gains(table[table["dataset"] == dataset])
     rows = []
     for gain in gains.itertuples():
@@ -119,6 +126,8 @@ def ablation_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list
         )
     ]
     variants = own[(own["group"] == "ablations") & (own["point"] == "")]
+    if variants.empty:
+        return []
     chosen = results.cells(pd.concat([reference, variants]))
     order = {role: k for k, role in enumerate(ROLE_NAMES)}
     chosen = chosen.sort_values("role", key=lambda roles: roles.map(order), kind="stable")
@@ -162,7 +171,10 @@ def distillation_rows(
 
 
 def distillation_points(settings: Settings, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
-    """The trainings behind :func:`distillation_rows`: name, change, seed, accuracy, difference."""
+    """The trainings behind :func:`distillation_rows`: name, change, seed, accuracy, difference.
+
+    Empty where no distillation was changed.
+    """
     points = settings.points(dataset)
     if not points:
         return pd.DataFrame()
@@ -172,6 +184,8 @@ def distillation_points(settings: Settings, dataset: str, table: pd.DataFrame) -
     own = table[(table["dataset"] == dataset) & same]
     students = own[own["group"] == "students"]
     hdkd = students[students["role"] == "hdkd"]
+    if hdkd.empty or (own["point"] == "").all():
+        return pd.DataFrame()
     reference = hdkd.set_index("seed")["accuracy"]
     as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
     parts = [(ROLE_NAMES["student"], "no teacher", students[students["role"] == "student"])]
@@ -187,11 +201,14 @@ def distillation_points(settings: Settings, dataset: str, table: pd.DataFrame) -
     return pd.concat(frames, ignore_index=True)
 
 
-def rival_cells(settings: Settings, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Teacher, student, HDKD and the rivals after training on all images (Table 5)."""
-    if not settings.raw["baselines"]["models"]:
-        return pd.DataFrame()
+def rival_cells(dataset: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Teacher, student, HDKD and the rivals after training on all images (Table 5).
+
+    Empty without rivals.
+    """
     own = table[(table["dataset"] == dataset) & (table["subset"] == "all")]
+    if not (own["group"] == "baselines").any():
+        return pd.DataFrame()
     cells = results.cells(own[own["group"] != "ablations"])
     order = [*plan.BASELINES, *ROLE_NAMES]
     return cells.sort_values("role", key=lambda roles: roles.map(order.index), ignore_index=True)
@@ -208,7 +225,7 @@ def guessing(facts: dict[str, Any]) -> str:
 def rival_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
     """The counterpart of Table 5: each model trained from scratch on all images."""
     rows = []
-    for cell in rival_cells(settings, dataset, table).itertuples():
+    for cell in rival_cells(dataset, table).itertuples():
         row = {
             "Model": model_name(cell.role),
             "Family": family(cell.role),
@@ -225,7 +242,70 @@ def rival_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[di
     return rows
 
 
-def markdown(settings: Settings, table: pd.DataFrame, datasets: dict[str, dict[str, Any]]) -> str:
+def begun(settings: Settings, table: pd.DataFrame) -> list[str]:
+    """The datasets of a study that have a finished training."""
+    return [dataset for dataset in settings.study if (table["dataset"] == dataset).any()]
+
+
+def unfinished(settings: Settings, table: pd.DataFrame) -> str:
+    """What a study that is not whole lacks, in a sentence; empty for a whole one."""
+    planned = sum(len(plan.all_runs(settings, dataset)) for dataset in settings.study)
+    if len(table) == planned:
+        return ""
+    return f"This study is not finished: {len(table)} of its {planned} trainings are here."
+
+
+def cost_lines(
+    table: pd.DataFrame, summaries: list[dict[str, Any]], costs: pd.DataFrame
+) -> list[str]:
+    """What the study has cost so far, and what is left of it, one sentence each."""
+    hours = table["duration_seconds"].sum() / 3600
+    lines = [f"{len(table)} trainings took {hours:.1f} hours, each counted by itself."]
+    of_study = [s for s in summaries if evidence.key_of(s).folder.as_posix() in set(table["run"])]
+    for device, busy in cost.device_hours(of_study).items():
+        name = "the CPU" if device == "cpu" else f"one {device}"
+        lines.append(f"Those side by side counted once, {name} was busy for {busy:.1f} hours.")
+    missing = (costs["trainings"] - costs["finished"]).sum()
+    if missing:
+        left = cost.hours_left(costs)
+        about = (
+            "nobody knows yet how long they take" if pd.isna(left) else f"about {left:.1f} hours"
+        )
+        lines.append(
+            f"{missing} trainings are missing: {about}, by their work and the rates so far."
+        )
+    lines.append("Images per second are training images, over all of a training with its tests.")
+    return lines
+
+
+def cost_rows(settings: Settings, costs: pd.DataFrame) -> list[dict[str, str]]:
+    """Images per second, minutes and memory of a training of each network and subset; ≈ is an estimate."""
+    rows = []
+    for cell in costs.itertuples():
+        about = "≈ " if cell.estimated else ""
+        unknown = pd.isna(cell.minutes)
+        row = {
+            "Dataset": settings.dataset(cell.dataset)["title"],
+            "Model": network_name(cell.role, cell.block, cell.stem_stride),
+            "Training images": cell.subset,
+            "Trainings": f"{cell.finished} of {cell.trainings}",
+            "Images per second": "–" if unknown else f"{about}{cell.images_per_second:.0f}",
+            "Minutes each": "–" if unknown else f"{about}{cell.minutes:.1f}",
+        }
+        if costs["peak_memory_gib"].notna().any():
+            known = pd.notna(cell.peak_memory_gib)
+            row["Peak memory (GiB)"] = f"{cell.peak_memory_gib:.1f}" if known else "–"
+        rows.append(row | {"Device": cell.device or "–"})
+    return rows
+
+
+def markdown(
+    settings: Settings,
+    table: pd.DataFrame,
+    datasets: dict[str, dict[str, Any]],
+    cost_text: list[str],
+    cost_table: list[dict[str, str]],
+) -> str:
     """All tables on one page of Markdown."""
     lines = [
         f"# Results, profile {settings.profile}",
@@ -234,21 +314,20 @@ def markdown(settings: Settings, table: pd.DataFrame, datasets: dict[str, dict[s
         "accuracies in percent after the last epoch, mean ± sample deviation over seeds. “Best epoch”",
         "is the protocol of the released implementation: it chooses the epoch on the test set.",
     ]
-    for dataset in settings.study:
+    if lack := unfinished(settings, table):
+        lines += ["", f"**{lack}**"]
+    for dataset in begun(settings, table):
         facts = datasets[dataset]
         lines += ["", f"## {facts['title']}", ""]
         if facts["synthetic"]:
             lines += ["**Generated images: these numbers say nothing about medicine.**", ""]
-        lines += [
-            f"{facts['images']} images at {facts['size']}×{facts['size']} pixels ({facts['colour']}).",
-            "",
-            *_markdown_table(sweep_rows(settings, dataset, table)),
-            "",
-            "### All metrics",
-            "",
-            *_markdown_table(metric_rows(dataset, table)),
-        ]
+        lines.append(
+            f"{facts['images']} images at {facts['size']}×{facts['size']} pixels ({facts['colour']})."
+        )
+        if rows := sweep_rows(settings, dataset, table):
+            lines += ["", *_markdown_table(rows)]
         for title, rows in {
+            "All metrics": metric_rows(dataset, table),
             "Block and stem stride": ablation_rows(settings, dataset, table),
             "Distillation, part by part": distillation_rows(settings, dataset, table),
             "Rivals": rival_rows(settings, dataset, table),
@@ -257,6 +336,7 @@ def markdown(settings: Settings, table: pd.DataFrame, datasets: dict[str, dict[s
                 lines += ["", f"### {title}", "", *_markdown_table(rows)]
             if rows and title == "Rivals":
                 lines += ["", guessing(facts)]
+    lines += ["", "## What it cost", "", *cost_text, "", *_markdown_table(cost_table)]
     return "\n".join([*lines, ""])
 
 

@@ -22,6 +22,22 @@ from hdkd.files import write_whole
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
+def epochs_in(path: Path) -> int:
+    """How many epochs a checkpoint has behind it; 0 where there is none, or a damaged one."""
+    found = _content(path) if path.exists() else None
+    return found[0]["finished"] if found else 0
+
+
+def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Header and tensors of a checkpoint; ``None`` where its checksum is wrong."""
+    content = path.read_bytes()
+    digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+    if hashlib.sha256(body).digest() != digest:
+        return None
+    tensors = load(body)
+    return json.loads(bytes(tensors.pop("header").tolist())), tensors
+
+
 class Checkpoint:
     """The checkpoint of one run folder; use it as a context, which holds the folder's lock.
 
@@ -67,16 +83,13 @@ class Checkpoint:
 
     def _read(self) -> None:
         """Take over what is there, unless it is damaged or belongs to another training."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
+        if not self.path.exists():
             return
-        digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-        if hashlib.sha256(body).digest() != digest:
+        found = _content(self.path)
+        if found is None:
             print(f"{self.path} is damaged (its checksum is wrong): starting anew", flush=True)
             return
-        tensors = load(body)
-        header = json.loads(bytes(tensors.pop("header").tolist()))
+        header, tensors = found
         if header["fingerprint"] != self.fingerprint:
             print(f"{self.path} is of other parameters, data or code: starting anew", flush=True)
             return

@@ -8,6 +8,7 @@ would otherwise wait for its kernels to be launched. Nothing in a step waits for
 import ctypes
 import dataclasses
 import os
+import resource
 import sys
 from collections import defaultdict
 
@@ -49,6 +50,13 @@ def prepare_process(threads: int | None) -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def peak_memory(device: str) -> int:
+    """Bytes that this process has taken at most: of the GPU, or of the machine where it computes on the CPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_reserved()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 class Step:

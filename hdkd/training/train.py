@@ -18,7 +18,7 @@ from hdkd.evaluation.metrics import evaluate
 from hdkd.models import build
 from hdkd.plan import PACKAGE, STEP_CODE, RunKey
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.engine import Teaching, prepare_process
+from hdkd.training.engine import Teaching, peak_memory, prepare_process
 from hdkd.training.loop import train
 from hdkd.training.run_folder import RunFolder, provenance, to_json
 from hdkd.training.tracking import Tracker
@@ -86,14 +86,16 @@ def run(
         },
     }
     with Checkpoint(output, fingerprint(params, teacher)) as checkpoint:
-        notes = checkpoint.notes or {
-            "rows": [],
-            "made": provenance(device),
-            "seconds": 0.0,
-            "mlflow_run": None,
-        }
+        made = provenance(device)
+        notes = checkpoint.notes or {"rows": [], "made": made, "pieces": [], "mlflow_run": None}
         checkpoint.notes = notes
-        before = notes["seconds"]
+        piece = {"started": made["started"], "seconds": 0.0, "peak_memory_bytes": 0}
+        notes["pieces"].append(piece)
+
+        def note_cost() -> None:
+            piece["seconds"] = round(time.perf_counter() - started, 2)
+            piece["peak_memory_bytes"] = peak_memory(device)
+
         folder = RunFolder(output)
         folder.start(params)
         for row in notes["rows"]:
@@ -109,7 +111,7 @@ def run(
             folder.append_metrics(row)
             tracker.log_epoch(row)
             notes["rows"].append(row)
-            notes["seconds"] = before + time.perf_counter() - started
+            note_cost()
             accuracy = row["test_accuracy"]
             print(
                 f"{key.name}  epoch {row['epoch']}/{training.epochs}  "
@@ -137,7 +139,7 @@ def run(
             )
             folder.write_model(model)
             folder.write_predictions(source.table.iloc[test], probabilities, source.classes)
-            seconds = before + time.perf_counter() - started
+            note_cost()
             folder.write_summary(
                 {
                     "run": dataclasses.asdict(key),
@@ -149,7 +151,7 @@ def run(
                     "synthetic_images": len(training_set) - len(training_set.positions),
                     "parameters": sum(p.numel() for p in model.parameters()),
                     "data": params["data"],
-                    "provenance": notes["made"] | {"duration_seconds": round(seconds, 2)},
+                    "provenance": notes["made"] | cost(notes["pieces"]),
                     "mlflow_run": tracker.run_id,
                 }
             )
@@ -161,6 +163,15 @@ def run(
             raise
         tracker.finish(folder)
         checkpoint.remove()
+
+
+def cost(pieces: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the uninterrupted ``pieces`` of a training took together: seconds, and bytes at most."""
+    return {
+        "duration_seconds": round(sum(piece["seconds"] for piece in pieces), 2),
+        "peak_memory_bytes": max(piece["peak_memory_bytes"] for piece in pieces),
+        "pieces": [{name: piece[name] for name in ("started", "seconds")} for piece in pieces],
+    }
 
 
 def best_epoch(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -59,10 +59,17 @@ def test_the_value_order_starts_with_teachers_students_and_hdkd():
 def test_jobs_are_chosen_until_the_time_is_full_the_last_in_part(parameters):
     settings = config.resolve(parameters)
     runs = value_order(settings)
-    jobs = [Job(run, seconds) for run, seconds in zip(runs, (100, 300, 50), strict=True)]
+    jobs = [Job(runs[0], 100), Job(runs[1], 300), Job(runs[2], 50, teacher=runs[0])]
     assert choose(jobs, 60, parallel=1) == jobs[:1]
     assert choose(jobs, 101, parallel=1) == jobs[:2]
     assert choose(jobs, 250, parallel=2) == jobs
+
+
+def test_a_training_fills_one_place_only_and_hdkd_waits_for_its_teacher(parameters):
+    teacher, student, hdkd = value_order(config.resolve(parameters))
+    jobs = [Job(teacher, 1000), Job(student, 10), Job(hdkd, 10, teacher=teacher)]
+    assert choose(jobs, 60, parallel=2) == jobs[:2]
+    assert choose(jobs[2:], 60, parallel=2) == jobs[2:]
 
 
 def test_pieces_of_time_finish_the_study(pieces, parameters):

@@ -1,0 +1,158 @@
+"""What trainings cost: measured where they have been made, estimated from those where they have not.
+
+Work is counted in multiply-accumulates: a step computes forward once and backward, which costs twice as
+much; HDKD's step runs the teacher forward besides; a test of the test set is forward only.
+"""
+
+import math
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hdkd import plan
+from hdkd.config import Settings
+from hdkd.evaluation.evidence import key_of
+from hdkd.plan import RunKey
+from hdkd.report.results import macs
+
+GIBIBYTE = 2**30
+
+
+def images_of(settings: Settings, dataset: str, facts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Images per class and part, ``{class: {train: n, test: n}}``.
+
+    As splitting found them where ``facts`` have them, or as published; empty where neither is known.
+    """
+    if dataset in facts:
+        return facts[dataset]["counts"]
+    return settings.dataset(dataset)["classes"] or {}
+
+
+def epoch_images(settings: Settings, run: RunKey, images: dict[str, Any]) -> int:
+    """Images of an epoch of ``run``, SMOTE's for a teacher among them, from those of its dataset."""
+    if run.subset != "all":
+        return int(run.subset)
+    counts = [count["train"] for count in images.values()]
+    smote = settings.dataset(run.dataset)["smote"]
+    if run.role == "teacher" and smote["enabled"]:
+        target = max(counts) if smote["target"] == "majority" else smote["target"]
+        counts = [max(count, target) for count in counts]
+    return sum(counts)
+
+
+def work(settings: Settings, run: RunKey, images: dict[str, Any]) -> float:
+    """Multiply-accumulates of a whole training on the ``images`` of its dataset, with its tests."""
+    classes = len(images)
+    forward = macs(settings, run, classes)
+    step = 3 * forward
+    if run.role == "hdkd":
+        teacher = plan.teacher_of(settings, run.dataset, run.block, run.stem_stride)
+        step += macs(settings, teacher, classes)
+    training = settings.training(run.role, run.subset, run.dataset)
+    tests = -(-training.epochs // training.evaluate_every)
+    test_images = sum(count["test"] for count in images.values())
+    epochs = training.epochs * epoch_images(settings, run, images)
+    return float(epochs * step + tests * test_images * forward)
+
+
+class Rates:
+    """Multiply-accumulates per second of finished trainings, by role."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        summaries: Iterable[dict[str, Any]],
+        facts: dict[str, dict[str, Any]],
+    ) -> None:
+        planned = {run for dataset in settings.study for run in plan.all_runs(settings, dataset)}
+        self._rates: dict[str, list[float]] = {}
+        for summary in summaries:
+            run = key_of(summary)
+            images = images_of(settings, run.dataset, facts) if run in planned else {}
+            if images:
+                seconds = summary["provenance"]["duration_seconds"]
+                rate = work(settings, run, images) / seconds
+                self._rates.setdefault(run.role, []).append(rate)
+
+    def of(self, role: str) -> float | None:
+        """The median of the role's trainings, or else of all; ``None`` before there is any."""
+        rates = self._rates.get(role) or [rate for each in self._rates.values() for rate in each]
+        return float(np.median(rates)) if rates else None
+
+
+def table(
+    settings: Settings, summaries: list[dict[str, Any]], facts: dict[str, dict[str, Any]]
+) -> pd.DataFrame:
+    """One row per network and subset: trainings planned and finished, and what one takes.
+
+    ``minutes`` and ``images_per_second`` (training images, over the whole training with its tests) are
+    medians of the finished trainings; without any, ``estimated`` is true and they follow from the work
+    and the others' rates. ``peak_memory_gib`` is the largest, of the GPU or of the process.
+    """
+    found = {key_of(summary): summary for summary in summaries}
+    rates = Rates(settings, summaries, facts)
+    cells: dict[tuple, list[RunKey]] = {}
+    for dataset in settings.study:
+        for run in plan.all_runs(settings, dataset):
+            cell = (dataset, run.role, run.block, run.stem_stride, run.subset)
+            cells.setdefault(cell, []).append(run)
+    rows = []
+    for (dataset, role, block, stride, subset), runs in cells.items():
+        made = [found[run]["provenance"] for run in runs if run in found]
+        trained = minutes = math.nan
+        if images := images_of(settings, dataset, facts):
+            training = settings.training(role, subset, dataset)
+            trained = training.epochs * epoch_images(settings, runs[0], images)
+            rate = rates.of(role)
+            if rate:
+                minutes = work(settings, runs[0], images) / rate / 60
+        if made:
+            minutes = float(np.median([each["duration_seconds"] for each in made])) / 60
+        memory = [each["peak_memory_bytes"] for each in made if "peak_memory_bytes" in each]
+        rows.append(
+            {
+                "dataset": dataset,
+                "role": role,
+                "block": block,
+                "stem_stride": stride,
+                "subset": subset,
+                "trainings": len(runs),
+                "finished": len(made),
+                "images_per_second": trained / minutes / 60,
+                "minutes": minutes,
+                "estimated": not made,
+                "peak_memory_gib": max(memory) / GIBIBYTE if memory else math.nan,
+                "device": ", ".join(sorted({each["device"] for each in made})),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def hours_left(costs: pd.DataFrame) -> float:
+    """Hours of training that the table's missing trainings take one after another; NaN where unknown."""
+    return float(
+        ((costs["trainings"] - costs["finished"]) * costs["minutes"]).sum(skipna=False) / 60
+    )
+
+
+def device_hours(summaries: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """Hours in which each device had at least one training: those side by side count once."""
+    spans: dict[str, list[tuple[datetime, datetime]]] = {}
+    for summary in summaries:
+        made = summary["provenance"]
+        whole = {"started": made["started"], "seconds": made["duration_seconds"]}
+        for piece in made.get("pieces", [whole]):
+            start = datetime.fromisoformat(piece["started"])
+            span = (start, start + timedelta(seconds=piece["seconds"]))
+            spans.setdefault(made["device"], []).append(span)
+    hours = {}
+    for device, taken in sorted(spans.items()):
+        busy, end = timedelta(), datetime.min.replace(tzinfo=taken[0][0].tzinfo)
+        for start, stop in sorted(taken):
+            busy += max(stop - max(start, end), timedelta())
+            end = max(end, stop)
+        hours[device] = busy.total_seconds() / 3600
+    return hours
