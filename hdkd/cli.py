@@ -189,9 +189,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--files-only", action="store_true", help="put run folders in place, and leave all else"
     )
 
+    sub = command("export", export, "a trained model as a small folder, with a model card")
+    sub.add_argument("--run", type=Path, help="run folder (HDKD on all images, first seed)")
+    sub.add_argument("--output", type=Path, help="folder (pretrained/DATASET)")
+
     sub = commands.add_parser("predict", help="classify image files with a trained model")
     sub.set_defaults(command=predict)
-    sub.add_argument("--model", type=Path, required=True, help="run folder of the trained model")
+    sub.add_argument(
+        "--model", default="brain_tumor",
+        help="run folder of the trained model, or the name of one in pretrained/ (brain_tumor)",
+    )  # fmt: skip
     sub.add_argument(
         "--json", action="store_true", help="one JSON object per image instead of a table"
     )
@@ -513,10 +520,27 @@ def _study_of(params: Path, profile: str):
     return config.resolve(parameters | {"study": list(dict.fromkeys([*study, *known]))})
 
 
-def predict(options: argparse.Namespace) -> None:
-    from hdkd.predict import Classifier
+def export(options: argparse.Namespace) -> None:
+    from hdkd import plan
+    from hdkd.export import default_run
+    from hdkd.export import export as export_run
+    from hdkd.predict import about
 
-    classifier = Classifier.load(options.model)
+    settings = _settings(options)
+    run = options.run or default_run(settings, options.dataset).folder
+    output = options.output or plan.PRETRAINED / options.dataset
+    chosen = "by hand" if options.run else "before any result: HDKD, most images, first seed"
+    export_run(settings, run, output, chosen)
+    print(about(output))
+
+
+def predict(options: argparse.Namespace) -> None:
+    from hdkd.predict import Classifier, about, find
+
+    folder = find(options.model)
+    classifier = Classifier.load(folder)
+    if note := about(folder):
+        print(note, file=sys.stderr)
     probabilities = classifier.probabilities(options.images)
     names = classifier.classes
     if options.json:

@@ -21,6 +21,8 @@ RUN_FILES = (
     "SHA256SUMS",
 )
 PACKAGE = Path(__file__).parent
+PRETRAINED = PACKAGE.parent / "pretrained"  # models that come with a checkout
+CARD = "README.md"  # of an exported model
 # The variable that tells every training of a workflow when its time ends, in seconds since 1970.
 DEADLINE = "HDKD_DEADLINE"
 
@@ -55,6 +57,7 @@ STEP_CODE = {
     "compare": (
         "evaluation/evidence.py",
         "evaluation/ledger.py",
+        "evaluation/metrics.py",
         "evaluation/published.py",
         "evaluation/published.yaml",
         "models/__init__.py",

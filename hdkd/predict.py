@@ -1,5 +1,6 @@
 """Predictions for new images, prepared as the run's training images were."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -8,11 +9,42 @@ import numpy as np
 import torch
 from torch import nn
 
+from hdkd import plan
 from hdkd.config import Images
 from hdkd.data.prepare import decode
-from hdkd.errors import DataError
+from hdkd.errors import DataError, RunError
+from hdkd.names import model_name
 from hdkd.training.loop import predict
 from hdkd.training.run_folder import RunFolder
+
+
+def find(model: str) -> Path:
+    """A run folder by its path, or a model that comes with the project by its name.
+
+    Raises ``RunError`` that lists the names where it is neither.
+    """
+    for folder in (Path(model), plan.PRETRAINED / model):
+        if (folder / "params.json").exists():
+            return folder
+    names = ", ".join(sorted(path.parent.name for path in plan.PRETRAINED.glob("*/params.json")))
+    raise RunError(
+        f"{model} is neither a run folder nor a model that comes with the project ({names or 'none'}): "
+        "name one with --model"
+    )
+
+
+def about(folder: Path) -> str:
+    """What to know before relying on an exported model, in a sentence; empty for a run folder."""
+    if not (folder / plan.CARD).exists():
+        return ""
+    run = RunFolder(folder)
+    summary, size = run.summary, run.params["images"]["size"]
+    low, high = (f"{100 * share:.1f}" for share in summary["interval"])
+    return (
+        f"{folder.name}: {model_name(summary['run']['role'])} for {summary['data']['title']}, {size}×{size} "
+        f"pixels, right for {100 * summary['final']['accuracy']:.1f} % of its test images ({low} to {high} %); "
+        f"not for clinical use. More in {os.path.relpath(folder / plan.CARD)}"
+    )
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd.evaluation import evidence, published
+from hdkd.evaluation.metrics import interval
 from hdkd.evaluation.published import COMPARABLE_PROFILE, Network, Value
 from hdkd.names import network_name
 from hdkd.plan import BASELINES
@@ -144,10 +145,8 @@ def accuracy_estimate(cell: dict[int, dict[str, Any]], protocol: str) -> Estimat
     values = [100 * summary[protocol]["accuracy"] for summary in summaries]
     images = summaries[0]["test_images"]
     right = round(np.mean(values) / 100 * images)
-    from scipy.stats import binomtest  # slow to import, and who reads a ledger needs it not
-
-    interval = binomtest(right, images).proportion_ci(0.95, "exact")
-    return Estimate(values, 100 * interval.low, 100 * interval.high, summaries)
+    low, high = interval(right, images)
+    return Estimate(values, 100 * low, 100 * high, summaries)
 
 
 def gain_estimate(

@@ -32,6 +32,14 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) 
     }
 
 
+def interval(right: int, images: int) -> tuple[float, float]:
+    """The exact 95 % interval (Clopper and Pearson) of a share of which ``right`` of ``images`` were seen."""
+    from scipy.stats import binomtest  # slow to import, and who reads a ledger needs it not
+
+    found = binomtest(right, images).proportion_ci(0.95, "exact")
+    return found.low, found.high
+
+
 def one_vs_rest_auroc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
     """Mean area under the ROC curve of each class against all others."""
     from sklearn.metrics import roc_auc_score

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 
 import mlflow
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from hdkd import config, plan
 from hdkd.borrow import Job, choose, value_order
+from hdkd.training.checkpoint import epochs_in
 from hdkd.training.run_folder import RunFolder
 from project import ROOT, Project
 
@@ -118,6 +120,59 @@ def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
         ours = RunFolder(home.folder / run.folder)
         assert ours.metrics.equals(theirs.metrics)
         ours.load_model()
+
+
+def test_a_study_in_part_has_a_report_that_says_so(pieces, parameters, tmp_path):
+    project, _ = pieces
+    home = Project(tmp_path / "home", parameters)
+    home.run("hdkd", "import-runs", str(project.folder / "first"))
+    finished = json.loads((project.folder / "first/manifest.json").read_text())["finished"]
+    assert 0 < len(finished) < 3
+    said = f"This study is not finished: {len(finished)} of its 3 trainings are here."
+    assert said in (home.folder / "reports/demo/README.md").read_text()
+    assert said in (home.folder / "reports/demo/report.html").read_text()
+    costs = pd.read_csv(home.folder / "reports/demo/cost.csv")
+    assert costs["finished"].sum() == len(finished)
+    assert costs["minutes"].notna().all()
+
+
+def test_dvc_versions_the_weights_of_a_bundle(pieces, parameters, tmp_path):
+    project, _ = pieces
+    home = Project(tmp_path / "home", parameters)
+    home.run("git", "init", "--quiet", "--initial-branch", "main")
+    home.run("dvc", "init", "--quiet")
+    output = home.run("hdkd", "import-runs", str(project.folder / "first")).stdout
+    assert "data/runs/demo.dvc: commit it; `dvc push` shares the weights" in output
+    home.run("dvc", "remote", "add", "--default", "shelf", str(tmp_path / "shelf"))
+    home.run("git", "add", "--all")
+    assert "data/runs/demo.dvc" in home.run("git", "status", "--short").stdout
+    home.run("git", "commit", "--quiet", "--message", "a piece of the study")
+    home.run("dvc", "push")
+
+    clone = Project(tmp_path / "clone", parameters)
+    shutil.rmtree(clone.folder)
+    home.run("git", "clone", "--quiet", ".", str(clone.folder))
+    assert not (clone.folder / "models").exists()
+    clone.run("dvc", "pull", "data/runs/demo.dvc")
+    kept = [str(path) for path in (clone.folder / "data/runs/demo").iterdir()]
+    clone.run("hdkd", "import-runs", *kept)
+    for name in json.loads((project.folder / "first/manifest.json").read_text())["finished"]:
+        weights = f"{name}/model.safetensors"
+        assert (clone.folder / weights).read_bytes() == (home.folder / weights).read_bytes()
+    assert home.run("dvc", "status", "data/runs/demo.dvc").stdout.startswith("Data and pipelines")
+
+
+def test_an_older_piece_does_not_undo_a_newer_one(pieces, parameters, tmp_path):
+    project, _ = pieces
+    first = project.folder / "first"
+    name = json.loads((first / "manifest.json").read_text())["unfinished"][0]
+    home = Project(tmp_path / "home", parameters)
+    home.run("hdkd", "import-runs", "--files-only", str(first))
+    checkpoint = home.folder / name / "checkpoint.bin"
+    before, behind = checkpoint.stat().st_mtime_ns, epochs_in(checkpoint)
+    assert behind > 0
+    assert "0 new run folders" in home.run("hdkd", "import-runs", str(first)).stdout
+    assert checkpoint.stat().st_mtime_ns == before
 
 
 def test_an_unfinished_training_goes_on_where_the_bundle_was_brought(pieces, parameters, tmp_path):

@@ -84,6 +84,7 @@ def test_the_ablation_of_distillation_is_paired_with_hdkd_of_the_same_seed(built
 
 def test_a_rival_stands_beside_teacher_student_and_hdkd(built):
     text = (built.folder / "reports/demo/README.md").read_text().partition("### Rivals")[2]
+    text = text.partition("\n## ")[0]
     models = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
     assert models == ["Model", "MobileNetV2", "Teacher", "Student alone", "HDKD"]
 
@@ -211,6 +212,52 @@ class TestMLflow:
         assert {"report/ledger.csv", "report/ledger.md"} <= artifacts
 
 
+@pytest.fixture(scope="module")
+def exported(built) -> RunFolder:
+    built.run("hdkd", "export", "--dataset", "phantom", "--output", "exported/phantom")
+    return RunFolder(built.folder / "exported" / "phantom")
+
+
+class TestExport:
+    def test_is_hdkd_on_all_images_with_the_first_seed(self, exported, settings):
+        assert exported.summary["run"] == vars(
+            next(
+                key
+                for key in plan.student_runs(settings, "phantom")
+                if (key.role, key.subset, key.seed) == ("hdkd", "all", 0)
+            )
+        )
+
+    def test_has_half_the_bytes_and_the_run_s_answers(self, built, exported):
+        run = RunFolder(built.folder / exported.summary["run_folder"])
+        sizes = [(f.path / "model.safetensors").stat().st_size for f in (exported, run)]
+        assert sizes[0] < 0.75 * sizes[1]  # names and shapes of a tiny network stay as long
+        predictions = run.predictions
+        images = [f"data/raw/phantom/files/{path}" for path in predictions["path"]]
+        output = built.run("hdkd", "predict", "--model", "exported/phantom", "--json", *images)
+        answers = [json.loads(line)["class"] for line in output.stdout.splitlines()]
+        changed = sum(np.array(answers) != predictions["predicted"].to_numpy())
+        assert changed == exported.summary["changed"]
+        right = (np.array(answers) == predictions["class"].to_numpy()).mean()
+        assert exported.summary["final"]["accuracy"] == pytest.approx(right)
+        assert "not for clinical use" in output.stderr
+
+    def test_its_card_says_that_the_images_are_generated(self, exported):
+        card = (exported.path / "README.md").read_text()
+        assert "Generated images, drawn by a program" in card
+        assert "Not for clinical use" in card
+
+    def test_is_not_written_over_something_else(self, built):
+        folder = built.folder / "precious"
+        folder.mkdir()
+        (folder / "thesis.txt").write_text("all of it")
+        command = ("hdkd", "export", "--dataset", "phantom", "--output", "precious")
+        result = built.run(*command, check=False)
+        assert result.returncode == 2
+        assert result.stderr.startswith("error: precious holds something else")
+        assert (folder / "thesis.txt").exists()
+
+
 class TestPredict:
     def test_prints_class_and_probabilities_as_saved(self, built, settings):
         key = plan.teacher_runs(settings, "phantom")[0]
@@ -247,7 +294,7 @@ class TestPredict:
         result = built.run("hdkd", "predict", "--model", "data", "a.png", check=False)
         assert result.returncode == 2
         assert result.stderr.startswith(
-            "error: data/params.json is missing: is data a finished run"
+            "error: data is neither a run folder nor a model that comes with the project"
         )
 
 

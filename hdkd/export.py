@@ -1,0 +1,157 @@
+"""A trained model as a small folder to hand over: weights in half precision, and a model card.
+
+The card says what the weights in the folder reach, measured as they are there. Its sections follow
+Mitchell et al., "Model Cards for Model Reporting" (2019).
+"""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import torch
+
+from hdkd import plan
+from hdkd.bundle import in_half_precision
+from hdkd.config import Settings
+from hdkd.data.imageset import ImageSet
+from hdkd.errors import DataError, RunError
+from hdkd.evaluation.metrics import evaluate, interval
+from hdkd.files import write_sums
+from hdkd.names import model_name
+from hdkd.plan import RunKey
+from hdkd.training.loop import has_finite_weights, predict
+from hdkd.training.run_folder import RunFolder
+
+FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD)
+
+
+def default_run(settings: Settings, dataset: str) -> RunKey:
+    """HDKD on all images, or on most, with the first seed: chosen without looking at any result."""
+    largest = settings.dataset(dataset)["subsets"][-1]
+    return next(
+        run
+        for run in plan.student_runs(settings, dataset)
+        if run.role == "hdkd" and run.subset == str(largest) and run.seed == settings.seeds[0]
+    )
+
+
+def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str, Any]:
+    """Fill ``output`` with what ``hdkd predict`` needs of a run folder, and a model card; returns its summary.
+
+    ``chosen`` tells how the run was, for the card. Tests the half-precision weights on the prepared images of the run's dataset. Raises ``RunError`` when
+    the run is not finished or its weights do not fit 16 bits, and ``DataError`` when the prepared images
+    are not those that it was trained beside, or ``output`` holds something else.
+    """
+    folder = RunFolder(run)
+    params, summary = folder.params, folder.summary
+    key = RunKey(**summary["run"])
+    source = ImageSet.load(plan.prepared(key.profile, key.dataset))
+    if source.facts["content_hash"] != params["data"]["content_hash"]:
+        raise DataError(
+            f"the images prepared for {key.dataset} are not those of {run}: prepare the same copy"
+        )
+    if output.exists() and {path.name for path in output.iterdir()} - {*FILES, plan.RUN_FILES[-1]}:
+        raise DataError(f"{output} holds something else: name an empty folder with --output")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as temporary:
+        made = Path(temporary) / output.name
+        made.mkdir()
+        shutil.copyfile(run / "params.json", made / "params.json")
+        weights = in_half_precision((run / "model.safetensors").read_bytes())
+        (made / "model.safetensors").write_bytes(weights)
+        model = RunFolder(made).load_model()
+        if not has_finite_weights(model):
+            raise RunError(f"{run}: its weights do not fit 16 bits")
+        tested = measure(model, source)
+        predicted = tested.pop("predicted")
+        original = folder.predictions["predicted"].tolist()
+        tested["changed"] = sum(a != b for a, b in zip(predicted, original, strict=True))
+        content = exported_summary(settings, key, summary, tested)
+        content |= {"weight_bytes": len(weights), "chosen": chosen}
+        (made / "summary.json").write_text(
+            json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8"
+        )
+        (made / plan.CARD).write_text(card(content, params), "utf-8")
+        write_sums(made, FILES)
+        shutil.rmtree(output, ignore_errors=True)
+        made.rename(output)
+    return content
+
+
+def measure(model: torch.nn.Module, source: ImageSet) -> dict[str, Any]:
+    """Metrics on the test images, and accuracy on those that no training image equals."""
+    test, train = source.part("test"), source.part("train")
+    labels = source.labels[test]
+    pixels = torch.from_numpy(np.array(source.images[test]))
+    probabilities, _ = predict(model, pixels, labels)
+    right = probabilities.argmax(axis=1) == labels
+    digests = source.table["digest"]
+    new = ~digests.iloc[test].isin(set(digests.iloc[train])).to_numpy()
+    return {
+        "final": evaluate(probabilities, labels, source.classes),
+        "interval": interval(int(right.sum()), len(right)),
+        "without_copies": {"images": int(new.sum()), "accuracy": float(right[new].mean())},
+        "predicted": [source.classes[k] for k in probabilities.argmax(axis=1)],
+    }
+
+
+def exported_summary(
+    settings: Settings,
+    key: RunKey,
+    summary: dict[str, Any],
+    tested: dict[str, Any],
+) -> dict[str, Any]:
+    """The run's summary with what was measured on the exported weights, and what the card shows besides."""
+    dataset = settings.dataset(key.dataset)
+    found = dataset["source"]
+    kept = ("run", "epochs", "test_images", "training_images", "synthetic_images", "parameters")
+    return {
+        **{name: summary[name] for name in kept},
+        **tested,
+        "run_folder": key.folder.as_posix(),
+        "run_accuracy": summary["final"]["accuracy"],
+        "data": summary["data"]
+        | {
+            "licence": dataset["licence"],
+            "source": f"Kaggle, {found['handle']}, version {found['version']}"
+            if found["kind"] == "kaggle"
+            else found["kind"],
+        },
+        "provenance": summary["provenance"],
+    }
+
+
+def card(summary: dict[str, Any], params: dict[str, Any]) -> str:
+    """The model card, Markdown, from the ``summary`` and ``params`` of an exported model."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # Markdown; names of classes are shown as code
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    environment.globals["between"] = between
+    matrix = summary["final"]["confusion_matrix"]
+    sizes = dict(zip(params["classes"], map(sum, matrix), strict=True))
+    text = environment.get_template("model_card.md").render(
+        **summary,
+        params=params,
+        classes=params["classes"],
+        network=model_name(summary["run"]["role"]),
+        rows=list(zip(params["classes"], matrix, sizes.values(), strict=True)),
+        largest=max(sizes, key=sizes.get),
+        sizes=sizes,
+    )
+    return f"{text.strip()}\n"
+
+
+def between(right: float, images: int) -> str:
+    """``83.01 to 86.94 %``: the 95 % interval of a share of ``images``, of which ``right`` is the part."""
+    low, high = interval(round(right * images), images)
+    return f"{100 * low:.2f} to {100 * high:.2f} %"

@@ -1,0 +1,87 @@
+"""The models that come with the project are the runs they say, and reach what their cards say."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hdkd import config, plan
+from hdkd.data.imageset import ImageSet
+from hdkd.evaluation import evidence
+from hdkd.export import card, measure
+from hdkd.files import read_sums, sha256
+from hdkd.training.run_folder import RunFolder
+from project import ROOT
+
+MODELS = sorted(path.parent for path in plan.PRETRAINED.glob("*/summary.json"))
+
+
+@pytest.fixture(params=MODELS, ids=[path.name for path in MODELS])
+def model(request) -> RunFolder:
+    return RunFolder(request.param)
+
+
+def test_there_is_the_one_that_predict_uses_by_default():
+    assert plan.PRETRAINED / "brain_tumor" in MODELS
+
+
+def test_its_files_are_as_exported(model):
+    sums = read_sums(model.path)
+    assert {name: sha256(model.path / name) for name in sums} == sums
+    assert set(sums) == {"params.json", "model.safetensors", "summary.json", "README.md"}
+
+
+def test_its_card_follows_from_its_summary(model):
+    text = (model.path / "README.md").read_text("utf-8")
+    assert text == card(model.summary, model.params)
+    assert "Not for clinical use" in text
+
+
+def test_its_run_is_among_the_committed_evidence(model):
+    summary = model.summary
+    records = ROOT / "reports" / summary["run"]["profile"] / evidence.SUMMARIES
+    runs = {evidence.key_of(record): record for record in evidence.read(records)}
+    record = runs[evidence.key_of(summary)]
+    assert summary["run_accuracy"] == record["final"]["accuracy"]
+    assert summary["data"]["content_hash"] == record["data"]["content_hash"]
+    assert summary["provenance"] == record["provenance"]
+
+
+def test_its_accuracy_is_that_of_its_confusion_matrix(model):
+    final = model.summary["final"]
+    right = sum(row[k] for k, row in enumerate(final["confusion_matrix"]))
+    assert final["accuracy"] == pytest.approx(right / model.summary["test_images"])
+
+
+def test_predict_says_what_it_is_and_what_it_is_not_for():
+    image = ROOT / "docs" / "nothing.png"
+    command = [sys.executable, "-m", "hdkd", "predict", str(image)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "HDKD for Brain Tumor MRI" in result.stderr
+    assert "not for clinical use" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: not usable: ")
+
+
+@pytest.mark.slow
+def test_it_reaches_on_the_real_test_images_what_its_card_says(model, tmp_path):
+    """Needs the dataset's archive, named in its variable; the images are prepared anew."""
+    run = model.summary["run"]
+    settings = config.load(ROOT / "params.yaml", run["profile"])
+    variable = settings.dataset(run["dataset"])["source"]["variable"]
+    if variable not in os.environ:
+        pytest.skip(f"{variable} names no archive of {run['dataset']}")
+    for step in (["acquire"], ["prepare"], ["split"]):
+        command = [sys.executable, "-m", "hdkd", *step, "--dataset", run["dataset"]]
+        command += ["--profile", run["profile"], "--params", str(ROOT / "params.yaml")]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    source = ImageSet.load(tmp_path / plan.prepared(run["profile"], run["dataset"]))
+    assert source.facts["content_hash"] == model.summary["data"]["content_hash"]
+    tested = json.loads(json.dumps(measure(model.load_model(), source)))
+    shown = model.summary
+    # Other processors may round a near tie the other way.
+    assert tested["final"]["accuracy"] == pytest.approx(shown["final"]["accuracy"], abs=0.004)
+    assert tested["without_copies"]["images"] == shown["without_copies"]["images"]

@@ -1,0 +1,97 @@
+"""What trainings cost, by hand."""
+
+import math
+
+import pytest
+
+from hdkd import config, cost, plan
+from hdkd.report.results import macs
+
+IMAGES = {"a": {"train": 30, "test": 5}, "b": {"train": 10, "test": 5}}
+FACTS = {"phantom": {"counts": IMAGES}}
+
+
+@pytest.fixture
+def settings(parameters) -> config.Settings:
+    parameters["datasets"]["phantom"]["subsets"] = [20, "all"]
+    parameters["student"]["demo"] |= {"epochs": 10, "epochs_on_all": 4, "evaluate_every": 3}
+    parameters["ablations"]["demo"] |= {"variants": [], "subset": 20}
+    return config.resolve(parameters)
+
+
+def run(settings, role: str, subset: str) -> plan.RunKey:
+    every = plan.all_runs(settings, "phantom")
+    return next(r for r in every if (r.role, r.subset) == (role, subset))
+
+
+def summary(run: plan.RunKey, seconds: float, started: str = "10:00:00", **made) -> dict:
+    provenance = {"device": "cpu", "started": f"2026-01-01T{started}+00:00"}
+    return {
+        "run": vars(run),
+        "provenance": provenance | {"duration_seconds": seconds} | made,
+    }
+
+
+def test_smote_raises_every_class_to_the_largest_for_the_teacher_alone(settings):
+    assert cost.epoch_images(settings, run(settings, "teacher", "all"), IMAGES) == 60
+    assert cost.epoch_images(settings, run(settings, "student", "all"), IMAGES) == 40
+    assert cost.epoch_images(settings, run(settings, "hdkd", "20"), IMAGES) == 20
+
+
+def test_a_step_is_three_forward_passes_and_a_test_is_one(settings):
+    student = run(settings, "student", "20")
+    forward = macs(settings, student, 2)
+    # 10 epochs of 20 images; tests after epochs 3, 6, 9 and 10 of 10 images.
+    assert cost.work(settings, student, IMAGES) == forward * (3 * 10 * 20 + 4 * 10)
+
+
+def test_hdkd_has_its_teacher_forward_besides(settings):
+    hdkd, teacher = run(settings, "hdkd", "20"), run(settings, "teacher", "all")
+    own, taught = macs(settings, hdkd, 2), macs(settings, teacher, 2)
+    assert cost.work(settings, hdkd, IMAGES) == 10 * 20 * (3 * own + taught) + 4 * 10 * own
+
+
+def test_published_counts_stand_in_for_data_that_are_not_here(settings):
+    assert cost.images_of(settings, "phantom", {})["none"] == {"train": 336, "test": 75}
+    assert cost.images_of(settings, "phantom", FACTS) == IMAGES
+    assert cost.images_of(settings, "folder", {}) == {}
+
+
+def test_a_cell_without_a_training_is_estimated_from_its_work(settings):
+    small, large = run(settings, "student", "20"), run(settings, "student", "all")
+    table = cost.table(settings, [summary(small, 60.0)], FACTS).set_index(["role", "subset"])
+    assert table.minutes["student", "20"] == 1
+    assert not table.estimated["student", "20"]
+    ratio = cost.work(settings, large, IMAGES) / cost.work(settings, small, IMAGES)
+    assert table.minutes["student", "all"] == pytest.approx(ratio)
+    assert table.estimated["student", "all"]
+    # 10 epochs of 20 images in a minute.
+    assert table.images_per_second["student", "20"] == pytest.approx(200 / 60)
+
+
+def test_without_any_training_nothing_is_estimated(settings):
+    table = cost.table(settings, [], FACTS)
+    assert table["minutes"].isna().all()
+    assert math.isnan(cost.hours_left(table))
+
+
+def test_hours_left_are_those_of_the_missing_trainings(settings):
+    every = plan.all_runs(settings, "phantom")
+    made = [summary(run, 360.0, peak_memory_bytes=2**30) for run in every[1:]]
+    table = cost.table(settings, made, FACTS)
+    teacher = table.set_index("role").loc["teacher"]
+    assert table["trainings"].sum() == len(every)
+    assert cost.hours_left(table) == pytest.approx(teacher.minutes / 60)
+    assert set(table["peak_memory_gib"].dropna()) == {1.0}
+
+
+def test_trainings_side_by_side_keep_the_device_busy_once(settings):
+    student, hdkd = run(settings, "student", "20"), run(settings, "hdkd", "20")
+    pieces = [
+        {"started": "2026-01-01T10:30:00+00:00", "seconds": 3600.0},
+        {"started": "2026-01-01T15:00:00+00:00", "seconds": 1800.0},
+    ]
+    hours = cost.device_hours(
+        [summary(student, 3600.0, "10:00:00"), summary(hdkd, 5400.0, "10:30:00", pieces=pieces)]
+    )
+    assert hours == {"cpu": 2.0}
