@@ -476,7 +476,6 @@ def pack(options: argparse.Namespace) -> None:
 def import_runs(options: argparse.Namespace) -> None:
     from hdkd import bundle, plan
     from hdkd.evaluation import evidence, ledger
-    from hdkd.report.study import write_report
     from hdkd.training import tracking
 
     profiles, placed, registered = set(), 0, 0
@@ -499,6 +498,8 @@ def import_runs(options: argparse.Namespace) -> None:
     if options.files_only:
         print(f"{placed} new run folders")
         return
+    from hdkd.report.study import write_report
+
     for profile in profiles:
         evidence.refresh(profile)
     table = ledger.write_ledger(plan.LEDGER[0].parent)
