@@ -29,6 +29,7 @@ SOURCE = ("Snakefile", "params.yaml", "workflow", "hdkd", "profiles")
 # What tracks and downloads stays at home; PuLP is of a scheduler that borrowing does not use.
 AT_HOME = {"mlflow", "dvc", "kagglehub", "pulp"}
 PART_MEBIBYTES = 8
+PART = re.compile(r"@.*\.\d{3}$")  # of an archive
 OFFLINE = Path(__file__).with_name("offline.sh")
 
 
@@ -144,7 +145,8 @@ def _archive(name: str, source: dict, folder: Path) -> None:
 def _fill(files: Iterable[Path], output: Path, limit: int) -> list[int]:
     """Move ``files`` into folders of at most ``limit`` bytes; returns the bytes of each."""
     sizes: list[int] = []
-    for path in sorted(files, key=lambda path: ("@" in path.name, path.name)):
+    # Checksums of archives first: then whoever has the first folder knows whether all have come.
+    for path in sorted(files, key=lambda path: (bool(PART.search(path.name)), path.name)):
         size = path.stat().st_size
         if not sizes or sizes[-1] + size > limit:
             sizes.append(0)

@@ -79,9 +79,14 @@ def _locate(name: str, source: dict[str, Any]) -> Path:
 
 
 def _download(name: str, source: dict[str, Any]) -> Path:
-    import kagglehub
-
     handle = f"{source['handle']}/versions/{source['version']}"
+    try:
+        import kagglehub
+    except ImportError:
+        raise DataError(
+            f"dataset {name}: name its archive in {source['variable']}; without the package kagglehub "
+            "it is not downloaded"
+        ) from None
     try:
         return Path(kagglehub.dataset_download(handle))
     except Exception as error:  # kagglehub raises whatever its HTTP library does

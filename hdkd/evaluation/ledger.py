@@ -14,7 +14,8 @@ for a single seed, and the test images are the same for all.
 
 The paper's accuracies belong to the best epoch on the test set (that is how its released code reports),
 so the verdict compares with the best epoch. The last epoch, which is not chosen on the test set, stands
-beside it. Runs of smaller profiles have columns of their own and never decide a verdict.
+beside it. Runs of smaller profiles have columns of their own and never decide a verdict; nor
+does a run of the profile ``paper`` whose network or images have been made smaller.
 """
 
 import inspect
@@ -34,6 +35,8 @@ from hdkd.names import network_name
 from hdkd.plan import BASELINES
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hdkd.models.complexity import Complexity
 
 VERDICTS = ("exact", "reproduced", "differs", "not run")
@@ -98,10 +101,17 @@ class Measurements:
         self.summaries: dict[tuple[Network, str, str], dict[int, dict[str, Any]]] = {}
         for summary in evidence.known(profile, root):
             key = evidence.key_of(summary)
-            if not key.point:
-                network = Network(key.role, key.block, key.stem_stride)
+            network = Network(key.role, key.block, key.stem_stride)
+            foreign = profile == COMPARABLE_PROFILE and not self.has_paper_size(network, summary)
+            if not key.point and not foreign:
                 cell = self.summaries.setdefault((network, key.dataset, key.subset), {})
                 cell[key.seed] = summary
+
+    def has_paper_size(self, network: Network, summary: dict[str, Any]) -> bool:
+        """Whether a run has the paper's network and image size, as the parameters of its profile may not."""
+        images = self.facts.get(summary["run"]["dataset"], {"size": IMAGE_SIZE})["size"]
+        classes = len(summary["final"]["recall"])
+        return images == IMAGE_SIZE and summary["parameters"] == parameters(network, classes)
 
     def cell(self, network: Network, value: Value) -> dict[int, dict[str, Any]]:
         return self.summaries.get((network, value.dataset, value.subset), {})
@@ -271,14 +281,25 @@ def _trained(value: Value, paper: Measurements, pilot: Measurements) -> dict[str
 @cache
 def size(network: Network) -> "Complexity":
     """Complexity at the paper's image size and 7 classes."""
-    from hdkd.models import build
     from hdkd.models.complexity import complexity
 
-    common = {"num_classes": CLASSES, "image_size": IMAGE_SIZE, "in_channels": CHANNELS}
+    return complexity(build_network(network, CLASSES), IMAGE_SIZE)
+
+
+@cache
+def parameters(network: Network, classes: int) -> int:
+    """How many parameters the paper's network has for so many classes."""
+    return sum(values.numel() for values in build_network(network, classes).parameters())
+
+
+def build_network(network: Network, classes: int) -> "nn.Module":
+    """The paper's network, untrained."""
+    from hdkd.models import build
+
+    common = {"num_classes": classes, "image_size": IMAGE_SIZE, "in_channels": CHANNELS}
     if network.model in BASELINES:
-        return complexity(build(network.model, **common), IMAGE_SIZE)
-    own = {"block": network.block, "stem_stride": network.stem_stride}
-    return complexity(build(network.model, **common, **own), IMAGE_SIZE)
+        return build(network.model, **common)
+    return build(network.model, **common, block=network.block, stem_stride=network.stem_stride)
 
 
 def setting(value: Value) -> str:

@@ -163,7 +163,7 @@ def draw_accuracy(study: Study, colours: dict[str, str]) -> Figure:
 def draw_learning_curves(study: Study, colours: dict[str, str]) -> Figure:
     """Test accuracy after each epoch, mean and range over seeds, one panel per subset."""
     subsets = list(dict.fromkeys(study.gains["subset"]))
-    figure = Figure(figsize=(3.1 * len(subsets), 3.2), layout="constrained")
+    figure = Figure(figsize=(max(3.1 * len(subsets), 5.4), 3.2), layout="constrained")
     panels = figure.subplots(1, len(subsets), sharey=True, squeeze=False)[0]
     for axes, subset in zip(panels, subsets, strict=True):
         for role in ("student", "hdkd"):

@@ -48,14 +48,22 @@ def experiment_name(profile: str, dataset: str) -> str:
     return f"hdkd-{profile}-{dataset}"
 
 
+def _mlflow() -> Any:
+    """The package, which takes seconds to import, and may not be there at all."""
+    import mlflow
+
+    if mlflow.__file__ is None:  # the folder of the store, which Python takes for a package
+        raise ImportError("the package mlflow is not installed")
+    return mlflow
+
+
 def create_store(profile: str, titles: dict[str, str]) -> None:
     """Create the store, one experiment per dataset and in it the parent run of its sweep.
 
     Done once before the first parallel job: a new SQLite file opened by many processes at once
     breaks. ``titles`` maps dataset to its title.
     """
-    import mlflow
-
+    mlflow = _mlflow()
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient()
@@ -93,8 +101,7 @@ def log_report(
 ) -> None:
     """Put a dataset's figures, the tables, the ledger and headline ``metrics`` into its sweep's run."""
     try:
-        import mlflow
-
+        mlflow = _mlflow()
         mlflow.set_tracking_uri(tracking_uri())
         client = mlflow.MlflowClient()
         experiment = client.get_experiment_by_name(experiment_name(profile, dataset))
@@ -120,8 +127,7 @@ def deliver(profile: str, titles: dict[str, str], folders: list[Path]) -> int:
     Runs get their own times. What MLflow has already stays, so that twice is harmless. Returns how many
     runs were new or not whole. Raises whatever MLflow raises.
     """
-    import mlflow
-
+    mlflow = _mlflow()
     runs = [RunFolder(folder) for folder in folders]
     datasets = {run.summary["run"]["dataset"] for run in runs}
     create_store(profile, {name: title for name, title in titles.items() if name in datasets})
@@ -288,8 +294,7 @@ class Tracker:
             return
         started = time.monotonic()
         try:
-            import mlflow
-
+            mlflow = _mlflow()
             started = time.monotonic()
             action(mlflow)
         except Exception as error:  # whatever MLflow raises, training goes on
