@@ -12,6 +12,7 @@ from benchmarks.settings import Settings
 from benchmarks.training import generated
 from hdkd import config
 from hdkd.config import Engine
+from hdkd.cost import epoch_images, images_of
 from hdkd.data.feed import Feed
 from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.plan import all_runs
@@ -27,9 +28,6 @@ WITHOUT = {
     "without resident images": {"resident": False},
     "compiled as well": {"compile": True},
 }
-# Images that the paper's trainings see in an epoch, where the data are not at hand to count.
-PUBLISHED = {"brain_tumor": 5712, "ham10000": 9187}
-BALANCED = 7 * 6042
 
 
 def gpu(settings: Settings, device: str) -> str:
@@ -52,7 +50,7 @@ def gpu(settings: Settings, device: str) -> str:
     where = torch.cuda.get_device_name() if device == "cuda" else "a CPU: a rehearsal, not a result"
     text = f"Measured on {where}; {size} px, batch {count}, {images} generated images.\n\n"
     text += table(["network", "variant", "images/s", "to ours", "GPU busy"], rows)
-    return text + "\n\n" + cost(speeds)
+    return text + "\n\n" + study_hours(speeds)
 
 
 def epoch(
@@ -130,7 +128,7 @@ def released(checkout: Path, role: str, size: int, count: int, device: str) -> f
     return len(batches) * count / seconds
 
 
-def cost(speeds: dict[str, float]) -> str:
+def study_hours(speeds: dict[str, float]) -> str:
     """Hours of the paper's study at these speeds, one training at a time; evaluation is not counted.
 
     A student alone and a rival are taken to be as fast as HDKD.
@@ -139,9 +137,7 @@ def cost(speeds: dict[str, float]) -> str:
     hours = {"teacher": 0.0, "hdkd": 0.0}
     for dataset in settings.study:
         for key in all_runs(settings, dataset):
-            images = int(key.subset) if key.subset != "all" else PUBLISHED[dataset]
-            if key.role == "teacher" and dataset == "ham10000":
-                images = BALANCED
+            images = epoch_images(settings, key, images_of(settings, dataset, {}))
             epochs = settings.training(key.role, key.subset, dataset).epochs
             speed = "teacher" if key.role == "teacher" else "hdkd"
             hours[speed] += images * epochs / speeds[speed] / 3600
