@@ -1,7 +1,9 @@
 """On a GPU: ours, ours without each ingredient, the released code; and what the full study costs."""
 
+import multiprocessing
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -30,6 +32,9 @@ WITHOUT = {
 }
 
 
+SIDE_BY_SIDE = (1, 2, 4)  # trainings
+
+
 def gpu(settings: Settings, device: str) -> str:
     """Images per second of an epoch of each variant; the same command rehearses on a CPU."""
     size, count = settings.sizes[-1], 16 if settings.rounds > 1 else 4
@@ -47,10 +52,11 @@ def gpu(settings: Settings, device: str) -> str:
                     [role, "released code, images in memory", f"{speed:.0f}",
                      f"{speed / speeds[role]:.2f}×", "–"]
                 )  # fmt: skip
+        text = table(["network", "variant", "images/s", "to ours", "GPU busy"], rows)
+        beside = side_by_side(size, count, folder / "prepared", device)
     where = torch.cuda.get_device_name() if device == "cuda" else "a CPU: a rehearsal, not a result"
-    text = f"Measured on {where}; {size} px, batch {count}, {images} generated images.\n\n"
-    text += table(["network", "variant", "images/s", "to ours", "GPU busy"], rows)
-    return text + "\n\n" + study_hours(speeds)
+    head = f"Measured on {where}; {size} px, batch {count}, {images} generated images."
+    return "\n\n".join([head, text, beside, study_hours(speeds)])
 
 
 def epoch(
@@ -90,6 +96,27 @@ def epoch(
     finally:
         engine.Step.memory_format = torch.channels_last
     return len(feed) / seconds, use
+
+
+def side_by_side(size: int, count: int, folder: Path, device: str) -> str:
+    """Images per second of several trainings of HDKD at once, each a process, as `hdkd borrow` has them."""
+    rows, alone = [], None
+    for processes in SIDE_BY_SIDE if device == "cuda" else SIDE_BY_SIDE[:2]:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            list(pool.map(settle, range(processes)))
+            work = [
+                pool.submit(epoch, "hdkd", size, count, folder, device, {})
+                for _ in range(processes)
+            ]
+            speed = sum(each.result()[0] for each in work)
+        alone = alone or speed
+        rows.append([str(processes), f"{speed:.0f}", f"{speed / alone:.2f}×"])
+    return table(["trainings of HDKD at once", "images/s together", "to one"], rows)
+
+
+def settle(_: int) -> None:
+    """Have a new process import all that it needs, before any is measured."""
+    time.sleep(1)
 
 
 class Busy:

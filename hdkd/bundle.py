@@ -8,6 +8,7 @@ as its checkpoint, so that it can go on elsewhere.
 import hashlib
 import io
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -38,34 +39,32 @@ def write_bundle(
     part_mebibytes: float,
     root: Path = Path(),
     outward: bool = False,
+    mebibytes: float = math.inf,
 ) -> dict[str, Any]:
     """Put the run folders of ``runs``, and what is known of their data, into the folder ``output``.
 
-    Returns the manifest: the parts with their checksums, and the runs, finished or not. Runs that
-    have not begun are left out. ``outward``, to a machine that is to train the others, finished runs travel
-    without weights and predictions, but for teachers. Raises ``RunError`` when there is nothing to bundle.
+    Returns the manifest: the parts with their checksums, the runs, finished or not, and those left behind
+    because the bundle would have more than ``mebibytes``: finished ones come first, and in their order.
+    Runs that have not begun are left out. ``outward``, to a machine that is to train the others, finished
+    runs travel without weights and predictions, but for teachers. Raises ``RunError`` when there is
+    nothing to bundle.
     """
-    finished, unfinished = [], []
+    finished = [run for run in runs if plan.is_finished(root / run.folder)]
+    others = [run for run in runs if run not in finished]
+    unfinished = [run for run in others if (root / run.folder / CHECKPOINT).exists()]
+    if not finished and not unfinished:
+        raise RunError(f"there is no run of the profile {profile} to bundle")
+    left: list[RunKey] = []
+    room = mebibytes * MEBIBYTE
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=6) as tar:
-        for run in runs:
-            folder = root / run.folder
-            if plan.is_finished(folder):
-                finished.append(run.folder.as_posix())
-                names = RUN_FILES
-                if outward and run.role != "teacher":
-                    names = ("params.json", "metrics.csv", "summary.json", SUMS)
-            elif (folder / CHECKPOINT).exists():
-                unfinished.append(run.folder.as_posix())
-                names = (CHECKPOINT,)
-            else:
+        for run in [*finished, *unfinished]:
+            contents = contents_of(run, root / run.folder, outward)
+            size = sum(map(len, contents.values()))
+            if size > room:
+                left.append(run)
                 continue
-            contents = {name: (folder / name).read_bytes() for name in names}
-            if (weights := contents.get(WEIGHTS)) and run.role != "teacher":
-                contents[WEIGHTS] = in_half_precision(weights)
-                contents[SUMS] = contents[SUMS].replace(
-                    _digest(weights), _digest(contents[WEIGHTS])
-                )
+            room -= size
             for name, content in contents.items():
                 add(tar, (run.folder / name).as_posix(), content)
         for dataset in sorted({run.dataset for run in runs}):
@@ -73,8 +72,6 @@ def write_bundle(
                 path = plan.prepared(profile, dataset) / name
                 if (root / path).exists():
                     add(tar, path.as_posix(), (root / path).read_bytes())
-    if not finished and not unfinished:
-        raise RunError(f"there is no run of the profile {profile} to bundle")
     output.mkdir(parents=True, exist_ok=True)
     for old in output.glob("runs.tar.gz.*"):
         old.unlink()
@@ -87,11 +84,26 @@ def write_bundle(
     manifest = {
         "profile": profile,
         "parts": parts,
-        "finished": finished,
-        "unfinished": unfinished,
+        "finished": [run.folder.as_posix() for run in finished if run not in left],
+        "unfinished": [run.folder.as_posix() for run in unfinished if run not in left],
+        "left": [run.folder.as_posix() for run in left],
     }
     (output / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
     return manifest
+
+
+def contents_of(run: RunKey, folder: Path, outward: bool) -> dict[str, bytes]:
+    """What travels of a run folder, by name (see :func:`write_bundle`)."""
+    if not plan.is_finished(folder):
+        return {CHECKPOINT: (folder / CHECKPOINT).read_bytes()}
+    names = RUN_FILES
+    if outward and run.role != "teacher":
+        names = ("params.json", "metrics.csv", "summary.json", SUMS)
+    contents = {name: (folder / name).read_bytes() for name in names}
+    if (weights := contents.get(WEIGHTS)) and run.role != "teacher":
+        half = contents[WEIGHTS] = in_half_precision(weights)
+        contents[SUMS] = contents[SUMS].replace(_digest(weights), _digest(half))
+    return contents
 
 
 def in_half_precision(weights: bytes) -> bytes:

@@ -9,6 +9,7 @@ import contextlib
 import gc
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -167,6 +168,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--part-mebibytes", type=float, default=16, help="size of the bundle's parts (16)"
     )
+    sub.add_argument(
+        "--bundle-mebibytes", type=float, default=math.inf,
+        help="of all parts (no limit): what is too much stays behind, unfinished trainings first",
+    )  # fmt: skip
 
     sub = command("pack", pack, "what has to travel to a machine without a network", False)
     sub.add_argument("--datasets", nargs="+", help="only these (the study's)")
@@ -447,12 +452,18 @@ def borrow(options: argparse.Namespace) -> None:
     if options.bundle:
         runs = [job.run for job in chosen]
         manifest = bundle.write_bundle(
-            settings.profile, runs, options.bundle, options.part_mebibytes
+            settings.profile,
+            runs,
+            options.bundle,
+            options.part_mebibytes,
+            mebibytes=options.bundle_mebibytes,
         )
         print(
             f"{options.bundle}: {len(manifest['finished'])} finished and "
             f"{len(manifest['unfinished'])} unfinished runs in {len(manifest['parts'])} parts"
         )
+        for name in manifest["left"]:
+            print(f"{name} stays behind: the bundle would be larger than it may be")
 
 
 def pack(options: argparse.Namespace) -> None:

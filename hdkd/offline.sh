@@ -2,9 +2,11 @@
 # For a machine without a network, beside what `hdkd pack` prepared: puts everything in its place, trains for
 # so many minutes, and leaves the bundle to carry home. Given again, it goes on.
 #
-#   bash offline.sh MINUTES [PARALLEL]      the bundle is left in $HDKD_BUNDLE, or in bundle/ beside this file
+#   bash offline.sh MINUTES [PARALLEL [OPTIONS OF hdkd borrow]]
+#
+# The bundle is left in $HDKD_BUNDLE, or in bundle/ beside this file.
 set -euo pipefail
-minutes=${1:?usage: bash offline.sh MINUTES [PARALLEL]}
+minutes=${1:?usage: bash offline.sh MINUTES [PARALLEL [OPTIONS]]}
 parallel=${2:-1}
 here=$(cd -- "$(dirname -- "$0")" && pwd)
 work=$here/work
@@ -42,4 +44,4 @@ if compgen -G "$here/[0-9]*/runs.tar.gz.*" > /dev/null; then
   mkdir -p "$work/runs" && cp "$here"/[0-9]*/runs.tar.gz.* "$here"/[0-9]*/manifest.json "$work/runs"
   hdkd import-runs --files-only "$work/runs"
 fi
-hdkd borrow --minutes "$minutes" --parallel "$parallel" --bundle "${HDKD_BUNDLE:-$here/bundle}"
+hdkd borrow --minutes "$minutes" --parallel "$parallel" --bundle "${HDKD_BUNDLE:-$here/bundle}" "${@:3}"

@@ -1,20 +1,18 @@
 """Small inputs that several tests use."""
 
-import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
-from project import ROOT
+from project import parameters as read_parameters
 
 
 @pytest.fixture
 def parameters() -> dict:
     """The project's own parameters, to change at will."""
-    return copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    return read_parameters()
 
 
 @pytest.fixture

@@ -57,6 +57,13 @@ class Project:
             )
         self.write(parameters)
 
+    @classmethod
+    def existing(cls, folder: Path) -> "Project":
+        """A copy that is there already, as a clone is."""
+        project = cls.__new__(cls)
+        project.folder = folder
+        return project
+
     def write(self, parameters: dict) -> None:
         (self.folder / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False))
 

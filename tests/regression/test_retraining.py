@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from hdkd import plan
-from project import ROOT, Project
+from project import ROOT, Project, parameters
 
 
 def fixed(parameters: dict) -> dict:
@@ -26,8 +26,7 @@ def fixed(parameters: dict) -> dict:
 @pytest.mark.slow
 def test_accuracies_are_in_their_recorded_ranges(tmp_path):
     recorded = yaml.safe_load((ROOT / "tests/regression/recorded.yaml").read_text("utf-8"))
-    parameters = fixed(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
-    project = Project(tmp_path / "project", parameters)
+    project = Project(tmp_path / "project", fixed(parameters()))
     project.snakemake("students")
     outside = []
     for summary in sorted(project.folder.glob("models/demo/*/phantom/*/*/*/summary.json")):

@@ -5,15 +5,14 @@ import math
 from functools import reduce
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdkd.config import load, resolve
 from hdkd.errors import ParameterError
-from project import ROOT
+from project import parameters
 
-VALID = yaml.safe_load((ROOT / "params.yaml").read_text())
+VALID = parameters()
 # What may be null, and mappings whose keys are names that the user gives.
 NULLABLE = {"study", "colour", "blur", "path", "classes", "distillation"}
 WORD_OR_NUMBER = {"target", "subset"}

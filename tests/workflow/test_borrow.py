@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import shutil
 
 import mlflow
 import pandas as pd
@@ -11,6 +10,7 @@ import pytest
 
 from hdkd import config, plan
 from hdkd.borrow import Job, choose, value_order
+from hdkd.bundle import contents_of, write_bundle
 from hdkd.training.checkpoint import epochs_in
 from hdkd.training.run_folder import RunFolder
 from project import ROOT, Project
@@ -149,8 +149,7 @@ def test_dvc_versions_the_weights_of_a_bundle(pieces, parameters, tmp_path):
     home.run("git", "commit", "--quiet", "--message", "a piece of the study")
     home.run("dvc", "push")
 
-    clone = Project(tmp_path / "clone", parameters)
-    shutil.rmtree(clone.folder)
+    clone = Project.existing(tmp_path / "clone")
     home.run("git", "clone", "--quiet", ".", str(clone.folder))
     assert not (clone.folder / "models").exists()
     clone.run("dvc", "pull", "data/runs/demo.dvc")
@@ -188,6 +187,26 @@ def test_an_unfinished_training_goes_on_where_the_bundle_was_brought(pieces, par
     for name in unfinished:
         same = (home.folder / name / "model.safetensors").read_bytes()
         assert same == (project.folder / name / "model.safetensors").read_bytes()
+
+
+def test_a_bundle_leaves_unfinished_trainings_behind_where_it_may_not_be_larger(
+    pieces, parameters, tmp_path
+):
+    project, _ = pieces
+    home = Project(tmp_path / "home", parameters)
+    home.run("hdkd", "import-runs", "--files-only", str(project.folder / "first"))
+    manifest = json.loads((project.folder / "first/manifest.json").read_text())
+    runs = value_order(config.resolve(parameters))
+    finished = [run for run in runs if run.folder.as_posix() in manifest["finished"]]
+    small = sum(
+        len(c)
+        for run in finished
+        for c in contents_of(run, home.folder / run.folder, False).values()
+    )
+    made = write_bundle("demo", runs, tmp_path / "bundle", 1, home.folder, mebibytes=small / 2**20)
+    assert made["finished"] == manifest["finished"]
+    assert made["unfinished"] == []
+    assert made["left"] == manifest["unfinished"]
 
 
 def test_a_damaged_part_is_named(pieces, tmp_path):

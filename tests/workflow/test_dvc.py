@@ -73,8 +73,7 @@ def test_push_clone_and_pull_give_a_finished_tree(repository, tmp_path):
     repository.run("dvc", "remote", "add", "--default", "--force", "shelf", str(tmp_path / "shelf"))
     repository.run("git", "commit", "--quiet", "--all", "--message", "remote")
     repository.run("dvc", "push")
-    clone = object.__new__(Project)
-    clone.folder = tmp_path / "clone"
+    clone = Project.existing(tmp_path / "clone")
     subprocess.run(
         ["git", "clone", "--quiet", str(repository.folder), str(clone.folder)], check=True
     )

@@ -11,10 +11,10 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-import yaml
 
 from hdkd import plan
 from hdkd.config import resolve
+from project import Project
 
 EPOCHS = 30
 RUN = "models/demo/students/phantom/student-mbcsa-s2/n16/seed0"
@@ -73,12 +73,11 @@ def project(built, tmp_path):
     """A copy of the built project, whose student is trained anew and for longer."""
     copy = tmp_path / "project"
     subprocess.run(["cp", "-r", str(built.folder), str(copy)], check=True)
-    project = object.__new__(type(built))
-    project.folder = copy
+    project = Project.existing(copy)
     parameters = built.parameters
     parameters["student"]["demo"] |= {"epochs": EPOCHS, "evaluate_every": 3}
     parameters["sweep"]["shared"]["seeds"] = [0]
-    (copy / "params.yaml").write_text(yaml.safe_dump(parameters))
+    project.write(parameters)
     for run in plan.all_runs(resolve(parameters), "phantom"):
         if run.folder.as_posix() != RUN:
             subprocess.run(["rm", "-r", str(copy / run.folder)], check=True)
