@@ -89,7 +89,7 @@ def growth(settings: Settings) -> str:
     """Time and memory by number of images and by image size."""
     rows = []
     base, size = settings.epoch_images, settings.sizes[0]
-    for factor in (1, 2, 4):
+    for factor in (1, 2, 4) if settings.rounds > 1 else (1,):
         with generated(base * factor, 8, size) as (folder, preparing):
             task = {
                 "side": "ours", "kind": "epoch", "role": "hdkd", "size": size, "threads": settings.threads,
