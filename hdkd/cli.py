@@ -511,12 +511,12 @@ def import_runs(options: argparse.Namespace) -> None:
         return
     from hdkd.report.study import write_report
 
+    profiles = [profile for profile in profiles if evidence.known(profile)]
     for profile in profiles:
         evidence.refresh(profile)
     table = ledger.write_ledger(plan.LEDGER[0].parent)
     for profile in profiles:
-        if evidence.known(profile):
-            write_report(_study_of(options.params, profile), plan.LEDGER[0])
+        write_report(_study_of(options.params, profile), plan.LEDGER[0])
     print(f"{placed} new run folders, {registered} new runs in MLflow")
     print(ledger.headline(table))
 
