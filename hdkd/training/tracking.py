@@ -330,14 +330,14 @@ def training_of(key: RunKey, made: dict[str, Any]) -> str:
 
 def final_metrics(summary: dict[str, Any]) -> dict[str, float]:
     """The numbers of a summary by name, as MLflow shows them beside each other."""
-    final = summary["final"]
+    final, made = summary["final"], summary["provenance"]
     metrics = {f"final_{name}": value for name, value in final.items() if isinstance(value, float)}
     for name, value in final["recall"].items():
         metrics[f"final_recall_{FORBIDDEN.sub('_', name)}"] = value
     return metrics | {
         "best_epoch_accuracy": summary["best_epoch"]["accuracy"],
         "best_epoch": summary["best_epoch"]["epoch"],
-        "duration_seconds": summary["provenance"]["duration_seconds"],
+        **{n: made[n] for n in ("duration_seconds", "peak_memory_bytes") if n in made},
     }
 
 
