@@ -255,22 +255,25 @@ def unfinished(settings: Settings, table: pd.DataFrame) -> str:
     return f"This study is not finished: {len(table)} of its {planned} trainings are here."
 
 
+def span(hours: float) -> str:
+    """``6.1 hours``, or minutes where that is less than one."""
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
+
+
 def cost_lines(
     table: pd.DataFrame, summaries: list[dict[str, Any]], costs: pd.DataFrame
 ) -> list[str]:
     """What the study has cost so far, and what is left of it, one sentence each."""
     hours = table["duration_seconds"].sum() / 3600
-    lines = [f"{len(table)} trainings took {hours:.1f} hours, each counted by itself."]
+    lines = [f"{len(table)} trainings took {span(hours)}, each counted by itself."]
     of_study = [s for s in summaries if evidence.key_of(s).folder.as_posix() in set(table["run"])]
     for device, busy in cost.device_hours(of_study).items():
         name = "the CPU" if device == "cpu" else f"one {device}"
-        lines.append(f"Those side by side counted once, {name} was busy for {busy:.1f} hours.")
+        lines.append(f"Those side by side counted once, {name} was busy for {span(busy)}.")
     missing = (costs["trainings"] - costs["finished"]).sum()
     if missing:
         left = cost.hours_left(costs)
-        about = (
-            "nobody knows yet how long they take" if pd.isna(left) else f"about {left:.1f} hours"
-        )
+        about = "nobody knows yet how long they take" if pd.isna(left) else f"about {span(left)}"
         lines.append(
             f"{missing} trainings are missing: {about}, by their work and the rates so far."
         )
