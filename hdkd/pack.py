@@ -24,6 +24,7 @@ from packaging.utils import canonicalize_name
 
 from hdkd import bundle, config, plan
 from hdkd.errors import DataError, RunError
+from hdkd.training.run_folder import COMMIT_NOTE, git_commit
 
 SOURCE = ("Snakefile", "params.yaml", "workflow", "hdkd", "profiles")
 # What tracks and downloads stays at home; PuLP is of a scheduler that borrowing does not use.
@@ -115,6 +116,8 @@ def _source(root: Path, parameters: dict) -> bytes:
                 if inside == "params.yaml":
                     data = yaml.safe_dump(parameters, sort_keys=False).encode()
                 bundle.add(tar, inside, data)
+        if commit := git_commit(root / "hdkd"):
+            bundle.add(tar, f"hdkd/{COMMIT_NOTE}", f"{commit}\n".encode())
     return content.getvalue()
 
 

@@ -26,10 +26,13 @@ import pandas as pd
 
 from hdkd.errors import RunError
 from hdkd.files import SUMS, read_sums, replacing, write_sums, write_whole
-from hdkd.plan import RUN_FILES
+from hdkd.plan import PACKAGE, RUN_FILES
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+COMMIT_NOTE = "commit.txt"  # in a copy of the code that travels without its repository
 
 
 def to_json(value: Any) -> Any:
@@ -168,12 +171,21 @@ def provenance(device: str) -> dict[str, Any]:
     }
 
 
-def git_commit() -> str | None:
-    """The commit of the code, with ``-dirty`` when it has been changed; ``None`` outside git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    folder = Path(__file__).parent
+def git_commit(code: Path = PACKAGE) -> str | None:
+    """The commit of the folder ``code``, with ``-dirty`` when it has been changed.
+
+    What a study writes elsewhere in the repository, such as its reports, does not count. Where ``code`` is
+    in no repository, it is what ``hdkd pack`` has noted there, or ``None``.
+    """
+    tracked = ["ls-files", "--error-unmatch", "."]
+    changed = ["--no-optional-locks", "status", "--porcelain", "--", "."]
+    commands = (tracked, ["rev-parse", "HEAD"], changed)
     try:
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        _, commit, changes = (
+            subprocess.run(["git", *c], cwd=code, capture_output=True, text=True, check=True).stdout
+            for c in commands
+        )
     except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
+        note = code / COMMIT_NOTE
+        return note.read_text("utf-8").strip() if note.exists() else None
+    return commit.strip() + ("-dirty" if changes else "")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hdkd.evaluation import evidence
 from hdkd.pack import missing
 from project import Project
 
@@ -48,6 +49,8 @@ def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path)
         "hdkd", "pack", "--datasets", "folder", "--machine", str(machine),
         "--transfer-mebibytes", str(LIMIT / 2**20),
     ]  # fmt: skip
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "study"]):
+        home.run("git", *command)
     for piece in range(1, 8):
         carried = tmp_path / f"carried-{piece}"
         home.run(*pack, "--output", str(carried), HDKD_FOLDER=archive)
@@ -58,8 +61,10 @@ def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path)
         home.run("hdkd", "import-runs", str(carried / "bundle"))
         if len(list((home.folder / "models").rglob("SHA256SUMS"))) == 3:
             break
-    summaries = (home.folder / "reports/demo/summaries.jsonl").read_text().splitlines()
+    summaries = evidence.read(home.folder / "reports/demo/summaries.jsonl")
     assert len(summaries) == 3
+    commit = home.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert {summary["provenance"]["git_commit"] for summary in summaries} == {commit}
     epochs = pd.read_csv(home.folder / "reports/demo/epochs.csv")
     assert epochs.groupby("run")["epoch"].max().tolist() == [1500, 1500, 2]
 
@@ -103,13 +108,15 @@ def test_a_dataset_without_an_archive_is_named(home, tmp_path):
 
 
 def test_an_archive_that_has_not_come_whole_is_named(home, image_folder, tmp_path):
+    """Neither a part that is damaged, nor one that is not there."""
     archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
     carried = tmp_path / "carried"
     home.run("hdkd", "pack", "--datasets", "folder", "--output", str(carried), HDKD_FOLDER=archive)
     part = next(carried.glob("*/HDKD_FOLDER@images.zip.000"))
+    said = "error: images.zip is not whole: carry all the folders that were packed\n"
     part.write_bytes(part.read_bytes()[:-1])
     result = there(home, carried, "1")
-    assert result.returncode == 2
-    assert (
-        result.stderr == "error: images.zip is not whole: carry all the folders that were packed\n"
-    )
+    assert (result.returncode, result.stderr) == (2, said)
+    part.unlink()
+    result = there(home, carried, "1")
+    assert (result.returncode, result.stderr) == (2, said)
