@@ -42,9 +42,10 @@ def default_run(settings: Settings, dataset: str) -> RunKey:
 def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str, Any]:
     """Fill ``output`` with what ``hdkd predict`` needs of a run folder, and a model card; returns its summary.
 
-    ``chosen`` tells how the run was, for the card. Tests the half-precision weights on the prepared images of the run's dataset. Raises ``RunError`` when
-    the run is not finished or its weights do not fit 16 bits, and ``DataError`` when the prepared images
-    are not those that it was trained beside, or ``output`` holds something else.
+    ``chosen`` tells how the run was, for the card. Tests the half-precision weights on the prepared images
+    of the run's dataset. Raises ``RunError`` when the run is not finished or its weights do not fit 16
+    bits, and ``DataError`` when the prepared images are not those that it was trained beside, or
+    ``output`` holds something else.
     """
     folder = RunFolder(run)
     params, summary = folder.params, folder.summary
@@ -83,7 +84,7 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
 
 
 def measure(model: torch.nn.Module, source: ImageSet) -> dict[str, Any]:
-    """Metrics on the test images, and accuracy on those that no training image equals."""
+    """Metrics on the test images, and accuracy on those that no training image equals (or ``None``)."""
     test, train = source.part("test"), source.part("train")
     labels = source.labels[test]
     pixels = torch.from_numpy(np.array(source.images[test]))
@@ -94,7 +95,10 @@ def measure(model: torch.nn.Module, source: ImageSet) -> dict[str, Any]:
     return {
         "final": evaluate(probabilities, labels, source.classes),
         "interval": interval(int(right.sum()), len(right)),
-        "without_copies": {"images": int(new.sum()), "accuracy": float(right[new].mean())},
+        "without_copies": {
+            "images": int(new.sum()),
+            "accuracy": float(right[new].mean()) if new.any() else None,
+        },
         "predicted": [source.classes[k] for k in probabilities.argmax(axis=1)],
     }
 
