@@ -27,7 +27,7 @@ test: setup
 	pytest
 
 # What takes minutes: a small fixed configuration trained again beside its recorded range, kills at every
-# moment, a study carried away and home.
+# moment, a study carried away and home, every benchmark at its smallest, the committed models on the real images.
 test-slow: setup
 	pytest -m slow
 

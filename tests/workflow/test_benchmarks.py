@@ -15,6 +15,7 @@ def bench(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
 
 
+@pytest.mark.slow
 def test_every_section_is_measured_without_the_released_code(tmp_path):
     result = bench("--output", tmp_path / "benchmarks.md")
     assert result.returncode == 0, result.stderr
