@@ -30,8 +30,6 @@ WITHOUT = {
     "without resident images": {"resident": False},
     "compiled as well": {"compile": True},
 }
-
-
 SIDE_BY_SIDE = (1, 2, 4)  # trainings
 
 

@@ -31,7 +31,8 @@ FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD)
 
 def default_run(settings: Settings, dataset: str) -> RunKey:
     """HDKD on all images, or on most, with the first seed: chosen without looking at any result."""
-    largest = settings.dataset(dataset)["subsets"][-1]
+    subsets = settings.dataset(dataset)["subsets"]
+    largest = "all" if "all" in subsets else max(subsets)
     return next(
         run
         for run in plan.student_runs(settings, dataset)
@@ -62,7 +63,7 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
         made = Path(temporary) / output.name
         made.mkdir()
         shutil.copyfile(run / "params.json", made / "params.json")
-        weights = in_half_precision((run / "model.safetensors").read_bytes())
+        weights = in_half_precision(folder.read("model.safetensors"))
         (made / "model.safetensors").write_bytes(weights)
         model = RunFolder(made).load_model()
         if not has_finite_weights(model):

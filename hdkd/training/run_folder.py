@@ -97,12 +97,12 @@ class RunFolder:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        return pd.read_csv(io.BytesIO(self._read("metrics.csv")))
+        return pd.read_csv(io.BytesIO(self.read("metrics.csv")))
 
     @property
     def predictions(self) -> pd.DataFrame:
         # A class may be called NA.
-        content = io.BytesIO(self._read("predictions.csv"))
+        content = io.BytesIO(self.read("predictions.csv"))
         names = {"path": str, "class": str, "predicted": str}
         return pd.read_csv(content, dtype=names, keep_default_na=False)
 
@@ -118,7 +118,7 @@ class RunFolder:
         model = build(params["run"]["role"], **params["model"])
         path = self.path / "model.safetensors"
         try:
-            model.load_state_dict(load(self._read(path.name)))
+            model.load_state_dict(load(self.read(path.name)))
         except (SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise RunError(f"{path} does not fit {self.path}/params.json: {reason}") from None
@@ -130,11 +130,11 @@ class RunFolder:
 
     def _read_json(self, name: str) -> dict[str, Any]:
         try:
-            return json.loads(self._read(name))
+            return json.loads(self.read(name))
         except ValueError:
             raise RunError(f"{self.path / name} is damaged: train this run again") from None
 
-    def _read(self, name: str) -> bytes:
+    def read(self, name: str) -> bytes:
         """A file as it was written, where checksums are there to tell."""
         path = self.path / name
         try:

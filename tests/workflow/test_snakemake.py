@@ -5,6 +5,7 @@ import copy
 import html
 import json
 import re
+import shutil
 
 import mlflow
 import numpy as np
@@ -246,6 +247,18 @@ class TestExport:
         card = (exported.path / "README.md").read_text()
         assert "Generated images, drawn by a program" in card
         assert "Not for clinical use" in card
+
+    def test_damaged_weights_are_not_handed_over(self, built, exported):
+        run = built.folder / "damaged"
+        shutil.copytree(built.folder / exported.summary["run_folder"], run)
+        weights = run / "model.safetensors"
+        content = weights.read_bytes()
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        command = ("hdkd", "export", "--dataset", "phantom", "--run", "damaged", "--output", "no")
+        result = built.run(*command, check=False)
+        assert result.returncode == 2
+        assert result.stderr.startswith("error: damaged/model.safetensors is damaged")
+        assert not (built.folder / "no").exists()
 
     def test_is_not_written_over_something_else(self, built):
         folder = built.folder / "precious"
