@@ -81,7 +81,7 @@ def epoch(
             teaching,
         )
         source = ImageSet.load(folder)
-        feed = Feed(TrainingSet(source, source.part("train")), device, resident)
+        feed = Feed(TrainingSet(source, source.part("train")), device, resident=resident)
         order, draws = torch.Generator(), torch.Generator()
         for counts in (False, True):
             busy = Busy(device if counts else "cpu")

@@ -150,7 +150,7 @@ def arithmetic(settings: Settings, prepared: Path) -> str:
         ]
         folder = RunFolder(prepared / f"run-{role}")
         folder.start({})
-        with Checkpoint(folder.path, "benchmark") as checkpoint:
+        with Checkpoint(folder.path, {}) as checkpoint:
 
             def whole(step=step, feed=feed, generators=generators, folder=folder, model=model,
                       optimizer=optimizer, checkpoint=checkpoint) -> None:  # fmt: skip

@@ -141,7 +141,7 @@ def epoch(step: Any, task: dict[str, Any], device: str) -> Callable[[], float]:
     from hdkd.data.imageset import ImageSet, TrainingSet
 
     source = ImageSet.load(Path(task["prepared"]))
-    feed = Feed(TrainingSet(source, source.part("train")), device, task.get("resident"))
+    feed = Feed(TrainingSet(source, source.part("train")), device, resident=task.get("resident"))
     order, draws = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
 
     def turn() -> float:

@@ -44,11 +44,14 @@ def value_order(settings: Settings) -> list[RunKey]:
     and 7, the rivals of Table 5, further seeds, and other distillations.
     """
     datasets = settings.study
-    seed = settings.seeds[0]
     ordered = []
     for dataset in datasets:
         ordered += plan.teacher_runs(settings, dataset)
-        ordered += [r for r in plan.student_runs(settings, dataset) if r.seed == seed]
+        ordered += [
+            r
+            for r in plan.student_runs(settings, dataset)
+            if r.seed == settings.seeds_of(r.subset)[0]
+        ]
     for runs in (plan.variant_runs, plan.baseline_runs, plan.student_runs, plan.point_runs):
         ordered += [run for dataset in datasets for run in runs(settings, dataset)]
     return list(dict.fromkeys(ordered))

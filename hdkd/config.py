@@ -1,6 +1,6 @@
 """``params.yaml`` to validated, frozen values.
 
-Parameters are validated twice: against ``workflow/schemas/params.schema.yaml`` (names, types and
+Parameters are validated twice: against ``params.schema.yaml`` beside this module (names, types and
 ranges) and against each other. Both raise :class:`~hdkd.errors.ParameterError` with one sentence
 that names the key. Nothing is filled in: what is not in the file does not exist.
 """
@@ -32,8 +32,9 @@ SECTIONS = (
     "ablations",
     "baselines",
 )
-SCHEMA = Path(__file__).parents[1] / "workflow" / "schemas" / "params.schema.yaml"
-DEFAULT_PARAMS = Path("params.yaml")
+SCHEMA = Path(__file__).with_name("params.schema.yaml")
+# Of an installed package; in a checkout it lies at the top.
+PACKAGED_PARAMS = Path(__file__).with_name("params.yaml")
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Training:
-    """Optimiser and schedule; what counts epochs says so, and ``evaluate_every`` does too."""
+    """Optimiser and schedule; ``warmup_epochs``, ``epochs`` and ``evaluate_every`` count epochs.
+
+    An epoch is every training image once, or ``epoch_images`` of them: then a training takes the same
+    number of steps however many images there are.
+    """
 
     optimizer: str
     lr: float
@@ -114,6 +119,7 @@ class Training:
     epochs: int
     batch_size: int
     evaluate_every: int
+    epoch_images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,10 @@ class Settings:
     def seeds(self) -> list[int]:
         return self.raw["sweep"]["seeds"]
 
+    def seeds_of(self, subset: int | str) -> list[int]:
+        """The seeds of a subset's students."""
+        return self.raw["sweep"]["seeds_by_subset"].get(str(subset), self.seeds)
+
     def dataset(self, name: str) -> dict[str, Any]:
         if name not in self.raw["datasets"]:
             known = ", ".join(self.raw["datasets"])
@@ -202,7 +212,7 @@ class Settings:
     def training(self, role: str, subset: str, dataset: str) -> Training:
         section = dict(self.raw["teacher" if role == "teacher" else "student"])
         section |= section["by_dataset"].get(dataset, {})
-        if role != "teacher" and subset == "all":
+        if role != "teacher" and subset == "all" and section["epochs_on_all"]:
             section["epochs"] = section["epochs_on_all"]
         return _frozen(Training, section)
 
@@ -250,10 +260,17 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def plain(parameters: dict[str, Any]) -> dict[str, Any]:
+    """``parameters`` in plain dictionaries, which compare, hash and save like the file's.
+
+    Snakemake hands over ordered ones.
+    """
+    return json.loads(json.dumps(parameters, default=str))
+
+
 def resolve(parameters: dict[str, Any]) -> Settings:
     """Validate, and merge each section's ``shared`` values with those of the chosen profile."""
-    # Snakemake hands over ordered dictionaries; plain ones compare, hash and save like the file's.
-    parameters = json.loads(json.dumps(parameters, default=str))
+    parameters = plain(parameters)
     _validate_schema(parameters)
     profile = parameters["profile"]
     resolved = {key: parameters[key] for key in ("profile", "study", "datasets")}
@@ -266,21 +283,22 @@ def resolve(parameters: dict[str, Any]) -> Settings:
     return settings
 
 
-def load(path: Path = DEFAULT_PARAMS, profile: str | None = None) -> Settings:
-    """The settings in ``path``: a parameter file, or one that :func:`save` has written."""
+def default_params() -> Path:
+    """The parameter file of this folder, or the one that comes with an installed package."""
+    path = Path("params.yaml")
+    return PACKAGED_PARAMS if PACKAGED_PARAMS.exists() and not path.exists() else path
+
+
+def load(path: Path, profile: str | None = None) -> Settings:
+    """The settings in the parameter file ``path``, of ``profile`` instead of the file's own."""
     parameters = read(path)
-    if parameters.get("resolved"):
-        del parameters["resolved"]
-        return Settings(parameters)
-    if profile:
-        parameters["profile"] = profile
-    return resolve(parameters)
+    return resolve(parameters | {"profile": profile} if profile else parameters)
 
 
-def save(settings: Settings, path: Path) -> None:
-    """Write resolved settings, for the commands of one workflow."""
+def save(parameters: dict[str, Any], path: Path) -> None:
+    """Write a parameter file, for the commands of one workflow."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, yaml.safe_dump({"resolved": True} | settings.raw, sort_keys=False))
+    write_whole(path, yaml.safe_dump(plain(parameters), sort_keys=False))
 
 
 @cache
@@ -337,6 +355,8 @@ def _sentence(error: jsonschema.ValidationError) -> str:
     if error.validator in comparisons:
         limit = error.validator_value
         return f"{key} must be {comparisons[error.validator]} {limit}, not {error.instance}"
+    if error.validator == "multipleOf":
+        return f"{key} must be a multiple of {error.validator_value}, not {error.instance}"
     if error.validator == "minItems":
         return f"{key} must have at least {error.validator_value} entries"
     if error.validator == "maxItems":
@@ -348,7 +368,7 @@ def _sentence(error: jsonschema.ValidationError) -> str:
 
 def _validate_complete(resolved: dict[str, Any]) -> None:
     wanted = {
-        "sweep": {"seeds", "datasets"},
+        "sweep": {"seeds", "seeds_by_subset", "datasets"},
         "images": {field.name for field in dataclasses.fields(Images)},
         "augmentation": {field.name for field in dataclasses.fields(Augmentation)},
         "engine": {field.name for field in dataclasses.fields(Engine)},

@@ -33,6 +33,8 @@ def images_of(settings: Settings, dataset: str, facts: dict[str, dict[str, Any]]
 
 def epoch_images(settings: Settings, run: RunKey, images: dict[str, Any]) -> int:
     """Images of an epoch of ``run``, SMOTE's for a teacher among them, from those of its dataset."""
+    if fixed := settings.training(run.role, run.subset, run.dataset).epoch_images:
+        return fixed
     if run.subset != "all":
         return int(run.subset)
     counts = [count["train"] for count in images.values()]

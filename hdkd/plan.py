@@ -5,8 +5,9 @@ Imports nothing heavy: the Snakefile reads it at every start.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hdkd.config import Settings
+from hdkd.config import Settings, plain
 from hdkd.names import RIVALS
 
 GROUPS = ("teacher", "students", "ablations", "baselines")
@@ -21,7 +22,11 @@ RUN_FILES = (
     "SHA256SUMS",
 )
 PACKAGE = Path(__file__).parent
-PRETRAINED = PACKAGE.parent / "pretrained"  # models that come with a checkout
+# Models that come with the project: in an installed package inside it, in a checkout beside it.
+PRETRAINED = next(
+    (p for p in (PACKAGE / "pretrained", PACKAGE.parent / "pretrained") if p.is_dir()),
+    Path("pretrained"),
+)
 CARD = "README.md"  # of an exported model
 # The variable that tells every training of a workflow when its time ends, in seconds since 1970.
 DEADLINE = "HDKD_DEADLINE"
@@ -74,6 +79,7 @@ STEP_CODE = {
         "evaluation/evidence.py",
         "evaluation/published.py",
         "evaluation/published.yaml",
+        "evaluation/statistics.py",
         "models/complexity.py",
         "names.py",
         "report/figures.py",
@@ -123,6 +129,24 @@ class RunKey:
         return group / self.model / f"n{self.subset}" / f"seed{self.seed}"
 
 
+def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
+    """The settings that decide the numbers of a training, and no others, in plain values.
+
+    They are parameters of its rule, and in its summary.
+    """
+    chosen: dict[str, Any] = {
+        "images": vars(settings.images(key.dataset)),
+        "network": settings.network(key.block or None, key.stem_stride or None).arguments(key.role),
+        "training": vars(settings.training(key.role, key.subset, key.dataset)),
+        "augmentation": vars(settings.augmentation),
+        "precision": settings.engine.precision,
+    }
+    if key.role == "hdkd":
+        distillation = settings.distillation(key.point)
+        chosen["distillation"] = vars(distillation) | {"heads": distillation.heads}
+    return plain(chosen)
+
+
 def is_finished(folder: Path) -> bool:
     """Whether a run folder has the file that is written last."""
     return (folder / RUN_FILES[-1]).exists()
@@ -160,7 +184,8 @@ def student_runs(settings: Settings, dataset: str) -> list[RunKey]:
     The subsets and seeds of the ablations belong to it too: they are what the ablations are compared
     with.
     """
-    cells = [(s, seed) for s in settings.dataset(dataset)["subsets"] for seed in settings.seeds]
+    subsets = settings.dataset(dataset)["subsets"]
+    cells = [(subset, seed) for subset in subsets for seed in settings.seeds_of(subset)]
     ablations = settings.raw["ablations"]
     if ablations["variants"]:
         cells += [(ablations["subset"], seed) for seed in ablations["seeds"]]

@@ -26,9 +26,12 @@ def tiny(parameters: dict) -> dict:
         phantom["classes"][name] = {"train": count, "test": 4}
     phantom["subsets"] = [16, "all"]
     parameters["sweep"]["shared"]["seeds"] = [0]
-    parameters["network"]["demo"] |= {"channels": [4, 6, 8], "embed_dim": 8, "head_dim": 2}
+    parameters["sweep"]["demo"]["seeds_by_subset"] = {}
+    parameters["network"]["demo"] |= {"channels": [8, 8, 16], "embed_dim": 8, "head_dim": 2}
     parameters["teacher"]["demo"] |= {"epochs": 2, "evaluate_every": 1}
-    parameters["student"]["demo"] |= {"epochs": 2, "epochs_on_all": 1, "evaluate_every": 1}
+    parameters["student"]["demo"] |= {
+        "epochs": 2, "epochs_on_all": 1, "epoch_images": None, "evaluate_every": 1,
+    }  # fmt: skip
     parameters["ablations"]["demo"] = {
         "subset": 16,
         "variants": [{"block": "mbconv", "stem_stride": 2}],

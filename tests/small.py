@@ -13,7 +13,7 @@ SIZES = {
     "num_classes": 2,
     "image_size": 16,
     "in_channels": 1,
-    "channels": (4, 6, 8),
+    "channels": (8, 16, 24),
     "depths": (1, 1, 1),
 }
 STUDENT = {"layers": 1, "patch_size": 1, "embed_dim": 8, "heads": 2, "head_dim": 4}

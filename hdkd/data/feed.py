@@ -24,12 +24,20 @@ Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class Feed:
-    """Draws the batches of each epoch; ``resident`` ``None`` asks whether the bytes fit on the GPU."""
+    """Draws the batches of each epoch, of ``epoch_images`` images or (``None``) of all.
+
+    ``resident`` ``None`` asks whether the bytes fit on the GPU.
+    """
 
     def __init__(
-        self, training_set: TrainingSet, device: str, resident: bool | None = None
+        self,
+        training_set: TrainingSet,
+        device: str,
+        epoch_images: int | None = None,
+        resident: bool | None = None,
     ) -> None:
         self.device = device
+        self._epoch_images = epoch_images or len(training_set)
         self._set = training_set
         self._labels = torch.from_numpy(training_set.labels.astype(np.int64)).to(device)
         if resident is None:
@@ -37,17 +45,22 @@ class Feed:
         self._resident = Resident(training_set, device) if resident else None
 
     def __len__(self) -> int:
-        return len(self._set)
+        """Images of an epoch."""
+        return self._epoch_images
 
     def epoch(
         self, batch_size: int, order: torch.Generator, draws: torch.Generator
     ) -> Iterator[Batch]:
-        """All images in random order: bytes ``(b, channels, h, w)``, labels ``(b,)``, draws ``(b, 8)``.
+        """Images in random order: bytes ``(b, channels, h, w)``, labels ``(b,)``, draws ``(b, 8)``.
 
-        Order and draws come from generators on the CPU. A single image left over joins the batch before
+        None comes again before all have come. Order and draws come from generators on the CPU. A single image left over joins the batch before
         it, because batch statistics need two.
         """
-        members = torch.randperm(len(self), generator=order)
+        rounds = -(-len(self) // len(self._set))
+        members = torch.cat(
+            [torch.randperm(len(self._set), generator=order) for _ in range(rounds)]
+        )
+        members = members[: len(self)]
         chances = draw(len(self), draws).to(self.device)
         parts = [slice(*ends) for ends in pairwise(cuts(len(self), batch_size))]
         labels = self._labels[members.to(self.device)]

@@ -55,7 +55,7 @@ def draw(name: str, size: int, generator: np.random.Generator) -> np.ndarray:
     _darken_ventricles(image, u, v, generator)
     image += _lesion(name, u, v, size, generator)
 
-    image = gaussian_filter(image, generator.uniform(0.004, 0.011) * size)
+    image = gaussian_filter(image, generator.uniform(0.003, 0.007) * size)
     bias = 1 + generator.normal(0, 0.18) * x + generator.normal(0, 0.18) * y
     image = image * bias * generator.uniform(0.75, 1.2)
     image += generator.normal(0, generator.uniform(0.01, 0.04), image.shape)
@@ -83,12 +83,12 @@ def _darken_ventricles(
 def _lesion(
     name: str, u: np.ndarray, v: np.ndarray, size: int, generator: np.random.Generator
 ) -> np.ndarray:
-    contrast = generator.uniform(0.28, 0.5)
+    contrast = generator.uniform(0.38, 0.6)
     if name == "glioma":
         # Inside a hemisphere; its outline is that of a smooth random field.
         side = generator.choice([-1, 1])
         cu, cv = side * generator.uniform(0.2, 0.5), generator.uniform(-0.5, 0.35)
-        extent = generator.uniform(0.16, 0.3)
+        extent = generator.uniform(0.22, 0.38)
         distance = np.hypot(u - cu, v - cv) / extent + _texture(size, generator, 0.05 * size, 0.3)
         lesion = contrast / (1 + np.exp((distance - 1) * 5))
         if generator.random() < 0.5:
@@ -97,14 +97,14 @@ def _lesion(
     if name == "meningioma":
         # Resting on the inside of the skull anywhere but at the base.
         direction = generator.uniform(-0.85 * np.pi, 0.85 * np.pi)
-        extent = generator.uniform(0.13, 0.24)
+        extent = generator.uniform(0.18, 0.3)
         reach = 0.86 - 0.8 * extent
         cu, cv = reach * np.sin(direction), -reach * np.cos(direction)
         stretch = generator.uniform(0.8, 1.25)
         distance = np.hypot((u - cu) * stretch, (v - cv) / stretch) / extent
         return contrast / (1 + np.exp((distance - 1) * 18)) * (np.hypot(u, v) < 0.88)
     if name == "pituitary":
-        extent = generator.uniform(0.1, 0.16)
+        extent = generator.uniform(0.14, 0.21)
         cu, cv = generator.normal(0, 0.03), generator.uniform(0.5, 0.62)
         distance = np.hypot(u - cu, (v - cv) * 1.2) / extent
         return contrast / (1 + np.exp((distance - 1) * 14))

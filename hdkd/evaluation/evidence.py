@@ -13,9 +13,9 @@ import pandas as pd
 
 from hdkd import plan
 from hdkd.config import Settings
-from hdkd.errors import RunError
+from hdkd.errors import ParameterError, RunError, shown
 from hdkd.plan import RunKey
-from hdkd.training.run_folder import RunFolder
+from hdkd.training.run_folder import RunFolder, flatten
 
 SUMMARIES = "summaries.jsonl"
 EPOCHS = "epochs.csv"
@@ -29,10 +29,64 @@ def key_of(summary: dict[str, Any]) -> RunKey:
 def of_study(settings: Settings) -> list[dict[str, Any]]:
     """The summaries of every training of a study, from its run folders.
 
-    Raises ``RunError`` where one is missing.
+    Raises ``RunError`` where one is missing, or was made with other parameters.
     """
     keys = [key for dataset in settings.study for key in plan.all_runs(settings, dataset)]
-    return [RunFolder(key.folder).summary for key in keys]
+    summaries = [RunFolder(key.folder).summary for key in keys]
+    _, left_out = counting(settings, summaries)
+    if left_out:
+        raise RunError(
+            f"made with other parameters than these: {shown(left_out)}: train again (`snakemake` does), "
+            "or take the parameters back"
+        )
+    return summaries
+
+
+def counting(
+    settings: Settings, summaries: Iterable[dict[str, Any]], root: Path = Path()
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The summaries of trainings made with the parameters of their profile, and why others do not count.
+
+    Summaries of earlier versions say no more than the number of epochs, unless their run folders are
+    there below ``root``.
+    """
+    kept, left_out = [], []
+    for summary in summaries:
+        key = key_of(summary)
+        try:
+            wanted = flatten(plan.hyperparameters(settings, key))
+        except ParameterError as error:
+            left_out.append(f"{key.folder.as_posix()} ({error})")
+            continue
+        made = made_with(summary, root / key.folder)
+        changed = [
+            f"{name} {value} instead of {wanted.get(name)}"
+            for name, value in made.items()
+            if value != wanted.get(name)
+        ]
+        if changed:
+            left_out.append(f"{key.folder.as_posix()} ({', '.join(changed)})")
+        else:
+            kept.append(summary)
+    return kept, left_out
+
+
+def made_with(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The hyperparameters that a training was made with, flat, as far as they are known."""
+    if "hyperparameters" in summary:
+        return flatten(summary["hyperparameters"])
+    if not (folder / "params.json").exists():
+        return {"training.epochs": summary["epochs"]}
+    params = RunFolder(folder).params
+    network = dict(params["model"])
+    heads = network.pop("predicting", None)
+    for name in ("num_classes", "image_size", "in_channels"):
+        del network[name]
+    made = {name: params[name] for name in ("images", "training", "augmentation")}
+    made |= {"network": network, "precision": params["engine"]["precision"]}
+    if params["distillation"]:
+        made["distillation"] = params["distillation"] | {"heads": heads}
+    return flatten(made)
 
 
 def write(summaries: Iterable[dict[str, Any]], path: Path) -> None:

@@ -20,6 +20,7 @@ does a run of the profile ``paper`` whose network or images have been made small
 
 import inspect
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hdkd import config
+from hdkd.config import Settings
 from hdkd.evaluation import evidence, published
 from hdkd.evaluation.metrics import interval
 from hdkd.evaluation.published import COMPARABLE_PROFILE, Network, Value
@@ -72,13 +75,19 @@ class Row:
     runs: str = ""
 
 
-def write_ledger(folder: Path, root: Path = Path()) -> pd.DataFrame:
-    """Write ``ledger.csv`` and ``ledger.md`` into ``folder`` from all evidence below ``root``."""
-    table = ledger(root)
+def write_ledger(
+    parameters: dict[str, Any], folder: Path, root: Path = Path()
+) -> tuple[pd.DataFrame, list[str]]:
+    """Write ``ledger.csv`` and ``ledger.md`` into ``folder`` from all evidence below ``root``.
+
+    Trainings count where they were made with ``parameters``, the content of a parameter file; returned are
+    the table and which trainings were left out, with the reason.
+    """
+    table, left_out = ledger(parameters, root)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "ledger.csv", index=False)
-    (folder / "ledger.md").write_text(markdown(table), "utf-8")
-    return table
+    (folder / "ledger.md").write_text(markdown(table, left_out), "utf-8")
+    return table, left_out
 
 
 def read_ledger(path: Path) -> pd.DataFrame:
@@ -86,20 +95,26 @@ def read_ledger(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def ledger(root: Path = Path()) -> pd.DataFrame:
-    """One row per published value, in the order of ``published.values``."""
-    paper = Measurements(COMPARABLE_PROFILE, root)
-    pilot = Measurements(SMALLER_PROFILE, root)
-    return pd.DataFrame([asdict(_row(v, paper, pilot)) for v in published.values()])
+def ledger(parameters: dict[str, Any], root: Path = Path()) -> tuple[pd.DataFrame, list[str]]:
+    """One row per published value, in the order of ``published.values``; and the trainings left out."""
+    paper, pilot = (
+        Measurements(config.resolve(parameters | {"profile": profile, "study": None}), root)
+        for profile in (COMPARABLE_PROFILE, SMALLER_PROFILE)
+    )
+    table = pd.DataFrame([asdict(_row(v, paper, pilot)) for v in published.values()])
+    return table, [*paper.left_out, *pilot.left_out]
 
 
 class Measurements:
     """What the trainings and the data of one profile say about a published value."""
 
-    def __init__(self, profile: str, root: Path) -> None:
+    def __init__(self, settings: Settings, root: Path) -> None:
+        profile = settings.profile
         self.facts = evidence.facts(profile, root)
         self.summaries: dict[tuple[Network, str, str], dict[int, dict[str, Any]]] = {}
-        for summary in evidence.known(profile, root):
+        known = evidence.known(profile, root)
+        kept, self.left_out = evidence.counting(settings, known, root)
+        for summary in kept:
             key = evidence.key_of(summary)
             network = Network(key.role, key.block, key.stem_stride)
             foreign = profile == COMPARABLE_PROFILE and not self.has_paper_size(network, summary)
@@ -382,8 +397,8 @@ def headline(table: pd.DataFrame) -> str:
     return f"{len(table)} published numbers: " + ", ".join(f"{n} {v}" for v, n in counts.items())
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The ledger, one table per place in the paper."""
+def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
+    """The ledger, one table per place in the paper, and the trainings left out."""
     lines = [
         "# The paper's numbers, and ours",
         "",
@@ -405,6 +420,13 @@ def markdown(table: pd.DataFrame) -> str:
         "",
         *[f"- {text}" for text in copies(table) or ["none yet"]],
     ]
+    if left_out:
+        lines += [
+            "",
+            "Left out, because made with other parameters than those of their profile:",
+            "",
+        ]
+        lines += [f"- {text}" for text in left_out]
     for place, rows in table.groupby("place", sort=False):
         frame = pd.DataFrame(shown_rows(rows))
         lines += ["", f"## {place}", ""]

@@ -35,7 +35,8 @@ def build_teacher(
     """The convolutional teacher, 3.95 M parameters by default.
 
     ``image_size`` (pixels per side) is accepted for symmetry: the teacher takes any size. Raises
-    ``ValueError`` for an unknown ``block`` or ``stem_stride``.
+    ``ValueError`` for an unknown ``block`` or ``stem_stride``, and for ``channels`` that are not
+    multiples of 8.
     """
     del image_size
     return Teacher(
@@ -64,8 +65,9 @@ def build_student(
     ``predicting`` names the heads of HDKD whose logits predict: ``both``, ``class`` or
     ``distillation``.
 
-    Raises ``ValueError`` for an unknown ``block`` or ``stem_stride``, and for an ``image_size``
-    that is not a multiple of 4 × ``stem_stride`` × ``patch_size``.
+    Raises ``ValueError`` for an unknown ``block`` or ``stem_stride``, for ``channels`` that are not
+    multiples of 8, and for an ``image_size`` that is not a multiple of 4 × ``stem_stride`` ×
+    ``patch_size``.
     """
     return Student(
         num_classes,

@@ -161,13 +161,16 @@ class MBConv(InvertedResidual):
 
 BLOCKS: dict[str, type[InvertedResidual]] = {"mbcsa": MBCSA, "mbconv": MBConv}
 STEM_STRIDES = (2, 4)
+# oneDNN writes past its memory in strided 1×1 convolutions of 2 to 6 channels (its issue 6035).
+CHANNEL_MULTIPLE = 8
 
 
 class ConvolutionalStages(nn.Module):
     """The three stages that teacher and student share (paper, section 3.4, Table 1).
 
     Maps images ``(batch, in_channels, size, size)`` to three maps of ``channels[j]`` channels and
-    sizes ``size / stem_stride`` times 1, 1/2 and 1/4.
+    sizes ``size / stem_stride`` times 1, 1/2 and 1/4. Raises ``ValueError`` for an unknown ``block`` or
+    ``stem_stride``, and for ``channels`` that are not multiples of 8.
     """
 
     def __init__(
@@ -183,6 +186,10 @@ class ConvolutionalStages(nn.Module):
             raise ValueError(f"block must be one of {', '.join(BLOCKS)}, not {block!r}")
         if stem_stride not in STEM_STRIDES:
             raise ValueError(f"stem_stride must be 2 or 4, not {stem_stride}")
+        if any(count % CHANNEL_MULTIPLE for count in channels):
+            raise ValueError(
+                f"channels must be multiples of {CHANNEL_MULTIPLE}, not {', '.join(map(str, channels))}"
+            )
         stem = [StemBlock(in_channels, channels[0], stem_stride)]
         stem += [StemBlock(channels[0], channels[0]) for _ in range(depths[0] - 1)]
         self.stages = nn.ModuleList([nn.Sequential(*stem)])

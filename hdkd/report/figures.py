@@ -213,28 +213,33 @@ def draw_confusion(study: Study, colours: dict[str, str]) -> Figure:
 
 
 def draw_activation_maps(study: Study, colours: dict[str, str]) -> Figure:
-    """Third-stage features of the same images in three networks, mean over channels (Figure 5)."""
+    """Features of stages 2 and 3 of the same images in three networks, mean over channels (Figure 5).
+
+    The third stage of small images has few positions; the second has four times as many.
+    """
     test = study.source.part("test")
     labels = study.source.labels[test]
     chosen = [test[np.flatnonzero(labels == k)[0]] for k in np.unique(labels)[: SHOWN_IMAGES + 1]]
     images = np.array(study.source.images[chosen])
-    figure = Figure(figsize=(7.2, 1.75 * len(chosen)), layout="constrained")
-    grid = figure.subplots(len(chosen), 4, squeeze=False)
+    figure = Figure(figsize=(9.6, 1.5 * len(chosen) + 0.7), layout="constrained")
+    grid = figure.subplots(len(chosen), 7, squeeze=False)
     for row, (position, image) in enumerate(zip(chosen, images, strict=True)):
         show_image(grid[row, 0], image)
         grid[row, 0].set_ylabel(study.source.classes[study.source.labels[position]])
-    grid[0, 0].set_title("Image", fontsize=10)
-    for column, role in enumerate(ROLE_NAMES, start=1):
+    grid[0, 0].set_title("Image", fontsize=9)
+    for number, role in enumerate(ROLE_NAMES):
         model = RunFolder(study.run(role, study.smallest).folder).load_model()
         with torch.inference_mode():
             _, features = model(normalise(torch.from_numpy(images)), return_features=True)
-        for row, heat in enumerate(features[-1].mean(dim=1).numpy()):
-            grid[row, column].imshow(heat, cmap="inferno")
-            grid[row, column].set(xticks=[], yticks=[])
         name = ROLE_NAMES[role]
         label = name if role == "teacher" else f"{name} ({study.smallest})"
-        grid[0, column].set_title(label, fontsize=10)
-    figure.suptitle(f"{study.title}: mean activation of stage 3, first seed", fontsize=11)
+        for stage in (2, 3):
+            column = 3 * (stage - 2) + 1 + number
+            for row, heat in enumerate(features[stage - 1].mean(dim=1).numpy()):
+                grid[row, column].imshow(heat, cmap="inferno")
+                grid[row, column].set(xticks=[], yticks=[])
+            grid[0, column].set_title(f"{label}\nstage {stage}", fontsize=9)
+    figure.suptitle(f"{study.title}: mean activation of stages 2 and 3, first seed", fontsize=11)
     return figure
 
 

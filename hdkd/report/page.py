@@ -78,6 +78,7 @@ def dataset_section(
             for label, count in facts["counts"].items()
         ],
         "sweep": tables.sweep_rows(settings, name, table),
+        "steps": steps_sentence(settings, name),
         "metrics": tables.metric_rows(name, table),
         "ablations": tables.ablation_rows(settings, name, table),
         "distillation": tables.distillation_rows(settings, name, table),
@@ -93,6 +94,18 @@ def dataset_section(
             if (folder / "figures" / name / f"{figure}.svg").exists()
         },
     }
+
+
+def steps_sentence(settings: Settings, name: str) -> str:
+    """Whether rows of the sweep differ in more than their images, in a sentence."""
+    training = settings.training("student", "all", name)
+    if training.epoch_images:
+        steps = training.epochs * -(-training.epoch_images // training.batch_size)
+        return (
+            f"Every student takes {steps} steps, however many images it has; an epoch counts "
+            f"{training.epoch_images} images."
+        )
+    return "Students on more images take more steps an epoch, so the rows differ in compute as well as in data."
 
 
 def caption(figure: str) -> str:

@@ -18,7 +18,8 @@ def write_report(settings: Settings, ledger: Path) -> None:
     folders, and those of images the prepared images, and are left out without them.
     """
     folder = plan.report(settings.profile)
-    summaries, facts = evidence.known(settings.profile), evidence.facts(settings.profile)
+    summaries, _ = evidence.counting(settings, evidence.known(settings.profile))
+    facts = evidence.facts(settings.profile)
     write_tables(settings, folder, summaries, facts)
     here = [s for s in summaries if plan.is_finished(evidence.key_of(s).folder)]
     if here:

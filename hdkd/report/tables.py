@@ -61,6 +61,11 @@ def signed(mean: float, spread: float) -> str:
     return f"{mean:+.2f}" + ("" if pd.isna(spread) else f" ± {spread:.2f}")
 
 
+def between(low: float, high: float) -> str:
+    """``+4.41 to +11.77`` from values in points; a dash for a single seed, which has no interval."""
+    return "–" if pd.isna(low) else f"{low:+.2f} to {high:+.2f}"
+
+
 def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
     """Accuracy by subset, with and without distillation, and the gain (Tables 3 and 4)."""
     students = table[(table["dataset"] == dataset) & (table["group"] == "students")]
@@ -74,6 +79,7 @@ def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[di
         for role in ("student", "hdkd"):
             row[ROLE_NAMES[role]] = percent(cell.accuracy[role], cell.accuracy_sd[role])
         row["Gain (points)"] = signed(gain.gain, gain.gain_sd)
+        row["95 % interval"] = between(gain.gain_low, gain.gain_high)
         row["Seeds won"] = f"{gain.wins} of {gain.seeds}"
         for role in ("student", "hdkd"):
             row[f"{ROLE_NAMES[role]}, best epoch"] = percent(
@@ -314,7 +320,8 @@ def markdown(
         f"# Results, profile {settings.profile}",
         "",
         "Written by `hdkd tables` from the run folders listed in `runs.csv`. Accuracies are test",
-        "accuracies in percent after the last epoch, mean ± sample deviation over seeds. “Best epoch”",
+        "accuracies in percent after the last epoch, mean ± sample deviation over seeds; intervals of gains",
+        "are Student's t over seeds, paired by seed, on the test images as they are. “Best epoch”",
         "is the protocol of the released implementation: it chooses the epoch on the test set.",
     ]
     if lack := unfinished(settings, table):

@@ -5,18 +5,18 @@ checksum, and is removed when the run is finished. It is no output that Snakemak
 removes it when a training is killed. Nothing in it is ever unpickled.
 """
 
-import fcntl
 import hashlib
 import json
 import time
 from pathlib import Path
 from typing import Any, Self
 
+import filelock
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from hdkd.errors import RunError
+from hdkd.errors import RunError, shown
 from hdkd.files import write_whole
 
 DIGEST_BYTES = hashlib.sha256().digest_size
@@ -38,22 +38,53 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     return json.loads(bytes(tensors.pop("header").tolist())), tensors
 
 
+def differences(made: dict[str, Any] | str, now: dict[str, Any]) -> str:
+    """What a training was made with that is not so now; long digests are not shown."""
+    if isinstance(made, str):
+        return "an earlier version of this project"
+
+    def value(name: str, values: dict[str, Any]) -> str:
+        if name not in values:
+            return "nothing"
+        text = str(values[name])
+        return "another" if len(text) == 2 * DIGEST_BYTES else text
+
+    changed = [name for name in {**made, **now} if made.get(name, ...) != now.get(name, ...)]
+    return shown(
+        f"another {name}"
+        if value(name, made) == value(name, now) == "another"
+        else f"{name} {value(name, made)} instead of {value(name, now)}"
+        for name in changed
+    )
+
+
 class Checkpoint:
     """The checkpoint of one run folder; use it as a context, which holds the folder's lock.
 
     ``notes`` are values that JSON can hold, saved and restored with the state: what was already
     reported. ``finished`` counts the epochs that the saved state has behind it, 0 for a new start.
+    ``fingerprint`` has what must not change between the parts of a training, by name, as texts and
+    numbers; ``restart`` begins anew whatever is there.
     ``share`` of the time is what saving may take: where epochs are shorter than that, some are not saved
     and computed again after an interruption.
-    Raises ``RunError`` when another process trains in the same folder.
+    Raises ``RunError`` when another process trains in the same folder, and when the checkpoint there has
+    another fingerprint.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, share: float = 0.02) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: dict[str, Any],
+        share: float = 0.02,
+        restart: bool = False,
+    ) -> None:
         self.path = folder / "checkpoint.bin"
-        self.fingerprint = fingerprint
+        self.fingerprint = json.loads(json.dumps(fingerprint))
+        self.restart = restart
         self.finished = 0
         self.notes: dict[str, Any] = {}
-        self._lock_path = folder / "checkpoint.lock"
+        # Beside the folder, and never removed: a lock that is removed can be held twice.
+        self._lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
         self._tensors: dict[str, Tensor] = {}
         self._share = share
         self._seconds = 0.0  # that the last saving took
@@ -65,25 +96,26 @@ class Checkpoint:
         return (time.monotonic() - self._saved) * self._share >= self._seconds
 
     def __enter__(self) -> Self:
-        self._lock_path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = self._lock_path.open("w")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:
             raise RunError(
                 f"another process trains in {self.path.parent}: wait for it, or stop it"
             ) from None
-        self._read()
+        try:
+            self._read()
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(self, *_) -> None:
-        self._lock_path.unlink(missing_ok=True)
-        self._lock.close()
+        self._lock.release()
 
     def _read(self) -> None:
-        """Take over what is there, unless it is damaged or belongs to another training."""
-        if not self.path.exists():
+        """Take over what is there, unless it is damaged. Raises ``RunError`` for another training's."""
+        if self.restart or not self.path.exists():
             return
         found = _content(self.path)
         if found is None:
@@ -91,8 +123,10 @@ class Checkpoint:
             return
         header, tensors = found
         if header["fingerprint"] != self.fingerprint:
-            print(f"{self.path} is of other parameters, data or code: starting anew", flush=True)
-            return
+            raise RunError(
+                f"{self.path} was made with {differences(header['fingerprint'], self.fingerprint)}: "
+                "continue it with what made it, or train anew with --restart or by removing it"
+            )
         self._tensors, self.finished, self.notes = tensors, header["finished"], header["notes"]
 
     def restore(

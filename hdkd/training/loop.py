@@ -54,7 +54,7 @@ def train(
         set_batchnorm_momentum(model, teaching.settings.batchnorm_updates)
     optimizer = build_optimizer(model, training)
     step = Step(model, optimizer, augmentation, engine, device, training.batch_size, teaching)
-    feed = Feed(training_set, device)
+    feed = Feed(training_set, device, training.epoch_images)
     tests = torch.from_numpy(np.array(test_images)).to(device)
     order = torch.Generator().manual_seed(seed)
     draws = torch.Generator().manual_seed(seed + 1_000_003)

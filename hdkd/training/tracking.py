@@ -4,6 +4,7 @@ A study never depends on its tracking server: when MLflow fails, a line says so 
 on; its run folder has everything, and :func:`deliver` gives MLflow later what it missed.
 """
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -17,7 +18,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from hdkd.plan import RunKey
-from hdkd.training.run_folder import RunFolder
+from hdkd.training.run_folder import RunFolder, flatten
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -231,11 +232,12 @@ class Tracker:
         made: dict[str, Any],
         enabled: bool = True,
         run_id: str | None = None,
+        abandoned: str | None = None,
     ) -> "Tracker":
         """Open a run with parameters and tags below the parent run of its sweep.
 
         With ``run_id`` it is that run, which a stopped training left; epochs that it already has are
-        not logged again.
+        not logged again. A new run takes the place of the ``abandoned`` one, from which nothing goes on.
         """
         tracker = cls(run_id, alive=enabled)
 
@@ -248,6 +250,9 @@ class Tracker:
                 logged = client.get_metric_history(run_id, "train_loss")
                 tracker._logged_epochs = max((metric.step for metric in logged), default=0)
                 return
+            if abandoned:
+                with contextlib.suppress(mlflow.exceptions.MlflowException):  # of another store
+                    client.delete_run(abandoned)
             parent = _sweep_run(client, experiment.experiment_id)
             tags = run_tags(key, params, made) | ({"mlflow.parentRunId": parent} if parent else {})
             tracker.run_id = mlflow.start_run(run_name=key.name, tags=tags).info.run_id
@@ -358,17 +363,6 @@ def log_model(mlflow: Any, folder: RunFolder) -> None:
         signature=signature(folder.params["classes"]),
         pip_requirements=["torch", "numpy", "pandas", "pillow", "safetensors", "scipy", "mlflow"],
     )
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` to ``{"a.b": 1}``, as MLflow's parameters want it."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def warn(error: Exception) -> None:

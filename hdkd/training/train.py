@@ -1,7 +1,6 @@
 """One training from prepared data to a finished run folder."""
 
 import dataclasses
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -15,13 +14,18 @@ from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.data.splits import draw_subset
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import evaluate
+from hdkd.files import sha256, write_whole
 from hdkd.models import build
-from hdkd.plan import PACKAGE, STEP_CODE, RunKey
+from hdkd.plan import PACKAGE, STEP_CODE, RunKey, hyperparameters
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Teaching, peak_memory, prepare_process
 from hdkd.training.loop import train
-from hdkd.training.run_folder import RunFolder, provenance, to_json
+from hdkd.training.run_folder import RunFolder, flatten, provenance, to_json
 from hdkd.training.tracking import Tracker
+
+MLFLOW_NOTE = (
+    "mlflow_run.txt"  # the run of an unfinished training, also before its first checkpoint
+)
 
 
 def run(
@@ -35,13 +39,15 @@ def run(
     threads: int | None = None,
     tracked: bool = True,
     deadline: float | None = None,
+    restart: bool = False,
 ) -> None:
     """Train what ``key`` names on the ``prepared`` data and leave the run folder ``output``.
 
     ``recipes`` is a table of SMOTE recipes to add; ``teacher`` the run folder that HDKD is taught
     by. A training that was stopped continues after its last finished epoch, and ends as if it had not
-    been. Raises ``RunError`` when HDKD has no teacher, or one that does not fit, and ``UnfinishedError``
-    when ``deadline``, a reading of ``time.monotonic``, comes before the last epoch.
+    been; with ``restart`` it begins anew. Raises ``RunError`` when HDKD has no teacher, or one that does not
+    fit, and when what was stopped was made with other settings, data, teacher, code or version of torch;
+    ``UnfinishedError`` when ``deadline``, a reading of ``time.monotonic``, comes before the last epoch.
     """
     prepare_process(threads)
     device = choose_device(device)
@@ -85,7 +91,8 @@ def run(
             "training_digest": training_set.digest(),
         },
     }
-    with Checkpoint(output, fingerprint(params, teacher)) as checkpoint:
+    made_with = fingerprint(params, teacher, device)
+    with Checkpoint(output, made_with, restart=restart) as checkpoint:
         made = provenance(device)
         notes = checkpoint.notes or {"rows": [], "made": made, "pieces": [], "mlflow_run": None}
         checkpoint.notes = notes
@@ -100,8 +107,14 @@ def run(
         folder.start(params)
         for row in notes["rows"]:
             folder.append_metrics(row)
-        tracker = Tracker.start(key, folder.params, notes["made"], tracked, notes["mlflow_run"])
+        note = output / MLFLOW_NOTE
+        abandoned = note.read_text("utf-8") if note.exists() and not notes["mlflow_run"] else None
+        tracker = Tracker.start(
+            key, folder.params, notes["made"], tracked, notes["mlflow_run"], abandoned
+        )
         notes["mlflow_run"] = tracker.run_id
+        if tracker.run_id:
+            write_whole(note, tracker.run_id)
         for row in notes["rows"]:  # what the stopped part had not sent yet
             tracker.log_epoch(row)
         if checkpoint.finished:
@@ -151,6 +164,7 @@ def run(
                     "synthetic_images": len(training_set) - len(training_set.positions),
                     "parameters": sum(p.numel() for p in model.parameters()),
                     "data": params["data"],
+                    "hyperparameters": hyperparameters(settings, key),
                     "provenance": notes["made"] | cost(notes["pieces"]),
                     "mlflow_run": tracker.run_id,
                 }
@@ -162,6 +176,7 @@ def run(
             tracker.stop("FAILED")
             raise
         tracker.finish(folder)
+        note.unlink(missing_ok=True)
         checkpoint.remove()
 
 
@@ -181,15 +196,22 @@ def best_epoch(rows: list[dict[str, Any]]) -> dict[str, float]:
     return {"epoch": best["epoch"], "accuracy": best["test_accuracy"]}
 
 
-def fingerprint(params: dict[str, Any], teacher: Path | None) -> str:
-    """What must not change between the parts of one training: parameters, data, teacher, code."""
-    hasher = hashlib.sha256(json.dumps(params, default=to_json, sort_keys=True).encode())
-    hasher.update(torch.__version__.encode())
+def fingerprint(params: dict[str, Any], teacher: Path | None, device: str) -> dict[str, Any]:
+    """What must not change between the parts of one training: settings, data, teacher, code, by name.
+
+    Where the teacher lies is not among it, nor what of the engine changes no number on this ``device``.
+    """
+    kept = {name: value for name, value in params.items() if name not in ("teacher", "engine")}
+    parts = flatten(json.loads(json.dumps(kept, default=to_json)))
+    if device == "cuda":
+        parts["engine.precision"] = params["engine"].precision
+        parts["engine.compile"] = params["engine"].compile
+    parts["torch"] = torch.__version__
     for name in STEP_CODE["train"]:
-        hasher.update((PACKAGE / name).read_bytes())
+        parts[f"hdkd/{name}"] = sha256(PACKAGE / name)
     if teacher:
-        hasher.update((teacher / "model.safetensors").read_bytes())
-    return hasher.hexdigest()
+        parts["teacher"] = sha256(teacher / "model.safetensors")
+    return parts
 
 
 def training_images(source: ImageSet, key: RunKey, recipes: Path | None) -> TrainingSet:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hdkd import config
 from hdkd.evaluation import ledger
 from project import ROOT
 
@@ -27,4 +28,4 @@ def committed(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def derived(committed) -> pd.DataFrame:
     """The ledger as the committed summaries, the published values and the code give it."""
-    return ledger.ledger(committed)
+    return ledger.ledger(config.read(ROOT / "params.yaml"), committed)[0]

@@ -13,11 +13,13 @@ def fixed(parameters: dict) -> dict:
     """The demo's data and networks, with a schedule of its own: a teacher, student and HDKD on 200 images."""
     parameters["datasets"]["phantom"]["subsets"] = [200]
     parameters["sweep"]["shared"]["seeds"] = [0]
+    parameters["sweep"]["demo"]["seeds_by_subset"] = {}
     parameters["teacher"]["demo"] |= {
         "epochs": 8, "batch_size": 64, "lr": 0.002, "min_lr": 0.002, "warmup_lr": 0.002,
     }  # fmt: skip
     parameters["student"]["demo"] |= {
-        "epochs": 20, "batch_size": 32, "lr": 0.004, "min_lr": 2e-5, "warmup_lr": 2e-5,
+        "epochs": 20, "epoch_images": None, "warmup_epochs": 5, "evaluate_every": 5,
+        "batch_size": 32, "lr": 0.004, "min_lr": 2e-5, "warmup_lr": 2e-5,
     }  # fmt: skip
     parameters["ablations"]["demo"] |= {"variants": []}
     return parameters

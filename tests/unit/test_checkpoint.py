@@ -1,5 +1,6 @@
 """A stopped training continues exactly; what cannot be trusted is not continued."""
 
+import fcntl
 import time
 
 import numpy as np
@@ -16,6 +17,7 @@ from hdkd.training.engine import Teaching
 from hdkd.training.loop import train
 from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT
 
+SAME = {"training.lr": 0.001, "hdkd/training/losses.py": "0" * 64, "torch": "2.15.0"}
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 5, 4, 2)
 
 
@@ -23,7 +25,7 @@ class KilledError(Exception):
     """Stands for a signal."""
 
 
-def trained(images, folder, stop_after=None, role="hdkd", deadline=None, fingerprint="same"):
+def trained(images, folder, stop_after=None, role="hdkd", deadline=None):
     """Weights, rows of this part, and the epochs that were behind it at its start."""
     torch.manual_seed(0)
     model = build(role, **SIZES, **STUDENT) if role == "hdkd" else rival()
@@ -35,7 +37,7 @@ def trained(images, folder, stop_after=None, role="hdkd", deadline=None, fingerp
             raise KilledError
         rows.append(row)
 
-    with Checkpoint(folder, fingerprint, share=1e9) as checkpoint:
+    with Checkpoint(folder, SAME, share=1e9) as checkpoint:
         before = checkpoint.finished
         train(
             model, TrainingSet(images, np.arange(13)), images.images, images.labels, TRAINING,
@@ -73,7 +75,7 @@ def test_a_stopped_training_ends_with_the_weights_of_an_undisturbed_one(
 def test_a_time_budget_stops_between_epochs_and_the_next_start_continues(source, tmp_path):
     with pytest.raises(UnfinishedError, match="after epoch 1 of 5"):
         trained(source, tmp_path, deadline=time.monotonic())
-    with Checkpoint(tmp_path, "same") as checkpoint:
+    with Checkpoint(tmp_path, SAME) as checkpoint:
         assert checkpoint.finished == 1
 
 
@@ -83,16 +85,40 @@ def test_a_changed_byte_is_noticed(source, tmp_path, capsys):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with Checkpoint(tmp_path, "same") as checkpoint:
+    with Checkpoint(tmp_path, SAME) as checkpoint:
         assert checkpoint.finished == 0
     assert "checkpoint.bin is damaged" in capsys.readouterr().out
 
 
-def test_a_checkpoint_of_another_training_is_left_alone(source, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"training.lr": 0.002}, "training.lr 0.001 instead of 0.002"),
+        ({"hdkd/training/losses.py": "1" * 64}, "another hdkd/training/losses.py"),
+        ({"torch": "2.11.0"}, "torch 2.15.0 instead of 2.11.0"),
+        ({"teacher": "1" * 64}, "teacher nothing instead of another"),
+    ],
+)
+def test_a_checkpoint_of_another_training_stops_and_names_what_differs(
+    source, tmp_path, change, sentence
+):
     trained(source, tmp_path)
-    with Checkpoint(tmp_path, "other parameters") as checkpoint:
+    before = (tmp_path / "checkpoint.bin").read_bytes()
+    with pytest.raises(RunError) as caught:
+        Checkpoint(tmp_path, SAME | change).__enter__()
+    assert f"checkpoint.bin was made with {sentence}: continue it with what made it" in str(
+        caught.value
+    )
+    assert "train anew with --restart or by removing it" in str(caught.value)
+    assert (tmp_path / "checkpoint.bin").read_bytes() == before
+
+
+def test_restart_begins_anew_and_keeps_what_is_there_until_the_first_saving(source, tmp_path):
+    trained(source, tmp_path)
+    before = (tmp_path / "checkpoint.bin").read_bytes()
+    with Checkpoint(tmp_path, SAME | {"torch": "2.11.0"}, restart=True) as checkpoint:
         assert checkpoint.finished == 0
-    assert "other parameters, data or code" in capsys.readouterr().out
+    assert (tmp_path / "checkpoint.bin").read_bytes() == before
 
 
 def test_a_write_that_fails_leaves_the_checkpoint_before_it(source, tmp_path, monkeypatch):
@@ -104,19 +130,30 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(source, tmp_path, mo
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         trained(source, tmp_path)
-    with Checkpoint(tmp_path, "same") as checkpoint:
+    with Checkpoint(tmp_path, SAME) as checkpoint:
         assert checkpoint.finished == 2
 
 
 def test_two_trainings_in_one_folder_are_refused(tmp_path):
-    with Checkpoint(tmp_path, "same"), pytest.raises(RunError, match="another process trains in"):
-        Checkpoint(tmp_path, "same").__enter__()
+    with Checkpoint(tmp_path, SAME), pytest.raises(RunError, match="another process trains in"):
+        Checkpoint(tmp_path, SAME).__enter__()
+
+
+def test_a_folder_that_was_freed_and_taken_again_is_refused_to_a_third(tmp_path):
+    """A process that opened the lock while it was held must not hold it beside a later one."""
+    first = Checkpoint(tmp_path, SAME).__enter__()
+    lock = next(tmp_path.parent.glob(f".{tmp_path.name}*"))
+    with lock.open() as opened_while_held:
+        first.__exit__()
+        fcntl.flock(opened_while_held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(RunError, match="another process trains in"):
+            Checkpoint(tmp_path, SAME).__enter__()
 
 
 def test_saving_takes_no_more_than_its_share_of_the_time(tmp_path):
     model = nn.Linear(2, 2)
     optimizer = torch.optim.Adam(model.parameters())
-    with Checkpoint(tmp_path, "same", share=1e-9) as checkpoint:
+    with Checkpoint(tmp_path, SAME, share=1e-9) as checkpoint:
         assert checkpoint.due  # what it takes is not known yet
         checkpoint.save(1, model, optimizer, {})
         assert not checkpoint.due

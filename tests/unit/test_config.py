@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
-from hdkd import config, plan
+from hdkd import cli, config, plan
 from hdkd.errors import ParameterError
 from project import ROOT
 
@@ -51,10 +51,41 @@ def test_one_dataset_can_have_values_of_its_own(parameters):
     assert settings.training("teacher", "all", "folder").epochs != 3
 
 
-def test_settings_survive_being_saved(parameters, tmp_path):
+def test_students_on_all_images_can_have_the_epochs_of_the_others(parameters):
+    parameters["student"]["demo"] |= {"epochs": 30, "epochs_on_all": None}
     settings = config.resolve(parameters)
-    config.save(settings, tmp_path / "resolved.yaml")
-    assert config.load(tmp_path / "resolved.yaml") == settings
+    assert settings.training("hdkd", "all", "phantom").epochs == 30
+
+
+def test_one_size_can_have_seeds_of_its_own(parameters):
+    parameters["sweep"]["demo"] |= {"seeds": [4], "seeds_by_subset": {80: [0, 1], "all": [7]}}
+    settings = config.resolve(parameters)
+    seeds = {(run.subset, run.seed) for run in plan.student_runs(settings, "phantom")}
+    assert seeds >= {("80", 0), ("80", 1), ("200", 4), ("all", 7)}
+    assert ("all", 4) not in seeds
+
+
+def test_parameters_survive_being_saved(parameters, tmp_path):
+    config.save(parameters, tmp_path / "saved.yaml")
+    for profile in config.PROFILES:
+        expected = config.resolve(parameters | {"profile": profile})
+        assert config.load(tmp_path / "saved.yaml", profile) == expected
+
+
+def test_saved_parameters_are_validated_when_they_are_loaded(parameters, tmp_path):
+    parameters["student"]["demo"]["lr"] = -1
+    config.save(parameters, tmp_path / "saved.yaml")
+    with pytest.raises(ParameterError, match=r"student\.demo\.lr must be greater than 0"):
+        config.load(tmp_path / "saved.yaml")
+
+
+def test_a_profile_on_the_command_line_holds_whatever_hdkd_params_names(
+    parameters, tmp_path, monkeypatch, capsys
+):
+    config.save(parameters, tmp_path / "saved.yaml")
+    monkeypatch.setenv("HDKD_PARAMS", str(tmp_path / "saved.yaml"))
+    assert cli.main(["profile", "--profile", "paper"]) == 0
+    assert capsys.readouterr().out == "paper\n"
 
 
 def test_an_unknown_key_is_named_with_the_known_ones(parameters):
@@ -98,8 +129,20 @@ def test_a_missing_key_is_named_with_where_to_give_it(parameters):
 
 
 def test_an_image_size_that_patches_do_not_divide_is_refused(parameters):
-    parameters["images"]["demo"]["size"] = 40
-    assert refused(parameters).startswith("images.demo.size must be a multiple of 16")
+    parameters["images"]["demo"]["size"] = 36
+    assert refused(parameters).startswith("images.demo.size must be a multiple of 8")
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        ([4, 8, 16], "network.demo.channels.0 must be at least 8, not 4"),
+        ([16, 20, 48], "network.demo.channels.1 must be a multiple of 8, not 20"),
+    ],
+)
+def test_channels_that_would_reach_onednns_faulty_kernel_are_refused(parameters, channels, message):
+    parameters["network"]["demo"]["channels"] = channels
+    assert refused(parameters) == message
 
 
 def test_a_subset_larger_than_the_training_set_is_refused(parameters):
@@ -162,7 +205,8 @@ def test_the_modules_that_a_training_imports_are_its_code():
     """What a training runs must be an input of its rule, or a change would go unnoticed."""
     import ast
 
-    # Wiring that changes no number: settings (they are params of the rules), paths, files, errors, logging.
+    # Wiring that changes no number: settings (plan.hyperparameters are params of the rules), paths, files,
+    # errors, logging.
     wiring = {"hdkd.config", "hdkd.plan", "hdkd.errors", "hdkd.training.tracking"}
     wiring |= {"hdkd.training.run_folder", "hdkd.files"}
     declared = set(plan.STEP_CODE["train"])

@@ -14,7 +14,9 @@ FACTS = {"phantom": {"counts": IMAGES}}
 @pytest.fixture
 def settings(parameters) -> config.Settings:
     parameters["datasets"]["phantom"]["subsets"] = [20, "all"]
-    parameters["student"]["demo"] |= {"epochs": 10, "epochs_on_all": 4, "evaluate_every": 3}
+    parameters["student"]["demo"] |= {
+        "epochs": 10, "epochs_on_all": 4, "epoch_images": None, "evaluate_every": 3,
+    }  # fmt: skip
     parameters["ablations"]["demo"] |= {"variants": [], "subset": 20}
     return config.resolve(parameters)
 
@@ -38,6 +40,13 @@ def test_smote_raises_every_class_to_the_largest_for_the_teacher_alone(settings)
     assert cost.epoch_images(settings, run(settings, "hdkd", "20"), IMAGES) == 20
 
 
+def test_an_epoch_can_count_so_many_images_at_every_size(parameters):
+    parameters["student"]["demo"]["epoch_images"] = 320
+    settings = config.resolve(parameters)
+    for subset in ("80", "all"):
+        assert cost.epoch_images(settings, run(settings, "student", subset), IMAGES) == 320
+
+
 def test_a_step_is_three_forward_passes_and_a_test_is_one(settings):
     student = run(settings, "student", "20")
     forward = macs(settings, student, 2)
@@ -52,7 +61,7 @@ def test_hdkd_has_its_teacher_forward_besides(settings):
 
 
 def test_published_counts_stand_in_for_data_that_are_not_here(settings):
-    assert cost.images_of(settings, "phantom", {})["none"] == {"train": 336, "test": 75}
+    assert cost.images_of(settings, "phantom", {})["none"] == {"train": 480, "test": 150}
     assert cost.images_of(settings, "phantom", FACTS) == IMAGES
     assert cost.images_of(settings, "folder", {}) == {}
 

@@ -14,8 +14,10 @@ def test_every_figure_has_a_caption():
         assert (ROOT / "hdkd/report/captions" / f"{name}.rst").read_text().strip()
 
 
-def test_the_version_stands_once():
-    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+def test_the_citation_has_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == __version__
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
 def test_the_layout_in_the_readme_is_the_real_one():
@@ -44,14 +46,15 @@ def test_pinned_versions_satisfy_the_ranges():
     from packaging.requirements import Requirement
 
     text = (ROOT / "pyproject.toml").read_text()
-    block = re.search(r"^dependencies = \[(.*?)^\]", text, re.S | re.M)[1]
+    blocks = re.findall(r"^(?:dependencies|pipeline) = \[(.*?)^\]", text, re.S | re.M)
+    assert len(blocks) == 2
     pinned = dict(
         re.match(r"([\w.-]+)==([^ ;]+)", line).groups()
         for line in (ROOT / "requirements.lock").read_text().splitlines()
         if not line.startswith("#")
     )
     pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
-    for wanted in map(Requirement, re.findall(r'"([^"]+)"', block)):
+    for wanted in map(Requirement, re.findall(r'"([^"]+)"', "".join(blocks))):
         assert wanted.specifier.contains(pinned[wanted.name.lower()]), wanted
 
 

@@ -13,9 +13,11 @@ RECIPES = pd.DataFrame(
 )
 
 
-def epoch(training_set: TrainingSet, resident: bool, batch_size: int = 4):
+def epoch(
+    training_set: TrainingSet, resident: bool, batch_size: int = 4, images: int | None = None
+):
     generators = (torch.Generator().manual_seed(seed) for seed in (0, 1))
-    return list(Feed(training_set, "cpu", resident).epoch(batch_size, *generators))
+    return list(Feed(training_set, "cpu", images, resident).epoch(batch_size, *generators))
 
 
 @pytest.mark.parametrize("resident", [False, True])
@@ -23,6 +25,20 @@ def test_an_epoch_holds_every_image_once(source: ImageSet, resident):
     batches = epoch(TrainingSet(source, np.arange(13)), resident)
     seen = torch.cat([images for images, _, _ in batches])
     assert {image.sum().item() for image in seen} == {int(image.sum()) for image in source.images}
+
+
+def test_an_epoch_of_fewer_images_takes_each_once_at_most(source: ImageSet):
+    batches = epoch(TrainingSet(source, np.arange(13)), False, images=8)
+    taken = [image.numpy().tobytes() for images, _, _ in batches for image in images]
+    assert len(set(taken)) == len(taken) == 8
+
+
+def test_an_epoch_of_more_images_takes_all_before_any_comes_again(source: ImageSet):
+    batches = epoch(TrainingSet(source, np.arange(13)), False, images=30)
+    taken = [image.numpy().tobytes() for images, _, _ in batches for image in images]
+    assert len(taken) == 30
+    for start in (0, 13):
+        assert len(set(taken[start : start + 13])) == 13
 
 
 @pytest.mark.parametrize(

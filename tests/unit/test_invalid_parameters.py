@@ -14,9 +14,12 @@ from project import parameters
 
 VALID = parameters()
 # What may be null, and mappings whose keys are names that the user gives.
-NULLABLE = {"study", "colour", "blur", "path", "classes", "distillation"}
+NULLABLE = {
+    "study", "colour", "blur", "path", "classes", "distillation", "epoch_images", "epochs_on_all",
+    "licence",
+}  # fmt: skip
 WORD_OR_NUMBER = {"target", "subset"}
-FREE = {"datasets", "classes", "by_dataset", "points"}
+FREE = {"datasets", "classes", "by_dataset", "points", "seeds_by_subset"}
 MANY = settings(max_examples=300, deadline=None, derandomize=True)
 
 

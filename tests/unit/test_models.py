@@ -23,7 +23,7 @@ REFERENCE = [
     ("mbcsa", 4, "student", "3.6873", "0.5114"),
     ("mbcsa", 4, "hdkd", "3.6897", "0.5139"),
 ]
-SMALL = {"num_classes": 5, "image_size": 32, "in_channels": 1, "channels": (8, 12, 16)}
+SMALL = {"num_classes": 5, "image_size": 32, "in_channels": 1, "channels": (8, 16, 24)}
 SMALL_DEPTHS = {"teacher": (2, 2, 2), "student": (1, 1, 2), "hdkd": (1, 1, 2)}
 
 
@@ -52,7 +52,7 @@ def test_every_parameter_gets_a_gradient(role, stride, block):
 
 def test_stages_have_the_same_shapes_in_teacher_and_student():
     images = torch.randn(2, 1, 32, 32)
-    shapes = [(2, 8, 16, 16), (2, 12, 8, 8), (2, 16, 4, 4)]
+    shapes = [(2, 8, 16, 16), (2, 16, 8, 8), (2, 24, 4, 4)]
     for role in ("teacher", "student", "hdkd"):
         _, features = small(role)(images, return_features=True)
         assert [tuple(feature.shape) for feature in features] == shapes
@@ -84,8 +84,10 @@ def test_image_size_must_fit_stride_and_patches():
         build_student(image_size=48, stem_stride=4)
 
 
-@pytest.mark.parametrize("change", [{"block": "resnet"}, {"stem_stride": 3}])
-def test_unknown_block_and_stride_are_refused(change):
+@pytest.mark.parametrize(
+    "change", [{"block": "resnet"}, {"stem_stride": 3}, {"channels": (8, 12, 16)}]
+)
+def test_block_stride_and_channels_that_do_not_exist_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         build_teacher(**change)
 

@@ -106,11 +106,11 @@ def test_the_last_good_checkpoint_survives_a_loss_that_is_no_number(source, tmp_
     rising = Training("adam", 1e38, 1e38, 1e-4, 1, 0.0, 3, 4, 1)
     run = (TrainingSet(source, np.arange(13)), source.images, source.labels, rising)
     with (
-        Checkpoint(tmp_path, "it", share=1e9) as checkpoint,
+        Checkpoint(tmp_path, {}, share=1e9) as checkpoint,
         pytest.raises(RunError, match=r"checkpoint\.bin has the state after epoch 1$"),
     ):
         train(model, *run, AUGMENTATION, ENGINE, 5, "cpu", lambda row: None, None, checkpoint)
-    with Checkpoint(tmp_path, "it") as checkpoint:
+    with Checkpoint(tmp_path, {}) as checkpoint:
         assert checkpoint.finished == 1
 
 

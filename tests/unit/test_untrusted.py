@@ -56,13 +56,13 @@ def test_pickled_weights_are_refused_and_not_executed(run, tmp_path, form):
 def test_a_pickled_checkpoint_is_not_executed(tmp_path):
     mark = tmp_path / "executed"
     (tmp_path / "checkpoint.bin").write_bytes(pickled(mark))
-    with Checkpoint(tmp_path, "it") as checkpoint:
+    with Checkpoint(tmp_path, {}) as checkpoint:
         assert checkpoint.finished == 0
     assert not mark.exists()
 
 
 def test_weights_of_another_network_are_refused(run):
-    other = build("teacher", **SIZES | {"channels": (4, 6, 10)})
+    other = build("teacher", **SIZES | {"channels": (8, 16, 32)})
     run.write_model(other)
     with pytest.raises(RunError, match=r"does not fit .*params\.json"):
         run.load_model()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hdkd import config, plan
 from hdkd.evaluation import evidence, ledger
 from hdkd.evaluation.published import Network
 from hdkd.plan import RunKey
@@ -30,7 +31,7 @@ def summary(profile: str, role: str, right: int, subset: str = "all", **changes)
 
 
 @pytest.fixture
-def verdict(tmp_path):
+def verdict(tmp_path, parameters):
     """The row of the ledger that such summaries give."""
 
     def of(row: str, *summaries: dict, size: int = 224) -> dict[str, str]:
@@ -44,7 +45,7 @@ def verdict(tmp_path):
                 [s for s in summaries if s["run"]["profile"] == made["run"]["profile"]],
                 folder / evidence.SUMMARIES,
             )
-        return ledger.ledger(tmp_path).set_index("row").loc[row].to_dict()
+        return ledger.ledger(parameters, tmp_path)[0].set_index("row").loc[row].to_dict()
 
     return of
 
@@ -63,7 +64,7 @@ def test_an_accuracy_outside_differs(verdict):
 
 
 def test_a_smaller_profile_decides_nothing(verdict):
-    row = verdict(TEACHER, summary("pilot", "teacher", 1305))
+    row = verdict(TEACHER, summary("pilot", "teacher", 1305, epochs=18))
     assert row["verdict"] == "not run"
     assert row["pilot"] == "99.54"
 
@@ -73,6 +74,26 @@ def test_a_smaller_profile_decides_nothing(verdict):
 )
 def test_a_paper_profile_that_was_made_smaller_decides_nothing(verdict, changes, size):
     row = verdict(TEACHER, summary("paper", "teacher", 1305, **changes), size=size)
+    assert row["verdict"] == "not run"
+
+
+def test_a_run_of_other_parameters_decides_nothing_and_is_named(tmp_path, parameters, verdict):
+    made = summary("paper", "teacher", 1305)
+    settings = config.resolve(parameters | {"profile": "paper"})
+    made["hyperparameters"] = plan.hyperparameters(settings, evidence.key_of(made))
+    assert verdict(TEACHER, made)["verdict"] == "reproduced"
+    made["hyperparameters"]["training"] |= {"epochs": 2, "lr": 0.1}
+    assert verdict(TEACHER, made)["verdict"] == "not run"
+    _, left_out = ledger.write_ledger(parameters, tmp_path / "out", tmp_path)
+    assert left_out == [
+        "models/paper/teacher/brain_tumor/teacher-mbcsa-s2/nall/seed0 "
+        "(training.lr 0.1 instead of 0.001, training.epochs 2 instead of 200)"
+    ]
+    assert left_out[0] in (tmp_path / "out" / "ledger.md").read_text("utf-8")
+
+
+def test_a_summary_that_knows_only_its_epochs_is_left_out_by_them(verdict):
+    row = verdict(TEACHER, summary("paper", "teacher", 1305, epochs=2))
     assert row["verdict"] == "not run"
 
 

@@ -90,7 +90,7 @@ def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
     # All that was made, in one bundle.
     script = (
         "from pathlib import Path; from hdkd import bundle, config; from hdkd.borrow import value_order\n"
-        "settings = config.load()\n"
+        "settings = config.load(Path('params.yaml'))\n"
         f"bundle.write_bundle('demo', value_order(settings), Path({str(tmp_path / 'all')!r}), 0.02)"
     )
     project.run("python", "-c", script)

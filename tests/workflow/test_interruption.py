@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import mlflow
 import pandas as pd
@@ -94,6 +95,62 @@ def test_a_training_killed_three_times_ends_with_the_same_run_folder(
     history = mlflow.MlflowClient().get_metric_history(run, "train_loss")
     assert sorted(metric.step for metric in history) == list(range(1, EPOCHS + 1))
     assert mlflow.MlflowClient().get_run(run).info.status == "FINISHED"
+
+
+def trainings_in_mlflow(store) -> pd.DataFrame:
+    mlflow.set_tracking_uri(store["MLFLOW_TRACKING_URI"])
+    runs = mlflow.search_runs(experiment_names=["hdkd-demo-phantom"])
+    return runs[runs["tags.mlflow.parentRunId"].notna()]
+
+
+def test_a_training_killed_before_its_first_checkpoint_stands_once_in_mlflow(
+    built, store, command, tmp_path
+):
+    before = len(trainings_in_mlflow(store))
+    folder = tmp_path / "run"
+    interrupt(built, store, command, folder, 1, signal.SIGKILL)
+    (folder / "checkpoint.bin").unlink(missing_ok=True)  # as if it had been killed a moment earlier
+    assert len(trainings_in_mlflow(store)) == before + 1
+    built.run(*command, str(folder), **store)
+    runs = trainings_in_mlflow(store)
+    assert len(runs) == before + 1
+    assert json.loads((folder / "summary.json").read_text())["mlflow_run"] in set(runs["run_id"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(plan.RUN_FILES)
+
+
+def test_what_was_made_with_other_settings_is_not_thrown_away(built, store, command, tmp_path):
+    folder = tmp_path / "run"
+    interrupt(built, store, command, folder, 3, signal.SIGKILL)
+    before = (folder / "checkpoint.bin").read_bytes()
+    parameters = yaml.safe_load(Path(command[3]).read_text())
+    parameters["student"]["demo"]["lr"] = 0.0007
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(parameters))
+    changed = [*command[:3], str(other), *command[4:], str(folder)]
+    result = built.run(*changed, check=False, **store)
+    assert result.returncode == 2
+    assert "checkpoint.bin was made with training.lr 0.004 instead of 0.0007" in result.stderr
+    assert (folder / "checkpoint.bin").read_bytes() == before
+    assert "continues" not in built.run(*changed, "--restart", **store).stdout
+    assert json.loads((folder / "params.json").read_text())["training"]["lr"] == 0.0007
+
+
+def test_it_continues_where_the_teacher_is_spelled_otherwise_and_a_switch_changes_no_number(
+    built, store, command, undisturbed, tmp_path
+):
+    folder = tmp_path / "run"
+    interrupt(built, store, command, folder, 3, signal.SIGKILL)
+    parameters = yaml.safe_load(Path(command[3]).read_text())
+    engine = parameters["engine"]["shared"]
+    engine["cuda_graph"] = not engine["cuda_graph"]
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(parameters))
+    teacher = command.index("--teacher") + 1
+    changed = [*command[:3], str(other), *command[4:], str(folder)]
+    changed[teacher] = str(built.folder / command[teacher])
+    assert "continues after epoch" in built.run(*changed, **store).stdout
+    weights = [(f / "model.safetensors").read_bytes() for f in (folder, undisturbed)]
+    assert weights[0] == weights[1]
 
 
 def test_sigterm_stops_with_a_code_of_its_own_and_without_a_traceback(

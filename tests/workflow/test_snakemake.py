@@ -140,6 +140,39 @@ def test_one_more_rival_trains_only_that_one(built, tmp_path):
     assert rules == {"train_baseline", "list_runs"} | REPORTING
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "trained"),
+    [
+        ('.get(float(self.alpha), "both")', '.get(float(self.alpha), "class")', {"train_hdkd"}),
+        (
+            '"patch_size": self.patch_size,',
+            '"patch_size": 2 * self.patch_size,',
+            {"train_student", "train_hdkd"},
+        ),
+    ],
+    ids=["predicting heads", "arguments of networks"],
+)
+def test_a_changed_rule_for_settings_trains_what_gets_others(built, before, after, trained):
+    path = built.folder / "hdkd" / "config.py"
+    text = path.read_text()
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, after))
+    try:
+        assert built.planned_rules() == trained | {"list_runs"} | REPORTING
+    finally:
+        path.write_text(text)
+
+
+def test_results_of_other_parameters_are_refused_by_name(built, tmp_path):
+    parameters = copy.deepcopy(built.parameters)
+    parameters["student"]["demo"]["lr"] = 0.0007
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(json.dumps(parameters))
+    result = built.run("hdkd", "tables", "--params", str(changed), check=False)
+    assert result.returncode == 2
+    assert "n16/seed0 (training.lr 0.004 instead of 0.0007)" in result.stderr
+
+
 def test_the_same_seed_gives_the_same_weights(built, settings, tmp_path):
     key = next(k for k in plan.student_runs(settings, "phantom") if k.role == "hdkd")
     teacher = plan.teacher_runs(settings, "phantom")[0].folder
@@ -247,6 +280,23 @@ class TestExport:
         card = (exported.path / "README.md").read_text()
         assert "Generated images, drawn by a program" in card
         assert "Not for clinical use" in card
+
+    def test_takes_the_place_of_its_own_run_only(self, built, exported):
+        before = (exported.path / "SHA256SUMS").read_bytes()
+        command = ("hdkd", "export", "--dataset", "phantom", "--output", "exported/phantom")
+        student = "models/demo/students/phantom/student-mbcsa-s2/nall/seed0"
+        result = built.run(*command, "--run", student, check=False)
+        assert result.returncode == 2
+        assert result.stderr == (
+            f"error: exported/phantom holds {exported.summary['run_folder']}: name another folder with "
+            "--output, or remove it first\n"
+        )
+        assert (exported.path / "SHA256SUMS").read_bytes() == before
+        built.run(*command)
+
+    def test_its_terms_say_that_none_are_known_where_none_are(self, exported):
+        text = (exported.path / "LICENSE").read_text()
+        assert "No licence is stated for these images" in text
 
     def test_damaged_weights_are_not_handed_over(self, built, exported):
         run = built.folder / "damaged"

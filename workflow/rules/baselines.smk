@@ -19,7 +19,7 @@ rule train_baseline:
     params:
         folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
-        settings=training_params("baseline"),
+        settings=hyperparameters("baseline"),
     log:
         f"logs/{BASELINE_RUN}.log",
     benchmark:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from hdkd import plan
-from hdkd.config import resolve, save
+from hdkd.config import plain, resolve, save
 from hdkd.errors import UserError
 
 
@@ -20,13 +20,13 @@ PROFILE = SETTINGS.profile
 DATASETS = SETTINGS.study
 GPU = 1 if PROFILE == "paper" else 0
 
-# What the jobs read: the settings as resolved here, with every --config and --configfile. The name
-# follows the content, so that two workflows never read each other's; it goes through the environment,
-# because as an input or parameter it would rerun everything whenever anything changes.
-DIGEST = hashlib.sha256(json.dumps(SETTINGS.raw, sort_keys=True).encode()).hexdigest()[:12]
+# What the jobs read: the parameters with every --config and --configfile. The name follows the content,
+# so that two workflows never read each other's; it goes through the environment, because as an input or
+# parameter it would rerun everything whenever anything changes.
+DIGEST = hashlib.sha256(json.dumps(plain(config), sort_keys=True).encode()).hexdigest()[:12]
 PARAMS = f".snakemake/hdkd/{PROFILE}-{DIGEST}.yaml"
 if not Path(PARAMS).exists():
-    save(SETTINGS, Path(PARAMS))
+    save(config, Path(PARAMS))
 os.environ["HDKD_PARAMS"] = PARAMS
 
 
@@ -77,26 +77,21 @@ def teacher_folder(wildcards):
     return run.folder.as_posix()
 
 
-def training_params(role):
-    """The parameters that a training of ``role`` depends on, and no others."""
+def hyperparameters(role):
+    """What decides the numbers of a training of ``role``, so that a change of it trains again."""
 
     def of(wildcards):
-        if role == "baseline":
-            return {
-                "training": vars(SETTINGS.training(role, "all", wildcards.dataset)),
-                "augmentation": vars(SETTINGS.augmentation),
-                "precision": SETTINGS.engine.precision,
-            }
-        network = SETTINGS.network(wildcards.block, int(wildcards.stride))
-        subset = wildcards.get("subset", "all")
-        chosen = {
-            "training": vars(SETTINGS.training(role, subset, wildcards.dataset)),
-            "network": network.arguments(role),
-            "augmentation": vars(SETTINGS.augmentation),
-            "precision": SETTINGS.engine.precision,
-        }
-        if role == "hdkd":
-            chosen["distillation"] = vars(SETTINGS.distillation(wildcards.point.removeprefix("-")))
-        return chosen
+        run = plan.RunKey(
+            profile=PROFILE,
+            dataset=wildcards.dataset,
+            group=wildcards.get("group", "baselines"),
+            role=wildcards.get("baseline", role),
+            subset=wildcards.get("subset", "all"),
+            seed=int(wildcards.seed),
+            block=wildcards.get("block", ""),
+            stem_stride=int(wildcards.get("stride", 0)),
+            point=wildcards.get("point", "").removeprefix("-"),
+        )
+        return plan.hyperparameters(SETTINGS, run)
 
     return of

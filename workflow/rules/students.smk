@@ -18,7 +18,7 @@ rule train_student:
     params:
         folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
-        settings=training_params("student"),
+        settings=hyperparameters("student"),
     log:
         f"logs/{STUDENT_RUN}.log",
     benchmark:
@@ -55,7 +55,7 @@ rule train_hdkd:
         point=lambda wildcards: (
             f"--point {wildcards.point.removeprefix('-')}" if wildcards.point else ""
         ),
-        settings=training_params("hdkd"),
+        settings=hyperparameters("hdkd"),
     log:
         f"logs/{HDKD_RUN}.log",
     benchmark:

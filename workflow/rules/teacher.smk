@@ -20,7 +20,7 @@ rule train_teacher:
         folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
         recipes=lambda wildcards, input: f"--recipes {input.recipes}" if input.recipes else "",
-        settings=training_params("teacher"),
+        settings=hyperparameters("teacher"),
     log:
         f"logs/{TEACHER_RUN}.log",
     benchmark:
