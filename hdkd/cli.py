@@ -16,9 +16,14 @@ import sys
 import time
 from pathlib import Path
 
+from hdkd.config import default_params
 from hdkd.errors import RunError, UnfinishedError, UserError, is_of_the_machine, sentence
 from hdkd.plan import BASELINES, DEADLINE, GROUPS, ROLES
 
+# What the extra `pipeline` brings, as Python imports it; networks, training and prediction do without.
+PIPELINE = {
+    "dvc", "imblearn", "jinja2", "kagglehub", "matplotlib", "mlflow", "packaging", "ptflops", "snakemake",
+}  # fmt: skip
 SUBSET_HELP = "number of training images, balanced over classes, or all"
 
 
@@ -29,6 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
         options.command(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in PIPELINE:
+            raise
+        print(f"error: this needs {error.name}: pip install 'hdkd[pipeline]'", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has had enough
         pass
@@ -76,8 +86,8 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--params",
             type=Path,
-            default=Path(os.environ.get("HDKD_PARAMS", "params.yaml")),
-            help="parameter file (the variable HDKD_PARAMS, or params.yaml)",
+            default=Path(os.environ.get("HDKD_PARAMS") or default_params()),
+            help="parameter file (the variable HDKD_PARAMS, params.yaml, or the package's own)",
         )
         sub.add_argument("--profile", help="profile instead of the parameter file's own")
         if dataset:
@@ -135,12 +145,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--time-budget", type=float, metavar="MINUTES",
         help="stop cleanly after the last epoch that fits; the same command continues later",
     )  # fmt: skip
+    sub.add_argument("--restart", action="store_true", help="begin anew, whatever is unfinished")
     sub.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
 
-    sub = commands.add_parser(
-        "compare", help="the ledger: every number of the paper beside what was measured"
+    sub = command(
+        "compare", compare, "the ledger: every number of the paper beside what was measured", False
     )
-    sub.set_defaults(command=compare)
     sub.add_argument("--output", type=Path, default=Path("reports"), help="folder (reports)")
 
     sub = command("tables", tables, "tables of a profile's results, from its run folders", False)
@@ -339,6 +349,7 @@ def train(options: argparse.Namespace) -> None:
         threads=options.threads,
         tracked=not options.no_tracking,
         deadline=deadline,
+        restart=options.restart,
     )
 
 
@@ -348,10 +359,11 @@ def stop(*_) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
+    from hdkd import config
     from hdkd.evaluation import ledger
 
-    table = ledger.write_ledger(options.output)
-    print(ledger.markdown(table))
+    table, left_out = ledger.write_ledger(config.read(options.params), options.output)
+    print(ledger.markdown(table, left_out))
 
 
 def tables(options: argparse.Namespace) -> None:
@@ -485,7 +497,7 @@ def pack(options: argparse.Namespace) -> None:
 
 
 def import_runs(options: argparse.Namespace) -> None:
-    from hdkd import bundle, plan
+    from hdkd import bundle, config, plan
     from hdkd.evaluation import evidence, ledger
     from hdkd.training import tracking
 
@@ -514,7 +526,7 @@ def import_runs(options: argparse.Namespace) -> None:
     profiles = [profile for profile in profiles if evidence.known(profile)]
     for profile in profiles:
         evidence.refresh(profile)
-    table = ledger.write_ledger(plan.LEDGER[0].parent)
+    table, _ = ledger.write_ledger(config.read(options.params), plan.LEDGER[0].parent)
     for profile in profiles:
         write_report(_study_of(options.params, profile), plan.LEDGER[0])
     print(f"{placed} new run folders, {registered} new runs in MLflow")

@@ -26,7 +26,8 @@ from hdkd.plan import RunKey
 from hdkd.training.loop import has_finite_weights, predict
 from hdkd.training.run_folder import RunFolder
 
-FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD)
+TERMS = "LICENSE"  # of the weights, which follow those of the images
+FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD, TERMS)
 
 
 def default_run(settings: Settings, dataset: str) -> RunKey:
@@ -36,7 +37,9 @@ def default_run(settings: Settings, dataset: str) -> RunKey:
     return next(
         run
         for run in plan.student_runs(settings, dataset)
-        if run.role == "hdkd" and run.subset == str(largest) and run.seed == settings.seeds[0]
+        if run.role == "hdkd"
+        and run.subset == str(largest)
+        and run.seed == settings.seeds_of(largest)[0]
     )
 
 
@@ -46,7 +49,7 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
     ``chosen`` tells how the run was, for the card. Tests the half-precision weights on the prepared images
     of the run's dataset. Raises ``RunError`` when the run is not finished or its weights do not fit 16
     bits, and ``DataError`` when the prepared images are not those that it was trained beside, or
-    ``output`` holds something else.
+    ``output`` holds something else than this run's model.
     """
     folder = RunFolder(run)
     params, summary = folder.params, folder.summary
@@ -56,8 +59,11 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
         raise DataError(
             f"the images prepared for {key.dataset} are not those of {run}: prepare the same copy"
         )
-    if output.exists() and {path.name for path in output.iterdir()} - {*FILES, plan.RUN_FILES[-1]}:
-        raise DataError(f"{output} holds something else: name an empty folder with --output")
+    held = holding(output)
+    if held not in ("nothing", key.folder.as_posix()):
+        raise DataError(
+            f"{output} holds {held}: name another folder with --output, or remove it first"
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as temporary:
         made = Path(temporary) / output.name
@@ -78,10 +84,20 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
             json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8"
         )
         (made / plan.CARD).write_text(card(content, params), "utf-8")
+        (made / TERMS).write_text(terms(content["data"]), "utf-8")
         write_sums(made, FILES)
         shutil.rmtree(output, ignore_errors=True)
         made.rename(output)
     return content
+
+
+def holding(folder: Path) -> str:
+    """What lies in a folder that is to be written: ``nothing``, the run of a model, or something else."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return "nothing"
+    if {path.name for path in folder.iterdir()} != {*FILES, plan.RUN_FILES[-1]}:
+        return "something else than a model"
+    return RunKey(**RunFolder(folder).summary["run"]).folder.as_posix()
 
 
 def measure(model: torch.nn.Module, source: ImageSet) -> dict[str, Any]:
@@ -142,6 +158,7 @@ def card(summary: dict[str, Any], params: dict[str, Any]) -> str:
     environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
     environment.filters["thousands"] = lambda number: f"{number:,}"
     environment.globals["between"] = between
+    environment.globals["weights_licence"] = licence(summary["data"]["licence"])
     matrix = summary["final"]["confusion_matrix"]
     sizes = dict(zip(params["classes"], map(sum, matrix), strict=True))
     text = environment.get_template("model_card.md").render(
@@ -154,6 +171,36 @@ def card(summary: dict[str, Any], params: dict[str, Any]) -> str:
         sizes=sizes,
     )
     return f"{text.strip()}\n"
+
+
+def licence(images: str | None) -> str | None:
+    """The licence of weights trained on images of a licence; ``None`` where that of the images is unknown."""
+    return "Apache-2.0" if images == "CC0" else images
+
+
+def terms(data: dict[str, Any]) -> str:
+    """What may be done with exported weights, for the file beside them; ``data`` as in their summary."""
+    images = data["licence"]
+    about = f"The weights in this folder were trained on {data['title']} ({data['source']})."
+    if images is None:
+        rest = (
+            "No licence is stated for these images, so none is given for the weights: ask whoever holds the\n"
+            "rights in the images."
+        )
+    elif images == "CC0":
+        rest = (
+            "The images are in the public domain (CC0 1.0). The weights are licensed under the Apache License,\n"
+            "Version 2.0: https://www.apache.org/licenses/LICENSE-2.0"
+        )
+    elif images == "CC BY-NC 4.0":
+        rest = (
+            "The images are licensed under Creative Commons Attribution-NonCommercial 4.0 International, and so\n"
+            "are the weights: https://creativecommons.org/licenses/by-nc/4.0/legalcode\n"
+            "They may be used and shared with attribution, and not for commercial purposes."
+        )
+    else:
+        rest = f"The images have the licence {images}; the same terms hold for the weights."
+    return f"{about}\n{rest}\nNot for clinical use.\n"
 
 
 def between(right: float, images: int) -> str:

@@ -77,7 +77,8 @@ def missing(present: str) -> list[str]:
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
-        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        # A study needs the extra `pipeline` of this project, and no extra of others.
+        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": "pipeline"})
         if not wanted or name in known or name in lacking:
             continue
         lacking[name] = metadata.version(name)

@@ -10,7 +10,7 @@ import pytest
 from hdkd import config, plan
 from hdkd.data.imageset import ImageSet
 from hdkd.evaluation import evidence
-from hdkd.export import card, measure
+from hdkd.export import card, measure, terms
 from hdkd.files import read_sums, sha256
 from hdkd.training.run_folder import RunFolder
 from project import ROOT
@@ -30,13 +30,23 @@ def test_there_is_the_one_that_predict_uses_by_default():
 def test_its_files_are_as_exported(model):
     sums = read_sums(model.path)
     assert {name: sha256(model.path / name) for name in sums} == sums
-    assert set(sums) == {"params.json", "model.safetensors", "summary.json", "README.md"}
+    assert set(sums) == {"params.json", "model.safetensors", "summary.json", "README.md", "LICENSE"}
 
 
 def test_its_card_follows_from_its_summary(model):
     text = (model.path / "README.md").read_text("utf-8")
     assert text == card(model.summary, model.params)
     assert "Not for clinical use" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"), [("brain_tumor", "Apache License"), ("ham10000", "NonCommercial 4.0")]
+)
+def test_its_terms_follow_from_those_of_its_images(name, weights):
+    folder = RunFolder(plan.PRETRAINED / name)
+    text = (folder.path / "LICENSE").read_text("utf-8")
+    assert text == terms(folder.summary["data"])
+    assert weights in text
 
 
 def test_its_run_is_among_the_committed_evidence(model):
