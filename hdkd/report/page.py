@@ -54,7 +54,7 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
         "contradictions": published.document()["contradictions"],
         "protocol": protocol_rows(settings),
         "runs": run_rows(table),
-        "hours": table["duration_seconds"].sum() / 3600,
+        "trained": tables.span(table["duration_seconds"].sum() / 3600),
         "cost_text": tables.cost_lines(table, summaries, costs),
         "costs": tables.cost_rows(settings, costs),
         "commits": sorted({str(commit) for commit in table["git_commit"]}),
@@ -153,10 +153,9 @@ def protocol_rows(settings: Settings) -> list[dict[str, str]]:
     for point in published.document()["protocol"]:
         here = point.get("here")
         if point["key"]:
-            section, name = point["key"].split(".")
-            value = settings.raw[section][name]
-            value = ", ".join(map(str, value)) if isinstance(value, list) else value
-            here = f"{value} ({point['key']})"
+            section, _, name = point["key"].partition(".")
+            value = settings.raw[section][name] if name else settings.raw[section]
+            here = f"{shown_value(value)} ({point['key']})"
         rows.append(
             {
                 "Point": point["point"],
@@ -166,6 +165,17 @@ def protocol_rows(settings: Settings) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def shown_value(value: Any) -> str:
+    """A parameter as a table shows it: ``4, 3, 2``, or ``rotation 180, blur none``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {shown_value(v)}" for name, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(shown_value, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def run_rows(table: pd.DataFrame) -> list[dict[str, str]]:

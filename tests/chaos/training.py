@@ -33,7 +33,7 @@ class Study:
         changed = tiny(parameters())
         changed["student"]["demo"] |= {"epochs": epochs, "evaluate_every": 3}
         self.settings = config.resolve(changed)
-        config.save(self.settings, folder / "params.yaml")
+        config.save(changed, folder / "params.yaml")
         self.folder = folder
         self.prepared = folder / "prepared"
         options = ["--params", str(folder / "params.yaml"), "--dataset", "phantom"]

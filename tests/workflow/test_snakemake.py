@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from hdkd import config, plan
 from hdkd.training.run_folder import RunFolder
@@ -124,7 +125,7 @@ def test_the_students_learning_rate_reruns_students_and_what_hangs_on_them(built
 
 def test_the_weight_of_distillation_reruns_hdkd_only(built, tmp_path):
     parameters = copy.deepcopy(built.parameters)
-    parameters["distillation"]["shared"]["alpha"] = 0.9
+    parameters["distillation"]["demo"] = {"alpha": 0.9}
     changed = tmp_path / "changed.yaml"
     changed.write_text(json.dumps(parameters))
     rules = built.planned_rules("--configfile", str(changed))
@@ -167,7 +168,7 @@ def test_results_of_other_parameters_are_refused_by_name(built, tmp_path):
     parameters = copy.deepcopy(built.parameters)
     parameters["student"]["demo"]["lr"] = 0.0007
     changed = tmp_path / "changed.yaml"
-    changed.write_text(json.dumps(parameters))
+    changed.write_text(yaml.safe_dump(parameters))
     result = built.run("hdkd", "tables", "--params", str(changed), check=False)
     assert result.returncode == 2
     assert "n16/seed0 (training.lr 0.004 instead of 0.0007)" in result.stderr
