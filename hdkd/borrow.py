@@ -15,6 +15,7 @@ from pathlib import Path
 from hdkd import cost, plan
 from hdkd.config import Settings
 from hdkd.errors import RunError
+from hdkd.evaluation.evidence import counting, key_of
 from hdkd.plan import DEADLINE, RunKey
 from hdkd.report import results
 from hdkd.training.run_folder import RunFolder
@@ -73,12 +74,14 @@ def missing(settings: Settings, device: str) -> list[Job]:
                 f"{folders[name]}/split.json is missing: build the data first (`snakemake --cores 4 data`)"
             )
     ordered = value_order(settings)
-    finished = [RunFolder(r.folder).summary for r in ordered if plan.is_finished(r.folder)]
+    summaries = [RunFolder(r.folder).summary for r in ordered if plan.is_finished(r.folder)]
+    finished, _ = counting(settings, summaries)  # others were made with other parameters
     alike = [s for s in finished if (s["provenance"]["device"] == "cpu") == (device == "cpu")]
     rates = cost.Rates(settings, alike, facts)
+    done = {key_of(summary) for summary in finished}
     jobs = []
     for run in ordered:
-        if not plan.is_finished(run.folder):
+        if run not in done:
             rate = rates.of(run.role) or FIRST_RATES[device]
             seconds = cost.work(settings, run, images[run.dataset]) / rate
             teacher = None

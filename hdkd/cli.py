@@ -80,7 +80,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, function, text: str, dataset: bool = True) -> argparse.ArgumentParser:
+    def command(
+        name: str, function, text: str, dataset: bool = True, profile: bool = True
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=function)
         sub.add_argument(
@@ -89,7 +91,8 @@ def build_parser() -> argparse.ArgumentParser:
             default=Path(os.environ.get("HDKD_PARAMS") or default_params()),
             help="parameter file (the variable HDKD_PARAMS, params.yaml, or the package's own)",
         )
-        sub.add_argument("--profile", help="profile instead of the parameter file's own")
+        if profile:
+            sub.add_argument("--profile", help="profile instead of the parameter file's own")
         if dataset:
             sub.add_argument(
                 "--dataset", required=True, help="name below datasets in the parameters"
@@ -149,8 +152,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
 
     sub = command(
-        "compare", compare, "the ledger: every number of the paper beside what was measured", False
-    )
+        "compare", compare, "the ledger: every number of the paper beside what was measured",
+        dataset=False, profile=False,
+    )  # fmt: skip
     sub.add_argument("--output", type=Path, default=Path("reports"), help="folder (reports)")
 
     sub = command("tables", tables, "tables of a profile's results, from its run folders", False)
@@ -206,7 +210,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("export", export, "a trained model as a small folder, with a model card")
     sub.add_argument("--run", type=Path, help="run folder (HDKD on all images, first seed)")
-    sub.add_argument("--output", type=Path, help="folder (pretrained/DATASET)")
+    sub.add_argument("--output", type=Path, help="folder (pretrained/DATASET, here)")
 
     sub = commands.add_parser("predict", help="classify image files with a trained model")
     sub.set_defaults(command=predict)
@@ -436,7 +440,7 @@ def _deliver(settings) -> int:
 def borrow(options: argparse.Namespace) -> None:
     from tabulate import tabulate
 
-    from hdkd import borrow, bundle
+    from hdkd import borrow, bundle, plan
     from hdkd.training.train import choose_device
 
     settings = _settings(options)
@@ -457,12 +461,16 @@ def borrow(options: argparse.Namespace) -> None:
     )
     if options.list or not chosen:
         return
-    left = borrow.train(
-        chosen, settings.profile, 60 * options.minutes, options.parallel, options.cores
-    )
+    failed = None
+    try:
+        left = borrow.train(
+            chosen, settings.profile, 60 * options.minutes, options.parallel, options.cores
+        )
+    except RunError as error:  # what the others have made is bundled all the same
+        failed, left = error, [j for j in chosen if not plan.is_finished(j.run.folder)]
     print(f"{len(chosen) - len(left)} of {len(chosen)} chosen trainings are finished")
-    if options.bundle:
-        runs = [job.run for job in chosen]
+    runs = [job.run for job in chosen]
+    if options.bundle and any(run.folder.exists() for run in runs):
         manifest = bundle.write_bundle(
             settings.profile,
             runs,
@@ -476,6 +484,8 @@ def borrow(options: argparse.Namespace) -> None:
         )
         for name in manifest["left"]:
             print(f"{name} stays behind: the bundle would be larger than it may be")
+    if failed:
+        raise failed
 
 
 def pack(options: argparse.Namespace) -> None:
@@ -545,14 +555,13 @@ def _study_of(params: Path, profile: str):
 
 
 def export(options: argparse.Namespace) -> None:
-    from hdkd import plan
     from hdkd.export import default_run
     from hdkd.export import export as export_run
     from hdkd.predict import about
 
     settings = _settings(options)
     run = options.run or default_run(settings, options.dataset).folder
-    output = options.output or plan.PRETRAINED / options.dataset
+    output = options.output or Path("pretrained") / options.dataset
     chosen = "by hand" if options.run else "before any result: HDKD, most images, first seed"
     export_run(settings, run, output, chosen)
     print(about(output))

@@ -421,6 +421,12 @@ def _validate_combinations(settings: Settings) -> None:
         raise ParameterError(f"augmentation.blur must be [smallest, largest] sigma, not {blur}")
     for name in settings.study:
         _validate_dataset(name, settings.dataset(name))
+    sizes = {str(subset) for dataset in raw["datasets"].values() for subset in dataset["subsets"]}
+    for subset in raw["sweep"]["seeds_by_subset"]:
+        if subset not in sizes:
+            raise ParameterError(
+                f"sweep.seeds_by_subset names the size {subset}, which is in no dataset's subsets"
+            )
 
 
 def _validate_dataset(name: str, dataset: dict[str, Any]) -> None:

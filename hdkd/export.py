@@ -24,7 +24,7 @@ from hdkd.files import write_sums
 from hdkd.names import model_name
 from hdkd.plan import RunKey
 from hdkd.training.loop import has_finite_weights, predict
-from hdkd.training.run_folder import RunFolder
+from hdkd.training.run_folder import RunFolder, training_of
 
 TERMS = "LICENSE"  # of the weights, which follow those of the images
 FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD, TERMS)
@@ -60,7 +60,7 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
             f"the images prepared for {key.dataset} are not those of {run}: prepare the same copy"
         )
     held = holding(output)
-    if held not in ("nothing", key.folder.as_posix()):
+    if held not in ("nothing", training_of(key, summary["provenance"])):
         raise DataError(
             f"{output} holds {held}: name another folder with --output, or remove it first"
         )
@@ -92,12 +92,13 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
 
 
 def holding(folder: Path) -> str:
-    """What lies in a folder that is to be written: ``nothing``, the run of a model, or something else."""
+    """What lies in a folder that is to be written: ``nothing``, the training of a model, or something else."""
     if not folder.exists() or not any(folder.iterdir()):
         return "nothing"
     if {path.name for path in folder.iterdir()} != {*FILES, plan.RUN_FILES[-1]}:
         return "something else than a model"
-    return RunKey(**RunFolder(folder).summary["run"]).folder.as_posix()
+    summary = RunFolder(folder).summary
+    return training_of(RunKey(**summary["run"]), summary["provenance"])
 
 
 def measure(model: torch.nn.Module, source: ImageSet) -> dict[str, Any]:

@@ -144,6 +144,10 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
     if key.role == "hdkd":
         distillation = settings.distillation(key.point)
         chosen["distillation"] = vars(distillation) | {"heads": distillation.heads}
+        teacher = teacher_of(settings, key.dataset, key.block, key.stem_stride)
+        chosen["teacher"] = hyperparameters(settings, teacher)
+    if key.role == "teacher":
+        chosen["smote"] = settings.dataset(key.dataset)["smote"]
     return plain(chosen)
 
 

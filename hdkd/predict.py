@@ -23,7 +23,7 @@ def find(model: str) -> Path:
 
     Raises ``RunError`` that lists the names where it is neither.
     """
-    for folder in (Path(model), plan.PRETRAINED / model):
+    for folder in (Path(model), Path("pretrained") / model, plan.PRETRAINED / model):
         if (folder / "params.json").exists():
             return folder
     names = ", ".join(sorted(path.parent.name for path in plan.PRETRAINED.glob("*/params.json")))

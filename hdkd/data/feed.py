@@ -53,7 +53,7 @@ class Feed:
     ) -> Iterator[Batch]:
         """Images in random order: bytes ``(b, channels, h, w)``, labels ``(b,)``, draws ``(b, 8)``.
 
-        None comes again before all have come. Order and draws come from generators on the CPU. A single image left over joins the batch before
+        Within an epoch none comes again before all have come. Order and draws come from generators on the CPU. A single image left over joins the batch before
         it, because batch statistics need two.
         """
         rounds = -(-len(self) // len(self._set))

@@ -59,10 +59,12 @@ def counting(
             left_out.append(f"{key.folder.as_posix()} ({error})")
             continue
         made = made_with(summary, root / key.folder)
+        # What was not recorded then is not compared; what did not exist then was off, which null says now.
+        names = {**made, **wanted} if "hyperparameters" in summary else made
         changed = [
-            f"{name} {value} instead of {wanted.get(name)}"
-            for name, value in made.items()
-            if value != wanted.get(name)
+            f"{name} {made.get(name)} instead of {wanted.get(name)}"
+            for name in names
+            if made.get(name) != wanted.get(name)
         ]
         if changed:
             left_out.append(f"{key.folder.as_posix()} ({', '.join(changed)})")

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd import config
-from hdkd.config import Settings
+from hdkd.errors import ParameterError
 from hdkd.evaluation import evidence, published
 from hdkd.evaluation.metrics import interval
 from hdkd.evaluation.published import COMPARABLE_PROFILE, Network, Value
@@ -98,8 +98,7 @@ def read_ledger(path: Path) -> pd.DataFrame:
 def ledger(parameters: dict[str, Any], root: Path = Path()) -> tuple[pd.DataFrame, list[str]]:
     """One row per published value, in the order of ``published.values``; and the trainings left out."""
     paper, pilot = (
-        Measurements(config.resolve(parameters | {"profile": profile, "study": None}), root)
-        for profile in (COMPARABLE_PROFILE, SMALLER_PROFILE)
+        Measurements(profile, parameters, root) for profile in (COMPARABLE_PROFILE, SMALLER_PROFILE)
     )
     table = pd.DataFrame([asdict(_row(v, paper, pilot)) for v in published.values()])
     return table, [*paper.left_out, *pilot.left_out]
@@ -108,12 +107,16 @@ def ledger(parameters: dict[str, Any], root: Path = Path()) -> tuple[pd.DataFram
 class Measurements:
     """What the trainings and the data of one profile say about a published value."""
 
-    def __init__(self, settings: Settings, root: Path) -> None:
-        profile = settings.profile
+    def __init__(self, profile: str, parameters: dict[str, Any], root: Path) -> None:
         self.facts = evidence.facts(profile, root)
         self.summaries: dict[tuple[Network, str, str], dict[int, dict[str, Any]]] = {}
         known = evidence.known(profile, root)
-        kept, self.left_out = evidence.counting(settings, known, root)
+        try:
+            settings = config.resolve(parameters | {"profile": profile, "study": None})
+        except ParameterError as error:
+            kept, self.left_out = [], [f"everything of the profile {profile} ({error})"]
+        else:
+            kept, self.left_out = evidence.counting(settings, known, root)
         for summary in kept:
             key = evidence.key_of(summary)
             network = Network(key.role, key.block, key.stem_stride)

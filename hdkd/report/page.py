@@ -98,12 +98,15 @@ def dataset_section(
 
 def steps_sentence(settings: Settings, name: str) -> str:
     """Whether rows of the sweep differ in more than their images, in a sentence."""
-    training = settings.training("student", "all", name)
-    if training.epoch_images:
-        steps = training.epochs * -(-training.epoch_images // training.batch_size)
+    subsets = map(str, settings.dataset(name)["subsets"])
+    trainings = {settings.training("student", subset, name) for subset in subsets}
+    training = trainings.pop()
+    if not trainings and (images := training.epoch_images):
+        # A single image left over joins the batch before it.
+        batches = images // training.batch_size + (images % training.batch_size > 1)
         return (
-            f"Every student takes {steps} steps, however many images it has; an epoch counts "
-            f"{training.epoch_images} images."
+            f"Every student takes {training.epochs * batches} steps, however many images it has; an epoch "
+            f"counts {images} images."
         )
     return "Students on more images take more steps an epoch, so the rows differ in compute as well as in data."
 

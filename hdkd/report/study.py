@@ -18,9 +18,11 @@ def write_report(settings: Settings, ledger: Path) -> None:
     folders, and those of images the prepared images, and are left out without them.
     """
     folder = plan.report(settings.profile)
-    summaries, _ = evidence.counting(settings, evidence.known(settings.profile))
+    known = evidence.known(settings.profile)
+    summaries, _ = evidence.counting(settings, known)
     facts = evidence.facts(settings.profile)
     write_tables(settings, folder, summaries, facts)
+    evidence.write(known, folder / evidence.SUMMARIES)  # also those that the parameters leave out
     here = [s for s in summaries if plan.is_finished(evidence.key_of(s).folder)]
     if here:
         for dataset in begun(settings, results.runs(settings, here)):

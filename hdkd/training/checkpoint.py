@@ -84,6 +84,7 @@ class Checkpoint:
         self.finished = 0
         self.notes: dict[str, Any] = {}
         # Beside the folder, and never removed: a lock that is removed can be held twice.
+        folder = folder.resolve()
         self._lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
         self._tensors: dict[str, Tensor] = {}
         self._share = share
@@ -115,7 +116,9 @@ class Checkpoint:
 
     def _read(self) -> None:
         """Take over what is there, unless it is damaged. Raises ``RunError`` for another training's."""
-        if self.restart or not self.path.exists():
+        if self.restart:
+            self.remove()
+        if not self.path.exists():
             return
         found = _content(self.path)
         if found is None:

@@ -26,7 +26,7 @@ import pandas as pd
 
 from hdkd.errors import RunError
 from hdkd.files import SUMS, read_sums, replacing, write_sums, write_whole
-from hdkd.plan import PACKAGE, RUN_FILES
+from hdkd.plan import PACKAGE, RUN_FILES, RunKey
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,6 +51,11 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
+
+
+def training_of(key: RunKey, made: dict[str, Any]) -> str:
+    """What a training is recognised by, wherever it was made and registered."""
+    return f"{key.folder.as_posix()} {made['started']}"
 
 
 class RunFolder:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from hdkd.files import write_whole
 from hdkd.plan import RunKey
-from hdkd.training.run_folder import RunFolder, flatten
+from hdkd.training.run_folder import RunFolder, flatten, training_of
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -30,6 +31,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 STORE = Path("mlflow")
+MLFLOW_NOTE = "mlflow_run.txt"  # in a run folder: the run of a training that has not ended
 SWEEP_TAG = "hdkd.sweep"
 TRAINING_TAG = "hdkd.training"
 BATCH = 1000  # metrics that one request may carry
@@ -142,6 +144,7 @@ def deliver(profile: str, titles: dict[str, str], folders: list[Path]) -> int:
                 known[run.data.tags.get(TRAINING_TAG)] = run
     lacking = 0
     for folder in runs:
+        forget_abandoned(mlflow, folder.path / MLFLOW_NOTE)
         summary = folder.summary
         training = training_of(RunKey(**summary["run"]), summary["provenance"])
         run = known.get(training) or known.get(summary["mlflow_run"] or training)
@@ -149,6 +152,15 @@ def deliver(profile: str, titles: dict[str, str], folders: list[Path]) -> int:
             _complete(mlflow, client, folder, run and run.info.run_id)
             lacking += 1
     return lacking
+
+
+def forget_abandoned(mlflow: Any, note: Path) -> None:
+    """Delete the run that ``note`` names, of a training that was killed and begun anew, and the note."""
+    if not note.exists():
+        return
+    with contextlib.suppress(mlflow.exceptions.MlflowException):  # it may be of another store
+        mlflow.MlflowClient().delete_run(note.read_text("utf-8"))
+    note.unlink()
 
 
 def _all_runs(client: Any, experiment: str) -> Iterable[Any]:
@@ -223,6 +235,7 @@ class Tracker:
         self._waiting: list[tuple[str, float, int, int]] = []
         self._sent = time.monotonic()
         self._spent = 0.0  # seconds waited for MLflow
+        self._note: Path | None = None
 
     @classmethod
     def start(
@@ -232,14 +245,16 @@ class Tracker:
         made: dict[str, Any],
         enabled: bool = True,
         run_id: str | None = None,
-        abandoned: str | None = None,
+        note: Path | None = None,
     ) -> "Tracker":
         """Open a run with parameters and tags below the parent run of its sweep.
 
         With ``run_id`` it is that run, which a stopped training left; epochs that it already has are
-        not logged again. A new run takes the place of the ``abandoned`` one, from which nothing goes on.
+        not logged again. A new run is noted in the file ``note`` until it ends, and takes the place of the one
+        that is noted there, which was killed too early for anything to go on from.
         """
         tracker = cls(run_id, alive=enabled)
+        tracker._note = note
 
         def open_run(mlflow: Any) -> None:
             mlflow.set_tracking_uri(tracking_uri())
@@ -250,12 +265,13 @@ class Tracker:
                 logged = client.get_metric_history(run_id, "train_loss")
                 tracker._logged_epochs = max((metric.step for metric in logged), default=0)
                 return
-            if abandoned:
-                with contextlib.suppress(mlflow.exceptions.MlflowException):  # of another store
-                    client.delete_run(abandoned)
+            if note:
+                forget_abandoned(mlflow, note)
             parent = _sweep_run(client, experiment.experiment_id)
             tags = run_tags(key, params, made) | ({"mlflow.parentRunId": parent} if parent else {})
             tracker.run_id = mlflow.start_run(run_name=key.name, tags=tags).info.run_id
+            if note:
+                write_whole(note, tracker.run_id)
             mlflow.log_params(flatten(params))
 
         tracker._attempt(open_run)
@@ -287,6 +303,8 @@ class Tracker:
             mlflow.end_run()
 
         self._attempt(log)
+        if self._note and self.run_id:
+            self._note.unlink(missing_ok=True)
 
     def stop(self, status: str) -> None:
         """Close the run of a training that did not end: ``FAILED`` or ``KILLED``."""
@@ -326,11 +344,6 @@ def run_tags(key: RunKey, params: dict[str, Any], made: dict[str, Any]) -> dict[
         "data_hash": params["data"]["content_hash"],
         TRAINING_TAG: training_of(key, made),
     }
-
-
-def training_of(key: RunKey, made: dict[str, Any]) -> str:
-    """What a training is recognised by, wherever it was made and registered."""
-    return f"{key.folder.as_posix()} {made['started']}"
 
 
 def final_metrics(summary: dict[str, Any]) -> dict[str, float]:

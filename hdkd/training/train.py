@@ -14,18 +14,14 @@ from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.data.splits import draw_subset
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import evaluate
-from hdkd.files import sha256, write_whole
+from hdkd.files import sha256
 from hdkd.models import build
 from hdkd.plan import PACKAGE, STEP_CODE, RunKey, hyperparameters
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Teaching, peak_memory, prepare_process
 from hdkd.training.loop import train
 from hdkd.training.run_folder import RunFolder, flatten, provenance, to_json
-from hdkd.training.tracking import Tracker
-
-MLFLOW_NOTE = (
-    "mlflow_run.txt"  # the run of an unfinished training, also before its first checkpoint
-)
+from hdkd.training.tracking import MLFLOW_NOTE, Tracker
 
 
 def run(
@@ -107,14 +103,10 @@ def run(
         folder.start(params)
         for row in notes["rows"]:
             folder.append_metrics(row)
-        note = output / MLFLOW_NOTE
-        abandoned = note.read_text("utf-8") if note.exists() and not notes["mlflow_run"] else None
         tracker = Tracker.start(
-            key, folder.params, notes["made"], tracked, notes["mlflow_run"], abandoned
+            key, folder.params, notes["made"], tracked, notes["mlflow_run"], output / MLFLOW_NOTE
         )
         notes["mlflow_run"] = tracker.run_id
-        if tracker.run_id:
-            write_whole(note, tracker.run_id)
         for row in notes["rows"]:  # what the stopped part had not sent yet
             tracker.log_epoch(row)
         if checkpoint.finished:
@@ -176,7 +168,6 @@ def run(
             tracker.stop("FAILED")
             raise
         tracker.finish(folder)
-        note.unlink(missing_ok=True)
         checkpoint.remove()
 
 
@@ -203,6 +194,9 @@ def fingerprint(params: dict[str, Any], teacher: Path | None, device: str) -> di
     """
     kept = {name: value for name, value in params.items() if name not in ("teacher", "engine")}
     parts = flatten(json.loads(json.dumps(kept, default=to_json)))
+    for name in ("data.title", "data.synthetic"):
+        del parts[name]
+    parts["device"] = device
     if device == "cuda":
         parts["engine.precision"] = params["engine"].precision
         parts["engine.compile"] = params["engine"].compile

@@ -2,6 +2,7 @@
 
 import fcntl
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,12 +114,19 @@ def test_a_checkpoint_of_another_training_stops_and_names_what_differs(
     assert (tmp_path / "checkpoint.bin").read_bytes() == before
 
 
-def test_restart_begins_anew_and_keeps_what_is_there_until_the_first_saving(source, tmp_path):
+@pytest.mark.parametrize("torch_version", ["2.15.0", "2.11.0"])
+def test_restart_begins_anew_for_good(source, tmp_path, torch_version):
     trained(source, tmp_path)
-    before = (tmp_path / "checkpoint.bin").read_bytes()
-    with Checkpoint(tmp_path, SAME | {"torch": "2.11.0"}, restart=True) as checkpoint:
+    with Checkpoint(tmp_path, SAME | {"torch": torch_version}, restart=True) as checkpoint:
         assert checkpoint.finished == 0
-    assert (tmp_path / "checkpoint.bin").read_bytes() == before
+    with Checkpoint(tmp_path, SAME) as checkpoint:
+        assert checkpoint.finished == 0
+
+
+def test_the_folder_that_one_stands_in_can_be_trained_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Checkpoint(Path(), SAME), pytest.raises(RunError, match="another process trains in"):
+        Checkpoint(tmp_path, SAME).__enter__()
 
 
 def test_a_write_that_fails_leaves_the_checkpoint_before_it(source, tmp_path, monkeypatch):

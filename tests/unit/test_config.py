@@ -133,6 +133,12 @@ def test_an_image_size_that_patches_do_not_divide_is_refused(parameters):
     assert refused(parameters).startswith("images.demo.size must be a multiple of 8")
 
 
+def test_seeds_for_a_size_that_no_dataset_has_are_refused(parameters):
+    parameters["sweep"]["demo"]["seeds_by_subset"] = {8: [0, 1]}
+    message = refused(parameters)
+    assert message == "sweep.seeds_by_subset names the size 8, which is in no dataset's subsets"
+
+
 @pytest.mark.parametrize(
     ("channels", "message"),
     [

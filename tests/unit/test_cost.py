@@ -14,6 +14,7 @@ FACTS = {"phantom": {"counts": IMAGES}}
 @pytest.fixture
 def settings(parameters) -> config.Settings:
     parameters["datasets"]["phantom"]["subsets"] = [20, "all"]
+    parameters["sweep"]["demo"]["seeds_by_subset"] = {}
     parameters["student"]["demo"] |= {
         "epochs": 10, "epochs_on_all": 4, "epoch_images": None, "evaluate_every": 3,
     }  # fmt: skip

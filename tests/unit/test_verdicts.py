@@ -92,6 +92,24 @@ def test_a_run_of_other_parameters_decides_nothing_and_is_named(tmp_path, parame
     assert left_out[0] in (tmp_path / "out" / "ledger.md").read_text("utf-8")
 
 
+def test_hdkd_does_not_count_with_a_teacher_of_other_parameters(verdict, parameters):
+    student, hdkd = (summary("paper", role, 1200, "200") for role in ("student", "hdkd"))
+    settings = config.resolve(parameters | {"profile": "paper"})
+    hdkd["hyperparameters"] = plan.hyperparameters(settings, evidence.key_of(hdkd))
+    assert verdict(GAIN, student, hdkd)["measured"] == "0.00"
+    hdkd["hyperparameters"]["teacher"]["training"]["epochs"] = 3
+    assert verdict(GAIN, student, hdkd)["verdict"] == "not run"
+
+
+def test_a_broken_section_of_another_profile_is_named_and_stops_nothing(parameters, tmp_path):
+    del parameters["datasets"]["brain_tumor"]
+    table, left_out = ledger.ledger(parameters, tmp_path)
+    assert len(left_out) == 2
+    assert "everything of the profile paper (" in left_out[0]
+    assert "brain_tumor" in left_out[0]
+    assert (table["verdict"] == "exact").any()
+
+
 def test_a_summary_that_knows_only_its_epochs_is_left_out_by_them(verdict):
     row = verdict(TEACHER, summary("paper", "teacher", 1305, epochs=2))
     assert row["verdict"] == "not run"

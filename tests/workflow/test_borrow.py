@@ -23,7 +23,7 @@ def parameters(tiny_parameters) -> dict:
     parameters["datasets"]["phantom"]["subsets"] = [16]
     parameters["ablations"]["demo"] = {"variants": [], "subset": 16, "distillation": None}
     parameters["baselines"]["demo"]["models"] = []
-    parameters["student"]["demo"] |= {"epochs": 900, "evaluate_every": 300}
+    parameters["student"]["demo"] |= {"epochs": 2400, "evaluate_every": 800}
     return parameters
 
 

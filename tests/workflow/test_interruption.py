@@ -118,6 +118,26 @@ def test_a_training_killed_before_its_first_checkpoint_stands_once_in_mlflow(
     assert sorted(path.name for path in folder.iterdir()) == sorted(plan.RUN_FILES)
 
 
+def test_it_stands_once_too_where_mlflow_was_out_of_reach_the_second_time(
+    built, store, command, tmp_path
+):
+    before = len(trainings_in_mlflow(store))
+    folder = tmp_path / "run"
+    interrupt(built, store, command, folder, 1, signal.SIGKILL)
+    (folder / "checkpoint.bin").unlink(missing_ok=True)
+    built.run(*command, str(folder), "--no-tracking")
+    assert len(trainings_in_mlflow(store)) == before + 1
+    deliver = (
+        "from pathlib import Path; from hdkd.training.tracking import deliver\n"
+        f"deliver('demo', {{'phantom': 'Phantom'}}, [Path({str(folder)!r})])"
+    )
+    built.run("python", "-c", deliver, **store)
+    runs = trainings_in_mlflow(store)
+    assert len(runs) == before + 1
+    assert "FINISHED" in set(runs["status"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(plan.RUN_FILES)
+
+
 def test_what_was_made_with_other_settings_is_not_thrown_away(built, store, command, tmp_path):
     folder = tmp_path / "run"
     interrupt(built, store, command, folder, 3, signal.SIGKILL)

@@ -289,15 +289,18 @@ class TestExport:
         result = built.run(*command, "--run", student, check=False)
         assert result.returncode == 2
         assert result.stderr == (
-            f"error: exported/phantom holds {exported.summary['run_folder']}: name another folder with "
-            "--output, or remove it first\n"
+            f"error: exported/phantom holds {exported.summary['run_folder']} "
+            f"{exported.summary['provenance']['started']}: name another folder with --output, or remove it "
+            "first\n"
         )
         assert (exported.path / "SHA256SUMS").read_bytes() == before
         built.run(*command)
 
-    def test_its_terms_say_that_none_are_known_where_none_are(self, exported):
+    def test_its_terms_are_those_of_its_images(self, exported):
         text = (exported.path / "LICENSE").read_text()
-        assert "No licence is stated for these images" in text
+        assert (
+            "The images have the licence Apache-2.0; the same terms hold for the weights." in text
+        )
 
     def test_damaged_weights_are_not_handed_over(self, built, exported):
         run = built.folder / "damaged"

@@ -5,29 +5,38 @@ import os
 import subprocess
 import sys
 import sysconfig
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
 
-from hdkd.cli import PIPELINE
 from project import ROOT, parameters, tiny
 
-# The packages of the extra `pipeline` are here, for the other tests; for these they are not.
-BLOCKER = f"""
-import sys
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(PIPELINE)!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Blocker())
-"""
+
+def needed() -> set[str]:
+    """The distributions that this package asks for without its extras, and what those ask for."""
+    found: set[str] = set()
+    waiting = [("hdkd", frozenset())]
+    while waiting:
+        name, extras = waiting.pop()
+        for text in metadata.requires(name) or []:
+            wanted = Requirement(text)
+            marker = wanted.marker
+            if marker and not any(marker.evaluate({"extra": each}) for each in ("", *extras)):
+                continue
+            if (name := canonicalize_name(wanted.name)) not in found:
+                found.add(name)
+                waiting.append((name, frozenset(wanted.extras)))
+    return found
 
 
 class Installed:
-    """An environment with the wheel and the dependencies of this one, and an empty folder to work in."""
+    """An environment with the wheel and what it asks for, taken from this one, and an empty folder to work in."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "work"
@@ -45,9 +54,11 @@ class Installed:
             [*pip, "--python", python, "install", "--no-deps", str(self.wheel)], check=True
         )
         self.packages = next((folder / "environment/lib").glob("python*/site-packages"))
-        # A path that is named so is not searched for such files itself: the editable install stays out.
-        (self.packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-        (self.packages / "sitecustomize.py").write_text(BLOCKER)
+        here = Path(sysconfig.get_path("purelib"))
+        for name in needed():
+            for part in {path.parts[0] for path in metadata.files(name)} - {".."}:
+                if not (self.packages / part).exists():
+                    (self.packages / part).symlink_to(here / part)
 
     def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess:
         environment = {

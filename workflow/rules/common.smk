@@ -77,6 +77,14 @@ def teacher_folder(wildcards):
     return run.folder.as_posix()
 
 
+def raw_settings(profile):
+    """The settings of a profile that is not being built; none where they are not valid."""
+    try:
+        return resolve(config | {"profile": profile, "study": None}).raw
+    except UserError:
+        return None
+
+
 def hyperparameters(role):
     """What decides the numbers of a training of ``role``, so that a change of it trains again."""
 

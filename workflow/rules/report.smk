@@ -82,10 +82,7 @@ rule compare:
         [path.as_posix() for path in plan.LEDGER],
     params:
         folder=lambda wildcards, output: Path(output[0]).parent.as_posix(),
-        settings=[
-            resolve(config | {"profile": profile, "study": None}).raw
-            for profile in ("pilot", "paper")
-        ],
+        settings=[raw_settings(profile) for profile in ("pilot", "paper")],
     log:
         f"logs/{PROFILE}/compare.log",
     benchmark:
