@@ -144,8 +144,8 @@ def deliver(profile: str, titles: dict[str, str], folders: list[Path]) -> int:
                 known[run.data.tags.get(TRAINING_TAG)] = run
     lacking = 0
     for folder in runs:
-        forget_abandoned(mlflow, folder.path / MLFLOW_NOTE)
         summary = folder.summary
+        forget_abandoned(mlflow, folder.path / MLFLOW_NOTE, own=summary["mlflow_run"])
         training = training_of(RunKey(**summary["run"]), summary["provenance"])
         run = known.get(training) or known.get(summary["mlflow_run"] or training)
         if run is None or run.info.status != "FINISHED":
@@ -154,12 +154,17 @@ def deliver(profile: str, titles: dict[str, str], folders: list[Path]) -> int:
     return lacking
 
 
-def forget_abandoned(mlflow: Any, note: Path) -> None:
-    """Delete the run that ``note`` names, of a training that was killed and begun anew, and the note."""
+def forget_abandoned(mlflow: Any, note: Path, own: str | None = None) -> None:
+    """Delete the run that ``note`` names, of a training that was killed and begun anew, and the note.
+
+    Where that is the training's ``own`` run, only the note goes: it was killed on its last step.
+    """
     if not note.exists():
         return
-    with contextlib.suppress(mlflow.exceptions.MlflowException):  # it may be of another store
-        mlflow.MlflowClient().delete_run(note.read_text("utf-8"))
+    named = note.read_text("utf-8")
+    if named != own:
+        with contextlib.suppress(mlflow.exceptions.MlflowException):  # it may be of another store
+            mlflow.MlflowClient().delete_run(named)
     note.unlink()
 
 

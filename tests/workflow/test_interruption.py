@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -103,6 +104,15 @@ def trainings_in_mlflow(store) -> pd.DataFrame:
     return runs[runs["tags.mlflow.parentRunId"].notna()]
 
 
+def deliver(built, store, folder) -> None:
+    """What the workflow's last step does with a finished run folder."""
+    command = (
+        "from pathlib import Path; from hdkd.training.tracking import deliver\n"
+        f"deliver('demo', {{'phantom': 'Phantom'}}, [Path({str(folder)!r})])"
+    )
+    built.run("python", "-c", command, **store)
+
+
 def test_a_training_killed_before_its_first_checkpoint_stands_once_in_mlflow(
     built, store, command, tmp_path
 ):
@@ -127,15 +137,20 @@ def test_it_stands_once_too_where_mlflow_was_out_of_reach_the_second_time(
     (folder / "checkpoint.bin").unlink(missing_ok=True)
     built.run(*command, str(folder), "--no-tracking")
     assert len(trainings_in_mlflow(store)) == before + 1
-    deliver = (
-        "from pathlib import Path; from hdkd.training.tracking import deliver\n"
-        f"deliver('demo', {{'phantom': 'Phantom'}}, [Path({str(folder)!r})])"
-    )
-    built.run("python", "-c", deliver, **store)
+    deliver(built, store, folder)
     runs = trainings_in_mlflow(store)
     assert len(runs) == before + 1
     assert "FINISHED" in set(runs["status"])
     assert sorted(path.name for path in folder.iterdir()) == sorted(plan.RUN_FILES)
+
+
+def test_a_finished_training_whose_note_was_left_keeps_its_run(built, store, undisturbed, tmp_path):
+    folder = shutil.copytree(undisturbed, tmp_path / "run")
+    own = json.loads((folder / "summary.json").read_text())["mlflow_run"]
+    (folder / "mlflow_run.txt").write_text(own)  # killed after its summary was written
+    deliver(built, store, folder)
+    assert own in set(trainings_in_mlflow(store)["run_id"])
+    assert not (folder / "mlflow_run.txt").exists()
 
 
 def test_what_was_made_with_other_settings_is_not_thrown_away(built, store, command, tmp_path):
