@@ -65,6 +65,8 @@ STEP_CODE = {
         "evaluation/metrics.py",
         "evaluation/published.py",
         "evaluation/published.yaml",
+        "evaluation/statistics.py",
+        "evaluation/verdicts.py",
         "models/__init__.py",
         "models/baselines.py",
         "models/blocks.py",

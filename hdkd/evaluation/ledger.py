@@ -1,25 +1,20 @@
 """The ledger: each number that the paper prints, beside what this project measured, with a verdict.
 
-==============  ==================================================================================
-``exact``       a number of the network or of the data agrees in every printed digit
-``reproduced``  an accuracy or gain lies inside the tolerance, measured with the profile ``paper``
-``differs``     measured, and it does not agree
-``not run``     no such measurement at the paper's own scale yet
-==============  ==================================================================================
+A number of the network or of the data is ``exact`` where it agrees in every printed digit, else it
+``differs``. What trainings give has the verdicts of ``evaluation/verdicts.py``.
 
-Tolerance of an accuracy: the exact 95 % interval of a binomial with the size of the test set, around the
-mean over seeds, widened by the sample deviation over seeds and by what rounding hides. Of a gain: 1.96
-standard errors of the difference of two such binomials, widened in the same way. Both are wide enough
-for a single seed, and the test images are the same for all.
-
+Gains and orderings are judged at the last epoch, seed by seed and test image by test image, and corrected
+for the other comparisons of their table (Holm). Where the predictions of a training are gone, its
+test images count as if the other model had been tested on other images, which widens the interval.
 The paper's accuracies belong to the best epoch on the test set (that is how its released code reports),
-so the verdict compares with the best epoch. The last epoch, which is not chosen on the test set, stands
+so an accuracy is compared at the best epoch. The last epoch, which is not chosen on the test set, stands
 beside it. Runs of smaller profiles have columns of their own and never decide a verdict; nor
 does a run of the profile ``paper`` whose network or images have been made smaller.
 """
 
 import inspect
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from functools import cache
@@ -31,18 +26,19 @@ import pandas as pd
 
 from hdkd import config
 from hdkd.errors import ParameterError
-from hdkd.evaluation import evidence, published
-from hdkd.evaluation.metrics import interval
-from hdkd.evaluation.published import COMPARABLE_PROFILE, Network, Value
+from hdkd.evaluation import evidence, published, verdicts
+from hdkd.evaluation.published import COMPARABLE_PROFILE, EFFECTS, TRAINED, Network, Value
+from hdkd.evaluation.statistics import Estimate, estimate, holm, mcnemar
 from hdkd.names import network_name
 from hdkd.plan import BASELINES
+from hdkd.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from torch import nn
 
     from hdkd.models.complexity import Complexity
 
-VERDICTS = ("exact", "reproduced", "differs", "not run")
+STRUCTURAL = ("exact", "differs")
 SMALLER_PROFILE = "pilot"
 IMAGE_SIZE, CLASSES, CHANNELS = 224, 7, 3
 
@@ -63,11 +59,17 @@ class Row:
     high: str = ""
     verdict: str = "not run"
     protocol: str = ""
+    effect: str = ""
+    size: str = ""
+    p_value: str = ""
+    smallest: str = ""
     last_epoch: str = ""
+    best_epoch: str = ""
+    balanced: str = ""
     seeds: str = ""
-    spread: str = ""
     pilot: str = ""
-    pilot_spread: str = ""
+    pilot_low: str = ""
+    pilot_high: str = ""
     pilot_seeds: str = ""
     note: str = ""
     data: str = ""
@@ -100,14 +102,30 @@ def ledger(parameters: dict[str, Any], root: Path = Path()) -> tuple[pd.DataFram
     paper, pilot = (
         Measurements(profile, parameters, root) for profile in (COMPARABLE_PROFILE, SMALLER_PROFILE)
     )
-    table = pd.DataFrame([asdict(_row(v, paper, pilot)) for v in published.values()])
+    corrected = _corrected(paper)
+    table = pd.DataFrame([asdict(_row(v, paper, pilot, corrected)) for v in published.values()])
     return table, [*paper.left_out, *pilot.left_out]
+
+
+def _corrected(paper: "Measurements") -> dict[str, float]:
+    """The p value of each row that claims an effect, corrected within its table."""
+    tables: dict[str, dict[str, float]] = defaultdict(dict)
+    for value in published.values():
+        found = paper.effect(value) if value.quantity in EFFECTS else None
+        if found and found.seeds >= verdicts.FEWEST_SEEDS:
+            tables[value.place][value.row] = found.p_value
+    return {
+        row: p
+        for rows in tables.values()
+        for row, p in zip(rows, holm([*rows.values()]), strict=True)
+    }
 
 
 class Measurements:
     """What the trainings and the data of one profile say about a published value."""
 
     def __init__(self, profile: str, parameters: dict[str, Any], root: Path) -> None:
+        self.root = root
         self.facts = evidence.facts(profile, root)
         self.summaries: dict[tuple[Network, str, str], dict[int, dict[str, Any]]] = {}
         known = evidence.known(profile, root)
@@ -117,6 +135,11 @@ class Measurements:
             kept, self.left_out = [], [f"everything of the profile {profile} ({error})"]
         else:
             kept, self.left_out = evidence.counting(settings, known, root)
+            self.published_splits = {
+                name
+                for name, dataset in settings.raw["datasets"].items()
+                if dataset["split"]["kind"] == "published"
+            }
         for summary in kept:
             key = evidence.key_of(summary)
             network = Network(key.role, key.block, key.stem_stride)
@@ -131,8 +154,79 @@ class Measurements:
         classes = len(summary["final"]["recall"])
         return images == IMAGE_SIZE and summary["parameters"] == parameters(network, classes)
 
-    def cell(self, network: Network, value: Value) -> dict[int, dict[str, Any]]:
-        return self.summaries.get((network, value.dataset, value.subset), {})
+    def cell(self, network: Network, value: Value, subset: str = "") -> dict[int, dict[str, Any]]:
+        """The summaries of a network by seed, on the value's own subset or on another."""
+        return self.summaries.get((network, value.dataset, subset or value.subset), {})
+
+    def accuracy(self, value: Value, protocol: str) -> Estimate | None:
+        """In percent over seeds; ``protocol`` is ``final`` or ``best_epoch``. ``None`` without trainings."""
+        cell = self.cell(value.network, value)
+        if not cell:
+            return None
+        values = [cell[seed][protocol]["accuracy"] for seed in sorted(cell)]
+        images = next(iter(cell.values()))["test_images"]
+        share = float(np.mean(values))
+        error = math.sqrt(share * (1 - share) / images)
+        return Estimate(tuple(100 * value for value in values), 100 * error)
+
+    def cells(self, value: Value) -> list[tuple[int, dict[int, dict[str, Any]]]]:
+        """What a gain or an ordering adds and subtracts, each reduced to the seeds that all have."""
+        parts = [(1, value.network, value.subset), (-1, value.over, value.subset)]
+        if value.beside:
+            parts += [(-1, value.network, value.beside), (1, value.over, value.beside)]
+        found = [(sign, self.cell(network, value, subset)) for sign, network, subset in parts]
+        shared = set.intersection(*(set(cell) for _, cell in found))
+        return [(sign, {seed: cell[seed] for seed in sorted(shared)}) for sign, cell in found]
+
+    def effect(self, value: Value, metric: str = "accuracy") -> Estimate | None:
+        """A gain or an ordering at the last epoch, in points; ``None`` without seeds that all have.
+
+        ``metric`` is ``accuracy`` or ``balanced_accuracy``.
+        """
+        cells = self.cells(value)
+        if not cells[0][1]:
+            return None
+        right = self.right(cells)
+        if right is not None:
+            scores, labels = right
+            return estimate(100 * scores, labels if metric == "balanced_accuracy" else None)
+        values = self.differences(cells, "final", metric)
+        shares = [np.mean([s["final"][metric] for s in cell.values()]) for _, cell in cells]
+        images = next(iter(cells[0][1].values()))["test_images"]
+        return Estimate(values, 100 * math.sqrt(sum(p * (1 - p) for p in shares) / images))
+
+    @staticmethod
+    def differences(cells: list, protocol: str, metric: str = "accuracy") -> tuple[float, ...]:
+        """The effect in points, seed by seed."""
+        return tuple(
+            100 * sum(sign * cell[seed][protocol][metric] for sign, cell in cells)
+            for seed in cells[0][1]
+        )
+
+    def right(self, cells: list) -> tuple[np.ndarray, np.ndarray] | None:
+        """Sums of right answers ``(seeds, images)`` with their signs, and the labels ``(images,)``.
+
+        ``None`` where a prediction is missing, or is of other images.
+        """
+        total, images = 0, None
+        for sign, cell in cells:
+            rows = []
+            for summary in cell.values():
+                folder = self.root / evidence.key_of(summary).folder
+                if not (folder / "predictions.csv").exists():
+                    return None
+                table = RunFolder(folder).predictions.set_index("path").sort_index()
+                if images is None:
+                    images = table["class"]
+                if not images.equals(table["class"]):
+                    return None
+                rows.append((table["predicted"] == table["class"]).to_numpy(float))
+            total = total + sign * np.array(rows)
+        return total, images.to_numpy()
+
+    def same_images(self, dataset: str) -> bool:
+        """Whether its test images are those of the paper."""
+        return dataset in self.published_splits
 
     def data(self, dataset: str) -> str:
         """Which copy of the data it is, and how it differs from the published one."""
@@ -148,60 +242,9 @@ class Measurements:
         return text
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Accuracies or gains in percent over seeds, with the half-width that sampling allows."""
-
-    values: list[float]
-    low: float
-    high: float
-    summaries: list[dict[str, Any]]
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(self.values))
-
-    @property
-    def spread(self) -> float:
-        """Sample deviation over seeds, 0 for a single one."""
-        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
-
-
-def accuracy_estimate(cell: dict[int, dict[str, Any]], protocol: str) -> Estimate:
-    """Accuracy over seeds and its 95 % interval; ``protocol`` is ``final`` or ``best_epoch``."""
-    summaries = [cell[seed] for seed in sorted(cell)]
-    values = [100 * summary[protocol]["accuracy"] for summary in summaries]
-    images = summaries[0]["test_images"]
-    right = round(np.mean(values) / 100 * images)
-    low, high = interval(right, images)
-    return Estimate(values, 100 * low, 100 * high, summaries)
-
-
-def gain_estimate(
-    cell: dict[int, dict[str, Any]], over: dict[int, dict[str, Any]], protocol: str
-) -> Estimate:
-    """Gain over seeds that both have, and its 95 % interval."""
-    seeds = sorted(cell.keys() & over.keys())
-    better = [cell[seed][protocol]["accuracy"] for seed in seeds]
-    base = [over[seed][protocol]["accuracy"] for seed in seeds]
-    images = cell[seeds[0]]["test_images"]
-    variance = sum(np.mean(p) * (1 - np.mean(p)) / images for p in (better, base))
-    half = 196 * math.sqrt(variance)
-    values = [100 * (one - other) for one, other in zip(better, base, strict=True)]
-    mean = float(np.mean(values))
-    summaries = [cells[seed] for cells in (cell, over) for seed in seeds]
-    return Estimate(values, mean - half, mean + half, summaries)
-
-
-def _estimate(value: Value, source: Measurements, protocol: str) -> Estimate | None:
-    cell = source.cell(value.network, value)
-    if value.over is None:
-        return accuracy_estimate(cell, protocol) if cell else None
-    over = source.cell(value.over, value)
-    return gain_estimate(cell, over, protocol) if cell.keys() & over.keys() else None
-
-
-def _row(value: Value, paper: Measurements, pilot: Measurements) -> Row:
+def _row(
+    value: Value, paper: Measurements, pilot: Measurements, corrected: dict[str, float]
+) -> Row:
     base = {
         "row": value.row,
         "place": value.place,
@@ -213,8 +256,11 @@ def _row(value: Value, paper: Measurements, pilot: Measurements) -> Row:
         else f"{value.relation} {value.printed}",
         "note": value.note,
     }
-    if value.quantity in ("accuracy", "gain"):
-        return Row(**base | _trained(value, paper, pilot))
+    if value.quantity in TRAINED:
+        fields = _trained(value, paper, pilot, corrected)
+        added = fields.get("note", "")
+        fields["note"] = "; ".join(text for text in (value.note, added) if text)
+        return Row(**base | fields)
     if value.quantity == "count":
         source = paper if value.dataset in paper.facts else pilot
         if value.dataset not in source.facts:
@@ -262,38 +308,80 @@ def _structural(value: Value, measured: float) -> dict[str, str]:
     return fields
 
 
-def _trained(value: Value, paper: Measurements, pilot: Measurements) -> dict[str, str]:
+def _trained(
+    value: Value, paper: Measurements, pilot: Measurements, corrected: dict[str, float]
+) -> dict[str, str]:
     """Fields of a number that trainings give."""
     fields = {}
-    small = _estimate(value, pilot, "final")
+    effect = value.quantity in EFFECTS
+    small = pilot.effect(value) if effect else pilot.accuracy(value, "final")
     if small:
+        ends = small.interval if effect else np.clip(small.interval, 0, 100)
+        low, high = map(_number, ends)
         fields |= {
-            "pilot": f"{small.mean:.2f}",
-            "pilot_spread": f"{small.spread:.2f}" if len(small.values) > 1 else "",
-            "pilot_seeds": str(len(small.values)),
+            "pilot": _number(small.mean),
+            "pilot_low": low,
+            "pilot_high": high,
+            "pilot_seeds": str(small.seeds),
             "data": pilot.data(value.dataset),
         }
-    best = _estimate(value, paper, "best_epoch")
-    if best is None:
+    found = paper.effect(value) if effect else paper.accuracy(value, "best_epoch")
+    if found is None:
         return fields
-    last = _estimate(value, paper, "final")
-    margin = best.spread + value.half_digit
-    inside = best.low - margin <= value.number <= best.high + margin
-    epochs = sorted({summary["epochs"] for summary in best.summaries})
+    low, high = found.interval if effect else np.clip(found.interval, 0, 100)
+    if effect:
+        cells = paper.cells(value)
+        summaries = [summary for _, cell in cells for summary in cell.values()]
+        p_value = corrected.get(value.row, math.nan)
+        verdict = verdicts.of_effect(found, p_value, value.number, value.half_digit)
+        balanced = paper.effect(value, "balanced_accuracy")
+        ends = map(_number, balanced.interval)
+        right = paper.right(cells)
+        note = verdict.need
+        if found.seeds == 1 and right is not None and not value.beside:
+            p_one = mcnemar(right[0][0], np.zeros_like(right[0][0]))
+            note += f"; these two trainings alone: McNemar's p = {p_one:.3g}"
+        fields |= {
+            "protocol": "last epoch",
+            "best_epoch": _number(float(np.mean(paper.differences(cells, "best_epoch")))),
+            "balanced": _number(balanced.mean) + _between(*ends),
+            "p_value": "" if math.isnan(p_value) else f"{p_value:.3g}",
+            "smallest": _number(found.smallest),
+        }
+    else:
+        cell = paper.cell(value.network, value)
+        summaries = [cell[seed] for seed in sorted(cell)]
+        same = paper.same_images(value.dataset)
+        verdict = verdicts.of_accuracy(found, value.number, value.half_digit, same)
+        note = verdict.need
+        epochs = sorted({summary["epochs"] for summary in summaries})
+        fields |= {
+            "protocol": f"best of {' or '.join(map(str, epochs))} epochs",
+            "last_epoch": _number(paper.accuracy(value, "final").mean),
+        }
     return fields | {
-        "measured": f"{best.mean:.2f}",
-        "difference": f"{best.mean - value.number:+.2f}",
-        "low": f"{best.low - best.spread:.2f}",
-        "high": f"{best.high + best.spread:.2f}",
-        "verdict": "reproduced" if inside else "differs",
-        "protocol": f"best of {' or '.join(map(str, epochs))} epochs",
-        "last_epoch": f"{last.mean:.2f}",
-        "seeds": str(len(best.values)),
-        "spread": f"{best.spread:.2f}" if len(best.values) > 1 else "",
+        "measured": _number(found.mean),
+        "difference": f"{found.mean - value.number:+.2f}",
+        "low": _number(low),
+        "high": _number(high),
+        "verdict": verdict.verdict,
+        "effect": verdict.effect,
+        "size": verdict.size,
+        "seeds": str(found.seeds),
+        "note": note,
         "data": paper.data(value.dataset),
-        "device": ", ".join(sorted({s["provenance"]["device"] for s in best.summaries})),
-        "runs": " ".join(evidence.key_of(s).folder.as_posix() for s in best.summaries),
+        "device": ", ".join(sorted({s["provenance"]["device"] for s in summaries})),
+        "runs": " ".join(evidence.key_of(s).folder.as_posix() for s in summaries),
     }
+
+
+def _number(value: float) -> str:
+    """Two digits; empty where there is no number."""
+    return "" if math.isnan(value) else f"{value + 0.0:.2f}"
+
+
+def _between(low: str, high: str) -> str:
+    return f" ({low} to {high})" if low else ""
 
 
 @cache
@@ -349,16 +437,28 @@ def count(value: Value, facts: dict[str, Any]) -> float:
 def describe(value: Value) -> str:
     """What a row is about, for people."""
     network = network_name(*astuple(value.network)) if value.network else ""
-    if value.quantity == "gain":
-        images = "all" if value.subset == "all" else value.subset
-        return f"gain of {network} over {network_name(*astuple(value.over))}, {images} images"
+    if value.quantity in EFFECTS:
+        over = network_name(*astuple(value.over))
+        if value.beside:
+            return f"gain of {network} over {over}: larger on {value.subset} images than on {value.beside}"
+        if value.quantity == "ordering":
+            return f"{network} above {over}, {value.subset} images"
+        return f"gain of {network} over {over}, {value.subset} images"
     what = value.of.replace("_", " ") or {"macs": "MACs"}.get(value.quantity, value.quantity)
     return f"{network}: {what}" if network else what
 
 
-def verdict_counts(table: pd.DataFrame) -> dict[str, int]:
-    """How many rows have each verdict, all verdicts named."""
-    return {verdict: int((table["verdict"] == verdict).sum()) for verdict in VERDICTS}
+def verdict_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """How many rows have each verdict, all verdicts named: of numbers that need no training, and of those that do."""
+    trained = table["row"].isin([v.row for v in published.values() if v.quantity in TRAINED])
+    kinds = {
+        "of networks and data": (~trained, STRUCTURAL),
+        "of trainings": (trained, verdicts.VERDICTS),
+    }
+    return {
+        kind: {name: int((table["verdict"][chosen] == name).sum()) for name in names}
+        for kind, (chosen, names) in kinds.items()
+    }
 
 
 SHOWN = {
@@ -369,7 +469,13 @@ SHOWN = {
     "measured": "Measured",
     "difference": "Difference",
     "last_epoch": "Last epoch",
+    "best_epoch": "Best epoch",
+    "balanced": "Balanced accuracy",
+    "smallest": "Smallest to be seen",
     "seeds": "Seeds",
+    "effect": "Effect",
+    "size": "Size",
+    "p_value": "p (Holm)",
     "verdict": "Verdict",
     "pilot": "At pilot scale",
     "note": "Note",
@@ -379,11 +485,10 @@ SHOWN = {
 def shown_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     """Rows as people read them; columns that are empty in all of ``table`` are left out."""
     chosen = table.copy()
-    spread = chosen["spread"].map(lambda text: f" ± {text}" if text else "")
-    chosen["measured"] += spread
-    small = chosen["pilot_spread"].map(lambda text: f" ± {text}" if text else "")
-    seeds = chosen["pilot_seeds"].map(lambda text: f" (n={text})" if text else "")
-    chosen["pilot"] += small + seeds
+    for name, low, high in (("measured", "low", "high"), ("pilot", "pilot_low", "pilot_high")):
+        ends = zip(chosen[low], chosen[high], strict=True)
+        chosen[name] += [_between(*both) for both in ends]
+    chosen["pilot"] += chosen["pilot_seeds"].map(lambda text: f", n={text}" if text else "")
     names = [n for n in SHOWN if (chosen[n] != "").any()]
     return chosen[names].rename(columns=SHOWN).to_dict("records")
 
@@ -395,9 +500,14 @@ def copies(table: pd.DataFrame) -> list[str]:
 
 
 def headline(table: pd.DataFrame) -> str:
-    """``136 published numbers: 60 exact, …``"""
-    counts = verdict_counts(table)
-    return f"{len(table)} published numbers: " + ", ".join(f"{n} {v}" for v, n in counts.items())
+    """``79 of networks and data: 70 exact, 9 differs; 80 of trainings: 3 reproduced, …``"""
+    parts = [
+        f"{sum(counts.values())} {kind}: "
+        + ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+        for kind, counts in verdict_counts(table).items()
+        if sum(counts.values())
+    ]
+    return "; ".join(parts)
 
 
 def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
@@ -410,12 +520,23 @@ def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
         "Written by `hdkd compare`; every column of every row is in [ledger.csv](ledger.csv).",
         "",
         "- `exact`: a number of the network or of the data agrees in every printed digit.",
-        "- `reproduced`: an accuracy or gain, measured with the profile `paper`, agrees within the 95 %",
-        "  interval of a binomial with the size of the test set, widened by the spread over seeds.",
-        "- `differs`: measured, and it does not agree; the note says what is known about it.",
+        "- `differs`: such a number does not agree; the note says what is known about it.",
+        "",
+        "What trainings give is asked two questions: is there an effect in the direction claimed, and is it",
+        "as large as published?",
+        "",
+        "- `reproduced`: both. An accuracy claims a size only, and needs an interval of at most",
+        f"  ±{verdicts.TELLING:g} point for one more training.",
+        "- `smaller`: the published size is above the whole 95 % interval, effect or not.",
+        "- `larger`: there is an effect, and the published size is below the interval.",
+        "- `contradicted`: there is an effect in the other direction.",
+        "- `inconclusive`: too few seeds or images to say; the note says how many would be needed.",
         "- `not run`: not measured at the paper's own scale yet. The column “At pilot scale” has smaller",
         "  networks on 48×48 pixels; it is no measurement of the published value.",
         "",
+        "Gains and orderings are those of the last epoch, paired by seed and test image, their p values",
+        "corrected within a table (Holm); orderings are what two printed accuracies or gains claim about",
+        "each other. “Smallest to be seen” is the true gain that the design would find in 80 % of cases.",
         "Accuracies are compared at the best epoch on the test set, as the released implementation",
         "reports; “Last epoch” is not chosen on the test set. Parameters are in 10⁶, MACs in 10⁹.",
         "",

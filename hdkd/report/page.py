@@ -71,7 +71,7 @@ def dataset_section(
     return {
         "name": name,
         "facts": facts,
-        "headline": None if gains.empty else gains.iloc[0].to_dict(),
+        "headline": None if gains.empty else headline(gains.iloc[0].to_dict(), facts),
         "warnings": warnings(facts),
         "counts": [
             {"Class": label, "Training": str(count["train"]), "Test": str(count["test"])}
@@ -93,6 +93,37 @@ def dataset_section(
             for figure in plan.figures(settings, name)
             if (folder / "figures" / name / f"{figure}.svg").exists()
         },
+    }
+
+
+def headline(gain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """The gain on the fewest images, in the metric that fits the test classes, and the other beside it."""
+    metrics = [
+        {
+            "metric": "accuracy",
+            "student": gain["student"],
+            "hdkd": gain["hdkd"],
+            "gain": gain["gain"],
+            "low": gain["gain_low"],
+            "high": gain["gain_high"],
+        },
+        {
+            "metric": "balanced accuracy",
+            "student": gain["student_balanced"],
+            "hdkd": gain["hdkd_balanced"],
+            "gain": gain["balanced_gain"],
+            "low": gain["balanced_low"],
+            "high": gain["balanced_high"],
+        },
+    ]
+    unbalanced = tables.is_unbalanced(facts)
+    first, second = reversed(metrics) if unbalanced else metrics
+    return {
+        **gain,
+        "first": first,
+        "second": second,
+        "unbalanced": unbalanced,
+        "disagree": tables.disagree(gain),
     }
 
 
@@ -187,7 +218,9 @@ def run_rows(table: pd.DataFrame) -> list[dict[str, str]]:
         {
             "Run folder": row.run,
             "Accuracy (%)": f"{100 * row.accuracy:.2f}",
-            "Best epoch (%)": f"{100 * row.best_epoch_accuracy:.2f} (epoch {row.best_epoch})",
+            "Best epoch (%)": "–"
+            if pd.isna(row.best_epoch)
+            else f"{100 * row.best_epoch_accuracy:.2f} (epoch {row.best_epoch:.0f})",
             "Seconds": f"{row.duration_seconds:.0f}",
             "Device": row.device,
             "MLflow run": row.mlflow_run if isinstance(row.mlflow_run, str) else "–",

@@ -1,14 +1,15 @@
-"""Intervals over seeds, against tables and another implementation."""
+"""Estimates over seeds and images, against tables, other implementations and simulated studies."""
 
 import math
 
+import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import binom, binomtest, ttest_rel
 
-from hdkd.evaluation.statistics import t_interval
+from hdkd.evaluation.statistics import Estimate, estimate, holm, mcnemar, t_interval
 
 
-def test_is_that_of_the_table_of_students_t():
+def test_over_seeds_alone_it_is_the_table_of_students_t():
     # Mean 2, sample deviation 1, three values: 4.303 · 1 / √3 either way.
     low, high = t_interval([1.0, 2.0, 3.0])
     assert (low, high) == pytest.approx(
@@ -16,13 +17,110 @@ def test_is_that_of_the_table_of_students_t():
     )
 
 
-def test_is_that_of_the_paired_t_test():
+def test_over_seeds_alone_it_is_the_paired_t_test():
     student, hdkd = [75.3, 77.0, 78.0, 77.0], [87.7, 89.0, 88.8, 87.2]
-    expected = ttest_rel(hdkd, student).confidence_interval(0.95)
-    assert t_interval([b - a for a, b in zip(student, hdkd, strict=True)]) == pytest.approx(
-        (expected.low, expected.high)
-    )
+    expected = ttest_rel(hdkd, student)
+    found = Estimate(tuple(b - a for a, b in zip(student, hdkd, strict=True)), 0.0)
+    interval = expected.confidence_interval(0.95)
+    assert found.interval == pytest.approx((interval.low, interval.high))
+    assert found.p_value == pytest.approx(expected.pvalue)
 
 
-def test_one_value_has_none():
-    assert all(math.isnan(end) for end in t_interval([1.0]))
+def test_one_seed_has_no_interval():
+    found = Estimate((1.0,), 0.1)
+    assert all(map(math.isnan, (*found.interval, found.p_value, found.smallest)))
+
+
+@pytest.mark.parametrize("balanced", [False, True], ids=["accuracy", "balanced accuracy"])
+def test_the_error_from_images_is_that_of_a_bootstrap_over_images(balanced):
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [150, 30, 20])
+    scores = (generator.random((3, 200)) < 0.6 + 0.1 * labels).astype(float)
+    means = []
+    for _ in range(4000):
+        if balanced:  # within classes, which all weigh the same
+            draws = [
+                generator.choice(np.flatnonzero(labels == k), (labels == k).sum()) for k in range(3)
+            ]
+            means.append(np.mean([scores[:, draw].mean() for draw in draws]))
+        else:
+            means.append(scores[:, generator.integers(0, 200, 200)].mean())
+    found = estimate(scores, labels if balanced else None)
+    assert found.mean == pytest.approx(np.mean(means), abs=0.003)
+    assert found.image_error == pytest.approx(np.std(means), rel=0.05)
+
+
+def test_no_interval_is_narrower_than_that_over_seeds_alone():
+    gains = (5.95, 1.15)
+    both, seeds = Estimate(gains, 1.2).interval, t_interval(gains)
+    assert both[0] <= seeds[0]
+    assert both[1] >= seeds[1]
+
+
+def test_two_seeds_of_the_pilot_say_nothing():
+    # 3.55 ± 3.40: from -27 to +34.
+    low, high = t_interval([3.55 - 3.40 / math.sqrt(2), 3.55 + 3.40 / math.sqrt(2)])
+    assert (round(low), round(high)) == (-27, 34)
+
+
+def test_mcnemar_counts_only_images_on_which_the_two_differ():
+    better = np.array([1] * 9 + [0] * 1 + [1] * 50)
+    base = np.array([0] * 9 + [1] * 1 + [1] * 50)
+    assert mcnemar(better, base) == pytest.approx(binomtest(9, 10).pvalue)
+    assert mcnemar(base, base) == 1.0
+
+
+def test_holm_is_that_of_the_textbook():
+    # Times 4, 3, 2, 1 in ascending order, never below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+
+
+def test_what_is_needed_shows_the_effect_when_it_is_there():
+    few = Estimate((1.0, 4.0, 7.0), 0.5)
+    assert few.smallest > 4
+    seeds = int(few.needed(4.0).split()[1])
+    # As many values with the deviation that three such values stand for, in pairs around the mean.
+    reach = 3.0 / 0.8862 * math.sqrt((seeds - 1) / (2 * (seeds // 2)))
+    planned = (4 - reach, 4 + reach) * (seeds // 2) + (4.0,) * (seeds % 2)
+    assert Estimate(planned, 0.5).smallest == pytest.approx(4, abs=0.4)
+    assert Estimate((1.0, 1.1, 0.9), 5.0).needed(2.0).endswith("times as many test images")
+
+
+def simulated(generator, seeds: int, true: float, of_seeds: float) -> np.ndarray:
+    """Differences in points of two networks' right answers ``(seeds, 828)``.
+
+    Images differ in difficulty and in which network they suit; each training of a network is a little
+    better or worse.
+    """
+    images, suits = generator.normal(1.2, 1.0, 828), generator.normal(0, 0.5, 828)
+    trainings = generator.normal(0, of_seeds, (2, seeds, 1))
+    noise = generator.normal(0, 0.5, (2, seeds, 828))
+    sides = np.array([0.5, -0.5])[:, None, None]
+    right = images + sides * (suits + true) + trainings + noise > 0
+    return 100.0 * (right[0].astype(int) - right[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("of_seeds", [0.0, 0.05, 0.2])
+def test_thousand_studies_find_effects_where_there_are_some_and_hardly_elsewhere(seeds, of_seeds):
+    generator = np.random.default_rng([seeds, int(100 * of_seeds)])
+    studies = 1000
+
+    def found(true: float) -> list[Estimate]:
+        made = (simulated(generator, seeds, true, of_seeds) for _ in range(studies))
+        return [estimate(differences) for differences in made]
+
+    none = found(0.0)
+    false = sum(study.p_value < 0.05 for study in none)
+    smallest = float(np.mean([study.smallest for study in none]))
+    low, high = 0.0, 8.0  # the shift of the latent score whose gain is that many points
+    for _ in range(12):
+        middle = (low + high) / 2
+        gains = [simulated(generator, seeds, middle, of_seeds).mean() for _ in range(150)]
+        low, high = (middle, high) if np.mean(gains) < smallest else (low, middle)
+    right = sum(study.p_value < 0.05 for study in found(middle))
+    print(f"{seeds} seeds, {of_seeds}: {false} false, smallest {smallest:.2f}, {right} found")
+    assert false <= binom.ppf(0.99, studies, 0.05)
+    assert right >= binom.ppf(0.01, studies, 0.75)

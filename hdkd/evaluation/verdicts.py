@@ -1,0 +1,93 @@
+"""Verdicts on a published gain, ordering or accuracy. They ask two questions and can fail in both.
+
+================  ==================================================================================
+``reproduced``    the effect is there in the direction claimed, and the published size is possible
+``smaller``       the published size is above all that the interval holds
+``larger``        the effect is there, and the published size is below all that the interval holds
+``contradicted``  the effect is there in the other direction
+``inconclusive``  none of these: too few seeds or images
+``not run``       no such measurement at the paper's own scale yet
+================  ==================================================================================
+"""
+
+import math
+from dataclasses import dataclass
+
+from hdkd.evaluation.statistics import LEVEL, Estimate
+
+REPRODUCED, SMALLER, LARGER = "reproduced", "smaller", "larger"
+CONTRADICTED, INCONCLUSIVE, NOT_RUN = "contradicted", "inconclusive", "not run"
+VERDICTS = (REPRODUCED, SMALLER, LARGER, CONTRADICTED, INCONCLUSIVE, NOT_RUN)
+
+FEWEST_SEEDS = 3  # with two, an interval over seeds is nine sample deviations wide either way
+# Points of accuracy that an interval may reach either way and still say that a number is reproduced:
+# most rows of Tables 5 to 7 are less than two points from each other.
+TELLING = 1.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict with both answers: ``effect`` (``yes``, ``no``, ``opposite`` or empty) and ``size`` (``as
+    published``, ``smaller``, ``larger`` or empty); ``need`` says what an inconclusive study lacks.
+    """
+
+    verdict: str
+    effect: str = ""
+    size: str = ""
+    need: str = ""
+
+
+def of_effect(found: Estimate, p_value: float, published: float | None, rounding: float) -> Verdict:
+    """On a gain or ordering that is claimed to be positive.
+
+    ``p_value`` is corrected for the table's other comparisons; ``published`` is the size in points, where one is
+    claimed, and ``rounding`` what its printed digits may hide.
+    """
+    if found.seeds < FEWEST_SEEDS:
+        return Verdict(INCONCLUSIVE, need=f"at least {FEWEST_SEEDS} seeds")
+    shown = p_value < 1 - LEVEL
+    effect = ("yes" if found.mean > 0 else "opposite") if shown else "no"
+    size = "" if published is None else _size(found.interval, published, rounding)
+    if effect == "opposite":
+        return Verdict(CONTRADICTED, effect, size)
+    if size == SMALLER:
+        return Verdict(SMALLER, effect, size)
+    if effect == "yes":
+        return Verdict(LARGER if size == LARGER else REPRODUCED, effect, size)
+    goal = published if published is not None else found.mean
+    return Verdict(INCONCLUSIVE, effect, size, found.needed(goal) if goal > 0 else "")
+
+
+def of_accuracy(found: Estimate, published: float, rounding: float, same_images: bool) -> Verdict:
+    """On an accuracy in percent, which claims a size only.
+
+    The published one is of a single training, and unless both were tested on the ``same_images`` of other
+    images, too: the interval is that of one more such training.
+    """
+    if found.seeds < FEWEST_SEEDS:
+        return Verdict(INCONCLUSIVE, need=f"at least {FEWEST_SEEDS} seeds")
+    low, high = one_more(found, same_images)
+    size = _size((low, high), published, rounding)
+    if size != "as published":
+        return Verdict(size, size=size)
+    if (high - low) / 2 > TELLING:
+        need = f"seeds that differ less: one more may lie {(high - low) / 2:.2f} points off"
+        return Verdict(INCONCLUSIVE, size=size, need=need)
+    return Verdict(REPRODUCED, size=size)
+
+
+def one_more(found: Estimate, same_images: bool) -> tuple[float, float]:
+    """The 95 % interval of one more training's accuracy, tested on the same images or on others."""
+    from scipy.stats import t
+
+    between = found.seed_error * math.sqrt(found.seeds + 1)
+    error = between if same_images else math.hypot(between, found.image_error * math.sqrt(2))
+    reach = float(t.ppf((1 + LEVEL) / 2, found.seeds - 1)) * error
+    return found.mean - reach, found.mean + reach
+
+
+def _size(interval: tuple[float, float], published: float, rounding: float) -> str:
+    low, high = interval
+    if published - rounding > high:
+        return SMALLER
+    return LARGER if published + rounding < low else "as published"
