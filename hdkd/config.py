@@ -416,6 +416,7 @@ def _validate_combinations(settings: Settings) -> None:
             raise ParameterError(
                 f"ablations.distillation.datasets names {name}, which datasets lacks"
             )
+    _validate_ablations(settings)
     blur = raw["augmentation"]["blur"]
     if blur and blur[0] > blur[1]:
         raise ParameterError(f"augmentation.blur must be [smallest, largest] sigma, not {blur}")
@@ -427,6 +428,22 @@ def _validate_combinations(settings: Settings) -> None:
             raise ParameterError(
                 f"sweep.seeds_by_subset names the size {subset}, which is in no dataset's subsets"
             )
+
+
+def _validate_ablations(settings: Settings) -> None:
+    """Ablations stand beside the sweep, on one of its subsets."""
+    ablations = settings.raw["ablations"]
+    for name in settings.study:
+        wanted = {"ablations.subset": ablations["subset"]} if ablations["variants"] else {}
+        if settings.points(name):
+            wanted["ablations.distillation.subset"] = ablations["distillation"]["subset"]
+        subsets = [str(subset) for subset in settings.dataset(name)["subsets"]]
+        for key, subset in wanted.items():
+            if str(subset) not in subsets:
+                raise ParameterError(
+                    f"{key} is {subset}, which datasets.{name}.subsets lacks: take one of "
+                    f"{', '.join(subsets)}, or add it there"
+                )
 
 
 def _validate_dataset(name: str, dataset: dict[str, Any]) -> None:

@@ -151,6 +151,18 @@ def test_channels_that_would_reach_onednns_faulty_kernel_are_refused(parameters,
     assert refused(parameters) == message
 
 
+def test_ablations_take_a_subset_of_the_sweep(parameters):
+    parameters["ablations"]["demo"] = {
+        "variants": [{"block": "mbconv", "stem_stride": 2}],
+        "subset": 160,
+    }
+    message = (
+        "ablations.subset is 160, which datasets.phantom.subsets lacks: take one of 80, 200, all"
+    )
+    with pytest.raises(ParameterError, match=message):
+        config.resolve(parameters)
+
+
 def test_a_subset_larger_than_the_training_set_is_refused(parameters):
     parameters["datasets"]["phantom"]["subsets"] = [5000]
     assert "datasets.phantom.subsets: 5000 images exceed" in refused(parameters)
