@@ -99,7 +99,7 @@ def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
     assert max(part.stat().st_size for part in parts) <= 0.02 * 2**20
     first = home.run("hdkd", "import-runs", str(tmp_path / "all")).stdout
     assert "3 new run folders, 3 new runs in MLflow" in first
-    assert "136 published numbers" in first
+    assert "82 of trainings: 82 not run" in first
     again = home.run("hdkd", "import-runs", str(tmp_path / "all")).stdout
     assert "0 new run folders, 0 new runs in MLflow" in again
     summaries = (home.folder / "reports/demo/summaries.jsonl").read_text().splitlines()
