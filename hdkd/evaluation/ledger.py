@@ -181,7 +181,7 @@ class Measurements:
     def effect(self, value: Value, metric: str = "accuracy") -> Estimate | None:
         """A gain or an ordering at the last epoch, in points; ``None`` without seeds that all have.
 
-        ``metric`` is ``accuracy`` or ``balanced_accuracy``.
+        ``metric`` is ``accuracy`` or ``balanced_accuracy``, which needs predictions: ``None`` without them.
         """
         cells = self.cells(value)
         if not cells[0][1]:
@@ -190,16 +190,18 @@ class Measurements:
         if right is not None:
             scores, labels = right
             return estimate(100 * scores, labels if metric == "balanced_accuracy" else None)
-        values = self.differences(cells, "final", metric)
-        shares = [np.mean([s["final"][metric] for s in cell.values()]) for _, cell in cells]
+        if metric != "accuracy":
+            return None
+        values = self.differences(cells, "final")
+        shares = [np.mean([s["final"]["accuracy"] for s in cell.values()]) for _, cell in cells]
         images = next(iter(cells[0][1].values()))["test_images"]
         return Estimate(values, 100 * math.sqrt(sum(p * (1 - p) for p in shares) / images))
 
     @staticmethod
-    def differences(cells: list, protocol: str, metric: str = "accuracy") -> tuple[float, ...]:
+    def differences(cells: list, protocol: str) -> tuple[float, ...]:
         """The effect in points, seed by seed."""
         return tuple(
-            100 * sum(sign * cell[seed][protocol][metric] for sign, cell in cells)
+            100 * sum(sign * cell[seed][protocol]["accuracy"] for sign, cell in cells)
             for seed in cells[0][1]
         )
 
@@ -335,7 +337,6 @@ def _trained(
         p_value = corrected.get(value.row, math.nan)
         verdict = verdicts.of_effect(found, p_value, value.number, value.half_digit)
         balanced = paper.effect(value, "balanced_accuracy")
-        ends = map(_number, balanced.interval)
         right = paper.right(cells)
         note = verdict.need
         if found.seeds == 1 and right is not None and not value.beside:
@@ -344,7 +345,9 @@ def _trained(
         fields |= {
             "protocol": "last epoch",
             "best_epoch": _number(float(np.mean(paper.differences(cells, "best_epoch")))),
-            "balanced": _number(balanced.mean) + _between(*ends),
+            "balanced": _number(balanced.mean) + _between(*map(_number, balanced.interval))
+            if balanced
+            else "",
             "p_value": "" if math.isnan(p_value) else f"{p_value:.3g}",
             "smallest": _number(found.smallest),
         }

@@ -85,7 +85,8 @@ class Estimate:
         if self.seeds < 2:
             return math.nan
         freedom = self.seeds - 1
-        c4 = math.sqrt(2 / freedom) * math.gamma(self.seeds / 2) / math.gamma(freedom / 2)
+        ratio = math.exp(math.lgamma(self.seeds / 2) - math.lgamma(freedom / 2))
+        c4 = math.sqrt(2 / freedom) * ratio
         return self.seed_error * math.sqrt(self.seeds / seeds) / c4
 
     def needed(self, size: float) -> str:

@@ -63,6 +63,12 @@ def test_two_seeds_of_the_pilot_say_nothing():
     assert (round(low), round(high)) == (-27, 34)
 
 
+def test_hundreds_of_seeds_are_as_good_as_any():
+    many = Estimate((1.0, -1.0) * 500, 0.0)
+    # 1.960 + 0.842 standard errors.
+    assert many.smallest == pytest.approx(2.80 / math.sqrt(1000), rel=0.01)
+
+
 def test_mcnemar_counts_only_images_on_which_the_two_differ():
     better = np.array([1] * 9 + [0] * 1 + [1] * 50)
     base = np.array([0] * 9 + [1] * 1 + [1] * 50)
