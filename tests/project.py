@@ -24,7 +24,8 @@ def tiny(parameters: dict) -> dict:
     phantom["source"]["size"] = 32
     for name, count in (("none", 14), ("glioma", 10), ("meningioma", 10), ("pituitary", 8)):
         phantom["classes"][name] = {"train": count, "test": 4}
-    phantom["subsets"] = [16, "all"]
+    for name in ("phantom", "folder"):
+        parameters["datasets"][name]["subsets"] = [16, "all"]
     parameters["sweep"]["shared"]["seeds"] = [0]
     parameters["sweep"]["demo"]["seeds_by_subset"] = {}
     parameters["network"]["demo"] |= {"channels": [8, 8, 16], "embed_dim": 8, "head_dim": 2}
