@@ -222,7 +222,10 @@ class Measurements:
                     images = table["class"]
                 if not images.equals(table["class"]):
                     return None
-                rows.append((table["predicted"] == table["class"]).to_numpy(float))
+                answers = (table["predicted"] == table["class"]).to_numpy(float)
+                if abs(answers.mean() - summary["final"]["accuracy"]) > 1e-9:
+                    return None  # of another training than the summary's
+                rows.append(answers)
             total = total + sign * np.array(rows)
         return total, images.to_numpy()
 
