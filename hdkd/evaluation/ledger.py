@@ -338,7 +338,9 @@ def _trained(
         cells = paper.cells(value)
         summaries = [summary for _, cell in cells for summary in cell.values()]
         p_value = corrected.get(value.row, math.nan)
-        verdict = verdicts.of_effect(found, p_value, value.number, value.half_digit)
+        # An ordering claims no size, only which is better.
+        size = value.number if value.quantity == "gain" else None
+        verdict = verdicts.of_effect(found, p_value, size, value.half_digit)
         balanced = paper.effect(value, "balanced_accuracy")
         right = paper.right(cells)
         note = verdict.need
@@ -531,7 +533,8 @@ def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
         "What trainings give is asked two questions: is there an effect in the direction claimed, and is it",
         "as large as published?",
         "",
-        "- `reproduced`: both. An accuracy claims a size only, and needs an interval of at most",
+        "- `reproduced`: both, with an interval of at most half the published gain either way. An ordering",
+        "  claims an effect only. An accuracy claims a size only, and needs an interval of at most",
         f"  ±{verdicts.TELLING:g} point for one more training.",
         "- `smaller`: the published size is above the whole 95 % interval, effect or not.",
         "- `larger`: there is an effect, and the published size is below the interval.",

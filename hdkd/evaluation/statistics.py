@@ -165,8 +165,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(order) - rank) * p_values[k]))
         adjusted[k] = largest
     return adjusted
-
-
-def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of the mean of ``values`` over seeds alone, in their unit; NaN for fewer than two."""
-    return Estimate(tuple(values), 0.0).interval

@@ -41,7 +41,8 @@ def of_effect(found: Estimate, p_value: float, published: float | None, rounding
     """On a gain or ordering that is claimed to be positive.
 
     ``p_value`` is corrected for the table's other comparisons; ``published`` is the size in points, where one is
-    claimed, and ``rounding`` what its printed digits may hide.
+    claimed, and ``rounding`` what its printed digits may hide. A size is told by an interval that reaches at
+    most half of it either way.
     """
     if found.seeds < FEWEST_SEEDS:
         return Verdict(INCONCLUSIVE, need=f"at least {FEWEST_SEEDS} seeds")
@@ -52,8 +53,14 @@ def of_effect(found: Estimate, p_value: float, published: float | None, rounding
         return Verdict(CONTRADICTED, effect, size)
     if size == SMALLER:
         return Verdict(SMALLER, effect, size)
+    if effect == "yes" and size == LARGER:
+        return Verdict(LARGER, effect, size)
     if effect == "yes":
-        return Verdict(LARGER if size == LARGER else REPRODUCED, effect, size)
+        low, high = found.interval
+        if published is not None and high - low > published:
+            need = f"an interval of at most ±{published / 2:.2g} points to tell the size"
+            return Verdict(INCONCLUSIVE, effect, size, need)
+        return Verdict(REPRODUCED, effect, size)
     goal = published if published is not None else found.mean
     return Verdict(INCONCLUSIVE, effect, size, found.needed(goal) if goal > 0 else "")
 

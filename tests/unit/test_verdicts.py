@@ -206,12 +206,19 @@ def test_a_gain_of_a_fifth_of_the_published_one_is_smaller(published):
 
 
 def test_a_gain_that_holds_only_before_correction_is_no_effect():
-    found = Estimate((3.0, 4.0, 5.0), 0.2)
+    found = Estimate((3.4, 4.0, 4.6), 0.2)
     assert found.p_value < 0.05
     assert verdicts.of_effect(found, found.p_value, 4.0, 0.05).verdict == "reproduced"
-    judged = verdicts.of_effect(found, 3 * found.p_value, 4.0, 0.05)
+    judged = verdicts.of_effect(found, 10 * found.p_value, 4.0, 0.05)
     assert (judged.verdict, judged.effect) == ("inconclusive", "no")
     assert judged.need.startswith("about ")
+
+
+@pytest.mark.parametrize("published", [4.71, 16.4])
+def test_an_effect_whose_size_nobody_can_tell_is_inconclusive(published):
+    found = Estimate((4.0, 10.0, 16.0), 0.3)  # mean 10, -4.9 to 24.9
+    judged = verdicts.of_effect(found, 0.01, published, 0.005)
+    assert (judged.verdict, judged.effect, judged.size) == ("inconclusive", "yes", "as published")
 
 
 def test_comparisons_of_one_table_are_corrected_together(verdict):
