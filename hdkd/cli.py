@@ -111,7 +111,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--manifest", type=Path, help="manifest.csv of the acquired files")
     sub.add_argument("--output", type=Path, help="folder (data/prepared/PROFILE/DATASET)")
 
-    sub = command("split", split, "decide which images train and which test")
+    sub = command(
+        "split", split, "decide which images train, validate and test, and find copies among them"
+    )
     sub.add_argument("--prepared", type=Path, help="folder of the prepared data")
 
     sub = command("smote", smote, "recipes of the synthetic images that balance the training set")
@@ -287,7 +289,8 @@ def split(options: argparse.Namespace) -> None:
     settings = _settings(options)
     folder = _prepared(options, settings, options.prepared)
     index = _require(folder / "index.csv", "prepare")
-    split_images(options.dataset, settings.dataset(options.dataset), index, folder)
+    dataset, validation = settings.dataset(options.dataset), settings.raw["split"]
+    split_images(options.dataset, dataset, validation, index, folder)
 
 
 def smote(options: argparse.Namespace) -> None:

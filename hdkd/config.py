@@ -22,12 +22,15 @@ from hdkd.files import write_whole
 PROFILES = ("demo", "pilot", "paper")
 SECTIONS = (
     "sweep",
+    "split",
+    "smote",
     "images",
     "augmentation",
     "engine",
     "network",
     "teacher",
     "student",
+    "schedule",
     "distillation",
     "ablations",
     "baselines",
@@ -107,7 +110,8 @@ class Training:
     """Optimiser and schedule; ``warmup_epochs``, ``epochs`` and ``evaluate_every`` count epochs.
 
     An epoch is every training image once, or ``epoch_images`` of them: then a training takes the same
-    number of steps however many images there are.
+    number of steps however many images there are. ``keep`` is the epoch whose weights are kept: ``last``,
+    ``best_on_validation`` or ``best_on_test``. ``offset`` is by how many epochs the learning rate lags behind.
     """
 
     optimizer: str
@@ -120,6 +124,8 @@ class Training:
     batch_size: int
     evaluate_every: int
     epoch_images: int | None = None
+    keep: str = "last"
+    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,11 @@ class Settings:
     def seeds(self) -> list[int]:
         return self.raw["sweep"]["seeds"]
 
+    @property
+    def validation_fraction(self) -> float:
+        """Share of the training images that settings and epochs are chosen on; 0 for none."""
+        return self.raw["split"]["validation_fraction"]
+
     def seeds_of(self, subset: int | str) -> list[int]:
         """The seeds of a subset's students."""
         return self.raw["sweep"]["seeds_by_subset"].get(str(subset), self.seeds)
@@ -214,6 +225,7 @@ class Settings:
         section |= section["by_dataset"].get(dataset, {})
         if role != "teacher" and subset == "all" and section["epochs_on_all"]:
             section["epochs"] = section["epochs_on_all"]
+        section["offset"] = self.raw["schedule"]["offset"]
         return _frozen(Training, section)
 
     def distillation(self, point: str = "") -> Distillation:
@@ -367,15 +379,18 @@ def _sentence(error: jsonschema.ValidationError) -> str:
 
 
 def _validate_complete(resolved: dict[str, Any]) -> None:
+    training = {field.name for field in dataclasses.fields(Training)} - {"offset"}
     wanted = {
         "sweep": {"seeds", "seeds_by_subset", "datasets"},
         "images": {field.name for field in dataclasses.fields(Images)},
         "augmentation": {field.name for field in dataclasses.fields(Augmentation)},
         "engine": {field.name for field in dataclasses.fields(Engine)},
         "network": {field.name for field in dataclasses.fields(Network)},
-        "teacher": {field.name for field in dataclasses.fields(Training)} | {"seed", "by_dataset"},
-        "student": {field.name for field in dataclasses.fields(Training)}
-        | {"epochs_on_all", "by_dataset"},
+        "split": {"validation_fraction", "validation_seed"},
+        "smote": {"arithmetic"},
+        "schedule": {"offset"},
+        "teacher": training | {"seed", "by_dataset"},
+        "student": training | {"epochs_on_all", "by_dataset"},
         "distillation": {field.name for field in dataclasses.fields(Distillation)},
         "ablations": {"variants", "subset", "seeds", "distillation"},
         "baselines": {"models", "seeds"},
@@ -411,6 +426,7 @@ def _validate_combinations(settings: Settings) -> None:
             raise ParameterError(
                 f"{role}.min_lr ({section['min_lr']}) must not exceed {role}.lr ({section['lr']})"
             )
+    _validate_keep(settings)
     for name in (raw["ablations"]["distillation"] or {"datasets": []})["datasets"]:
         if name not in raw["datasets"]:
             raise ParameterError(
@@ -428,6 +444,25 @@ def _validate_combinations(settings: Settings) -> None:
             raise ParameterError(
                 f"sweep.seeds_by_subset names the size {subset}, which is in no dataset's subsets"
             )
+
+
+def _validate_keep(settings: Settings) -> None:
+    """The best epoch is found on images that are there, and never on test images beside validation images."""
+    fraction = settings.validation_fraction
+    for role in ("teacher", "student"):
+        section = settings.raw[role]
+        for values in (section, *section["by_dataset"].values()):
+            keep = values.get("keep")
+            if keep == "best_on_validation" and not fraction:
+                raise ParameterError(
+                    f"{role}.keep is best_on_validation, but split.validation_fraction 0 leaves no validation "
+                    "images: raise it, or keep last"
+                )
+            if keep == "best_on_test" and fraction:
+                raise ParameterError(
+                    f"{role}.keep is best_on_test, which is for reproducing what had no validation images: keep "
+                    "best_on_validation, or set split.validation_fraction to 0"
+                )
 
 
 def _validate_ablations(settings: Settings) -> None:
@@ -450,9 +485,9 @@ def _validate_dataset(name: str, dataset: dict[str, Any]) -> None:
     key = f"datasets.{name}"
     layout, split = dataset["layout"]["kind"], dataset["split"]["kind"]
     fitting = {
-        "train_test_folders": ("published",),
-        "class_folders": ("held_out",),
-        "ham10000": ("single_image_lesions", "held_out"),
+        "train_test_folders": ("published", "clusters"),
+        "class_folders": ("held_out", "clusters"),
+        "ham10000": ("single_image_lesions", "held_out", "clusters"),
     }[layout]
     if split not in fitting:
         raise ParameterError(
@@ -462,7 +497,7 @@ def _validate_dataset(name: str, dataset: dict[str, Any]) -> None:
     if dataset["source"]["kind"] == "generated" and not classes:
         raise ParameterError(f"{key}.classes must give the number of images to generate per class")
     if classes:
-        from hdkd.data.splits import images_per_class
+        from hdkd.data.subsets import images_per_class
 
         counts = [entry["train"] for entry in classes.values()]
         for subset in dataset["subsets"]:

@@ -1,7 +1,7 @@
 """What trainings cost: measured where they have been made, estimated from those where they have not.
 
 Work is counted in multiply-accumulates: a step computes forward once and backward, which costs twice as
-much; HDKD's step runs the teacher forward besides; a test of the test set is forward only.
+much; HDKD's step runs the teacher forward besides; an evaluation is forward only.
 """
 
 import math
@@ -55,9 +55,9 @@ def work(settings: Settings, run: RunKey, images: dict[str, Any]) -> float:
         step += macs(settings, teacher, classes)
     training = settings.training(run.role, run.subset, run.dataset)
     tests = -(-training.epochs // training.evaluate_every)
-    test_images = sum(count["test"] for count in images.values())
+    watched = sum(count.get("validation", count["test"]) for count in images.values())
     epochs = training.epochs * epoch_images(settings, run, images)
-    return float(epochs * step + tests * test_images * forward)
+    return float(epochs * step + tests * watched * forward)
 
 
 class Rates:

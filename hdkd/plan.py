@@ -35,14 +35,14 @@ DEADLINE = "HDKD_DEADLINE"
 STEP_CODE = {
     "acquire": ("data/sources.py", "data/phantom.py"),
     "prepare": ("data/prepare.py", "data/layouts.py"),
-    "split": ("data/splits.py",),
+    "split": ("data/duplicates.py", "data/splits.py"),
     "smote": ("data/smote.py",),
     "train": (
         "data/augment.py",
         "data/feed.py",
         "data/imageset.py",
         "data/recipes.py",
-        "data/splits.py",
+        "data/subsets.py",
         "evaluation/metrics.py",
         "models/__init__.py",
         "models/attend.py",
@@ -55,6 +55,7 @@ STEP_CODE = {
         "training/engine.py",
         "training/loop.py",
         "training/checkpoint.py",
+        "training/kept.py",
         "training/losses.py",
         "training/schedule.py",
         "training/train.py",
@@ -142,6 +143,7 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
         "training": vars(settings.training(key.role, key.subset, key.dataset)),
         "augmentation": vars(settings.augmentation),
         "precision": settings.engine.precision,
+        "split": settings.dataset(key.dataset)["split"] | settings.raw["split"],
     }
     if key.role == "hdkd":
         distillation = settings.distillation(key.point)
@@ -149,7 +151,7 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
         teacher = teacher_of(settings, key.dataset, key.block, key.stem_stride)
         chosen["teacher"] = hyperparameters(settings, teacher)
     if key.role == "teacher":
-        chosen["smote"] = settings.dataset(key.dataset)["smote"]
+        chosen["smote"] = settings.dataset(key.dataset)["smote"] | settings.raw["smote"]
     return plain(chosen)
 
 

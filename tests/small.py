@@ -5,6 +5,7 @@ import pandas as pd
 
 from hdkd.config import Augmentation, Distillation, Engine
 from hdkd.data.imageset import ImageSet
+from hdkd.training.loop import Watched
 
 AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))
 DISTILLATION = Distillation(0.5, 1.0, "soft", "batch_and_classes", 10.0, 1.0, (1, 1, 1))
@@ -25,3 +26,8 @@ def noise() -> ImageSet:
     images = generator.integers(0, 256, (13, 1, 16, 16), dtype=np.uint8)
     table = pd.DataFrame({"label": np.arange(13) % 2, "part": "train", "digest": ""})
     return ImageSet(images, table, {"classes": ["a", "b"]})
+
+
+def watched(source: ImageSet) -> Watched:
+    """The same images, in the place of others to evaluate on."""
+    return Watched("validation", source.images, source.labels)

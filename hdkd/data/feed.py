@@ -78,17 +78,20 @@ class Feed:
 class Resident:
     """A training set's images in a device's memory, each as two images and how far between them.
 
-    A real image lies at the first; a synthetic one is base + gap × (neighbour − base), rounded.
+    A real image lies at the first; a synthetic one is base + gap × (neighbour − base), as bytes (see
+    :func:`hdkd.data.recipes.blend`).
     """
 
     def __init__(self, training_set: TrainingSet, device: str) -> None:
         recipes = training_set.recipes
         base = neighbour = training_set.positions
-        gap = np.zeros(len(base), dtype=np.float32)
+        self._wraps = training_set.arithmetic == "wrapped"
+        kind = np.float64 if self._wraps else np.float32
+        gap = np.zeros(len(base), dtype=kind)
         if recipes is not None:
             base = np.concatenate([base, recipes["base"].to_numpy()])
             neighbour = np.concatenate([neighbour, recipes["neighbour"].to_numpy()])
-            gap = np.concatenate([gap, recipes["gap"].to_numpy(dtype=np.float32)])
+            gap = np.concatenate([gap, recipes["gap"].to_numpy(dtype=kind)])
         used, places = np.unique(np.concatenate([base, neighbour]), return_inverse=True)
         self._pixels = torch.from_numpy(training_set.source.images[used]).to(device)
         self._base, self._neighbour = torch.from_numpy(places).to(device).chunk(2)
@@ -100,8 +103,10 @@ class Resident:
         base = self._pixels[self._base[members]]
         if not self._blends:
             return base
-        base = base.float()
-        neighbour = self._pixels[self._neighbour[members]].float()
+        neighbour = self._pixels[self._neighbour[members]]
+        if self._wraps:
+            return (base + self._gap[members] * (neighbour - base)).to(torch.int64).to(torch.uint8)
+        base, neighbour = base.float(), neighbour.float()
         return (base + self._gap[members] * (neighbour - base)).round().to(torch.uint8)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from hdkd.data.recipes import blend
-from hdkd.data.splits import PREPARED_FILES
 from hdkd.errors import DataError
 from hdkd.files import SUMS, read_sums, sha256
+
+PREPARED_FILES = ("images.npy", "index.csv", "facts.json", "split.csv", "split.json")
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,21 @@ class ImageSet:
         return self.table["label"].to_numpy()
 
     def part(self, name: str) -> np.ndarray:
-        """Positions of the ``train`` or ``test`` images."""
+        """Positions of the ``train``, ``validation`` or ``test`` images."""
         return np.flatnonzero(self.table["part"] == name)
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What one training draws from: real images at ``positions``, then the synthetic ``recipes``."""
+    """What one training draws from: real images at ``positions``, then the synthetic ``recipes``.
+
+    ``arithmetic`` is how recipes are blended (see :func:`hdkd.data.recipes.blend`).
+    """
 
     source: ImageSet
     positions: np.ndarray
     recipes: pd.DataFrame | None = None
+    arithmetic: str = "exact"
 
     def __len__(self) -> int:
         return len(self.positions) + (0 if self.recipes is None else len(self.recipes))
@@ -84,6 +89,7 @@ class TrainingSet:
                 self.source.images[chosen["base"].to_numpy()],
                 self.source.images[chosen["neighbour"].to_numpy()],
                 chosen["gap"].to_numpy(),
+                self.arithmetic,
             )
         return batch
 

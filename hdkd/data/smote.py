@@ -2,7 +2,7 @@
 
 imbalanced-learn decides which images to interpolate and how far; what is stored is that decision,
 ``base + gap × (neighbour − base)``, and the pixels are blended where they are trained on. So the
-array of all synthetic images never exists, and unsigned bytes cannot overflow.
+array of all synthetic images never exists, and whether bytes may overflow is decided there.
 """
 
 from pathlib import Path

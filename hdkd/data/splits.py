@@ -1,4 +1,4 @@
-"""Which images train and which test, and the balanced, nested subsets of the training images."""
+"""Which images train, which validate and which test."""
 
 import json
 import sys
@@ -8,28 +8,52 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hdkd.errors import DataError, ParameterError, shown
+from hdkd.data import duplicates
+from hdkd.data.imageset import PREPARED_FILES
+from hdkd.data.subsets import images_per_class
+from hdkd.errors import DataError, shown
 from hdkd.files import replacing, write_sums, write_whole
 
-PREPARED_FILES = ("images.npy", "index.csv", "facts.json", "split.csv", "split.json")
+PARTS = ("train", "validation", "test")
 
 
-def split(name: str, dataset: dict[str, Any], index: Path, folder: Path) -> None:
-    """Write ``split.csv`` (index.csv with its part decided), ``split.json`` (counts, leaks) and the
-    checksums of all prepared files.
+def split(
+    name: str, dataset: dict[str, Any], validation: dict[str, Any], index: Path, folder: Path
+) -> None:
+    """Write ``split.csv`` (index.csv with parts and clusters), ``split.json`` (counts, leaks), ``copies.csv``
+    (pairs of near-copies) and the checksums of all prepared files.
 
-    Raises ``DataError`` when a class would be left without training or test images.
+    ``validation`` is the section ``split`` of the parameters. ``leaked`` in ``split.csv`` marks test images of
+    which a copy, a near-copy or another image of the same lesion is among the others.
+    Raises ``DataError`` when a class would be left without training, validation or test images, and
+    ``ParameterError`` for a subset that is larger than the training part.
     """
     table = pd.read_csv(index, keep_default_na=False, dtype={"class": str, "lesion": str})
+    pairs = duplicates.pairs(np.load(folder / "images.npy", mmap_mode="r"))
+    table["cluster"] = clusters(table, pairs)
     table["part"] = assign(table, dataset["split"])
-    for part in ("train", "test"):
+    if validation["validation_fraction"]:
+        table["part"] = set_aside(
+            table, validation["validation_fraction"], validation["validation_seed"]
+        )
+    table["leaked"] = leaked(table, pairs)
+    parts = ["train", "test"] + ["validation"] * (validation["validation_fraction"] > 0)
+    for part in parts:
         lacking = set(table["class"]) - set(table["class"][table["part"] == part])
         if lacking:
             raise DataError(
                 f"dataset {name}: the class {sorted(lacking)[0]} has no readable {part} image"
             )
+    trained = np.bincount(table["label"][table["part"] == "train"]).tolist()
+    for subset in dataset["subsets"]:
+        images_per_class(trained, subset, f"datasets.{name}.subsets")
     with replacing(folder / "split.csv") as partial:
         table.to_csv(partial, index=False)
+    named = pairs.assign(
+        **{side: table["path"].to_numpy()[pairs[side]] for side in ("first", "second")}
+    )
+    with replacing(folder / "copies.csv") as partial:
+        named.to_csv(partial, index=False, float_format="%.4f")
     facts = {
         "counts": counts(table),
         **compare(table, dataset["classes"]),
@@ -46,16 +70,31 @@ def split(name: str, dataset: dict[str, Any], index: Path, folder: Path) -> None
         )
 
 
+def clusters(table: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+    """Numbers ``(n,)`` of what belongs together: copies, near-copies, and images of the same lesion."""
+    chains = [pairs[["first", "second"]]]
+    lesions = table["lesion"].where(table["lesion"] != "")
+    for column in (table["digest"], lesions):
+        # Each image with the next one of the same digest or lesion.
+        for members in table.groupby(column).indices.values():
+            chains.append(pd.DataFrame({"first": members[:-1], "second": members[1:]}))
+    return duplicates.clusters(len(table), pd.concat(chains, ignore_index=True))
+
+
 def assign(table: pd.DataFrame, rule: dict[str, Any]) -> pd.Series:
     """``train`` or ``test`` for each row of an index.
 
     ``published`` keeps the parts of the layout; ``held_out`` draws ``test_fraction`` of the images,
     stratified by class; ``single_image_lesions`` draws that fraction of the lesions that have
     exactly one image (Datta et al. 2021, whom the paper's section 4.1 follows), so that no lesion
-    is in both parts.
+    is in both parts; ``clusters`` draws that fraction in whole clusters, so that no near-copy is, either.
     """
     if rule["kind"] == "published":
         return table["part"]
+    if rule["kind"] == "clusters":
+        every = np.ones(len(table), dtype=bool)
+        test = draw_clusters(table, every, every, rule["test_fraction"], rule["seed"])
+        return pd.Series(np.where(test, "test", "train"), index=table.index)
     from sklearn.model_selection import (
         train_test_split,
     )  # slow to import, and trainings need it not
@@ -79,37 +118,95 @@ def assign(table: pd.DataFrame, rule: dict[str, Any]) -> pd.Series:
     return pd.Series(parts, index=table.index)
 
 
+def set_aside(table: pd.DataFrame, fraction: float, seed: int) -> pd.Series:
+    """The parts of ``table`` with ``fraction`` of each class's training images made ``validation``.
+
+    Clusters stay whole, and those with a test image stay in training: what is chosen on the
+    validation images must not be chosen on copies of test images.
+    """
+    train = (table["part"] == "train").to_numpy()
+    beside_tests = table["cluster"].isin(set(table["cluster"][~train])).to_numpy()
+    chosen = draw_clusters(table, train, train & ~beside_tests, fraction, seed)
+    return table["part"].mask(pd.Series(chosen, index=table.index), "validation")
+
+
+def draw_clusters(
+    table: pd.DataFrame, of: np.ndarray, eligible: np.ndarray, fraction: float, seed: int
+) -> np.ndarray:
+    """Whether each image ``(n,)`` is drawn: whole clusters with about ``fraction`` of each class's images ``of``.
+
+    Only ``eligible`` ``(n,)`` images are drawn, at least one of each class that has two clusters of them, and
+    never all. A cluster of two classes counts for that of its first image.
+    """
+    found = table[eligible].groupby("cluster")["label"].agg(label="first", size="size")
+    chosen: list[int] = []
+    for label, rows in found.groupby("label"):
+        left = max(1, round(fraction * int((of & (table["label"] == label)).sum())))
+        order = np.random.default_rng([seed, label]).permutation(len(rows))
+        sizes = rows["size"].iloc[order[:-1]]
+        fitting = []
+        for cluster, size in sizes.items():
+            if size <= left:
+                fitting.append(cluster)
+                left -= size
+        chosen += fitting or sizes.nsmallest(1).index.tolist()
+    return eligible & table["cluster"].isin(chosen).to_numpy()
+
+
+def leaked(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
+    """Whether each image is a test image with a copy, near-copy or image of its lesion in another part."""
+    test = (table["part"] == "test").to_numpy()
+    first, second = pairs["first"].to_numpy(), pairs["second"].to_numpy()
+    near = np.zeros(len(table), dtype=bool)
+    near[first[~test[second]]] = True
+    near[second[~test[first]]] = True
+    others = table[~test]
+    lesions = set(others["lesion"]) - {""}
+    same = table["digest"].isin(set(others["digest"])) | table["lesion"].isin(lesions)
+    return test & (near | same)
+
+
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Images per class and part: ``{class: {train: n, test: n}}``."""
+    """Images per class and part: ``{class: {train: n, test: n}}``, and ``validation`` where there are any."""
     grouped = table.groupby(["class", "part"]).size()
+    parts = [part for part in PARTS if part != "validation" or part in set(table["part"])]
     return {
-        str(name): {part: int(grouped.get((name, part), 0)) for part in ("train", "test")}
+        str(name): {part: int(grouped.get((name, part), 0)) for part in parts}
         for name in sorted(set(table["class"]))
     }
 
 
 def compare(table: pd.DataFrame, published: dict[str, Any] | None) -> dict[str, Any]:
-    """Differences to the published counts, one sentence each."""
+    """Differences to the published counts, one sentence each; validation images are training images there."""
     if not published:
         return {"published": None, "differences": []}
-    differences = [
-        f"{name}, {part}: {found[part]} images, {published[name][part]} published"
-        for name, found in counts(table).items()
-        for part in ("train", "test")
-        if found[part] != published[name][part]
-    ]
+    differences = []
+    for name, found in counts(table).items():
+        ours = {"train": found["train"] + found.get("validation", 0), "test": found["test"]}
+        differences += [
+            f"{name}, {part}: {count} images, {published[name][part]} published"
+            for part, count in ours.items()
+            if count != published[name][part]
+        ]
     return {"published": published, "differences": differences}
 
 
 def leaks(table: pd.DataFrame) -> dict[str, int]:
-    """Test images whose prepared pixels equal a training image's, training images that repeat, and
-    images that stand in several classes.
+    """How many images are not new: test images whose prepared pixels equal those of another part's image, test
+    images that are ``leaked`` at all, training images that repeat, and images that stand in several classes;
+    and the clusters of more than one image.
     """
-    train, test = (table[table["part"] == part] for part in ("train", "test"))
+    test = table["part"] == "test"
+    sizes = table["cluster"].value_counts()
     return {
-        "test_images_in_training": int(test["digest"].isin(set(train["digest"])).sum()),
-        "repeated_training_images": int(train["digest"].duplicated().sum()),
+        "test_images_in_training": int(
+            table["digest"][test].isin(set(table["digest"][~test])).sum()
+        ),
+        "leaked_test_images": int(table["leaked"].sum()),
+        "repeated_training_images": int(table["digest"][~test].duplicated().sum()),
         "images_in_two_classes": len(in_two_classes(table)),
+        "clusters": int((sizes > 1).sum()),
+        "largest_cluster": int(sizes.max()),
     }
 
 
@@ -117,41 +214,3 @@ def in_two_classes(table: pd.DataFrame) -> list[str]:
     """Paths of the images whose prepared pixels another class has, too."""
     classes = table.groupby("digest")["class"].transform("nunique")
     return table["path"][classes > 1].tolist()
-
-
-def images_per_class(class_counts: list[int], subset: int | str, key: str) -> int | None:
-    """Images per class of a balanced subset of ``subset`` images; ``None`` for ``all``.
-
-    A class that has fewer gives all it has, as in the paper's third HAM-10000 subset (section
-    4.4.2). Raises ``ParameterError`` when no number per class gives ``subset``.
-    """
-    if subset == "all":
-        return None
-    total = sum(class_counts)
-    if int(subset) > total:
-        raise ParameterError(f"{key}: {subset} images exceed the {total} of the training set")
-    sizes = {sum(min(c, k) for c in class_counts): k for k in range(1, max(class_counts) + 1)}
-    if int(subset) not in sizes:
-        near = sorted(sorted(sizes, key=lambda size: abs(size - int(subset)))[:2])
-        raise ParameterError(
-            f"{key}: no balanced subset has {subset} images; {near[0]} and {near[-1]} are possible"
-        )
-    return sizes[int(subset)]
-
-
-def draw_subset(labels: np.ndarray, subset: int | str, seed: int) -> np.ndarray:
-    """Positions in ``labels`` of a balanced subset, ascending.
-
-    Subsets of one seed are nested: each class has one random order per seed, of which a subset
-    takes the beginning.
-    """
-    class_counts = np.bincount(labels)
-    per_class = images_per_class(class_counts.tolist(), subset, "subsets")
-    if per_class is None:
-        return np.arange(len(labels))
-    chosen = []
-    for label in range(len(class_counts)):
-        members = np.flatnonzero(labels == label)
-        order = np.random.default_rng([seed, label]).permutation(members)
-        chosen.append(order[:per_class])
-    return np.sort(np.concatenate(chosen))

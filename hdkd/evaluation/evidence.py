@@ -19,6 +19,15 @@ from hdkd.training.run_folder import RunFolder, flatten
 
 SUMMARIES = "summaries.jsonl"
 EPOCHS = "epochs.csv"
+# What trainings did before it could be chosen and was recorded; how test images were split is not compared
+# where it was not.
+FORMER = {
+    "keep": "last",
+    "offset": 0,
+    "arithmetic": "exact",
+    "validation_fraction": 0,
+    "validation_seed": 0,
+}
 
 
 def key_of(summary: dict[str, Any]) -> RunKey:
@@ -58,13 +67,14 @@ def counting(
         except ParameterError as error:
             left_out.append(f"{key.folder.as_posix()} ({error})")
             continue
-        made = made_with(summary, root / key.folder)
-        # What was not recorded then is not compared; what did not exist then was off, which null says now.
+        former = {n: FORMER[last] for n in wanted if (last := n.rpartition(".")[2]) in FORMER}
+        made = former | made_with(summary, root / key.folder)
+        # What did not exist then was off, which null says now.
         names = {**made, **wanted} if "hyperparameters" in summary else made
         changed = [
             f"{name} {made.get(name)} instead of {wanted.get(name)}"
             for name in names
-            if made.get(name) != wanted.get(name)
+            if made.get(name) != wanted.get(name) and (name in made or "split." not in name)
         ]
         if changed:
             left_out.append(f"{key.folder.as_posix()} ({', '.join(changed)})")

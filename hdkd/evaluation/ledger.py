@@ -427,8 +427,8 @@ def setting(value: Value) -> str:
 
 def count(value: Value, facts: dict[str, Any]) -> float:
     """What ``value`` counts, in a dataset of which ``facts`` are known."""
-    classes = [both["train"] + both["test"] for both in facts["counts"].values()]
-    train = [both["train"] for both in facts["counts"].values()]
+    classes = [sum(parts.values()) for parts in facts["counts"].values()]
+    train = [sum(parts.values()) - parts["test"] for parts in facts["counts"].values()]
     counted = {
         "images": sum(classes),
         "training images": sum(train),

@@ -21,7 +21,7 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) 
     recalls = metrics.recall_score(labels, predicted, labels=every, average=None, zero_division=0)
     return {
         "accuracy": float((predicted == labels).mean()),
-        "balanced_accuracy": float(metrics.balanced_accuracy_score(labels, predicted)),
+        "balanced_accuracy": balanced_accuracy(predicted, labels),
         "macro_f1": float(
             metrics.f1_score(labels, predicted, labels=every, average="macro", zero_division=0)
         ),
@@ -30,6 +30,12 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) 
         "recall": dict(zip(classes, map(float, recalls), strict=True)),
         "confusion_matrix": metrics.confusion_matrix(labels, predicted, labels=every).tolist(),
     }
+
+
+def balanced_accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Mean recall of the classes that ``labels`` ``(n,)`` have, in [0, 1]."""
+    right = predicted == labels
+    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 
 def interval(right: int, images: int) -> tuple[float, float]:

@@ -161,7 +161,8 @@ def draw_accuracy(study: Study, colours: dict[str, str]) -> Figure:
 
 
 def draw_learning_curves(study: Study, colours: dict[str, str]) -> Figure:
-    """Test accuracy after each epoch, mean and range over seeds, one panel per subset."""
+    """Accuracy on the watched images after each epoch, mean and range over seeds, one panel per subset."""
+    watched = "test"
     subsets = list(dict.fromkeys(study.gains["subset"]))
     figure = Figure(figsize=(max(3.1 * len(subsets), 5.4), 3.2), layout="constrained")
     panels = figure.subplots(1, len(subsets), sharey=True, squeeze=False)[0]
@@ -170,7 +171,10 @@ def draw_learning_curves(study: Study, colours: dict[str, str]) -> Figure:
             runs = [k for k in study.students if k.role == role and k.subset == subset]
             runs = [key for key in runs if key.folder.as_posix() in set(study.table["run"])]
             curves = [RunFolder(key.folder).metrics.set_index("epoch") for key in runs]
-            table = 100 * pd.concat([curve["test_accuracy"] for curve in curves], axis=1).dropna()
+            if "validation_accuracy" in curves[0]:
+                watched = "validation"
+            table = pd.concat([curve[f"{watched}_accuracy"] for curve in curves], axis=1).dropna()
+            table *= 100
             epochs = table.index
             axes.plot(epochs, table.mean(axis=1), color=colours[role], label=ROLE_NAMES[role])
             axes.fill_between(
@@ -180,7 +184,7 @@ def draw_learning_curves(study: Study, colours: dict[str, str]) -> Figure:
         axes.set_title(f"{count} images", fontsize=10)
         axes.set_xlabel("Epoch")
         axes.grid(axis="y")
-    panels[0].set_ylabel("Test accuracy (%)")
+    panels[0].set_ylabel(f"{watched.capitalize()} accuracy (%)")
     panels[-1].legend(loc="lower right")
     figure.suptitle(f"{study.title}: learning curves, mean and range over seeds", fontsize=11)
     return figure

@@ -13,6 +13,8 @@ from hdkd.config import Settings
 from hdkd.evaluation import evidence, ledger, published
 from hdkd.report import results, tables
 
+PART_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
+
 
 def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
     """Write ``report.html`` into ``folder``, beside the tables and figures that it is made of."""
@@ -74,7 +76,7 @@ def dataset_section(
         "headline": None if gains.empty else headline(gains.iloc[0].to_dict(), facts),
         "warnings": warnings(facts),
         "counts": [
-            {"Class": label, "Training": str(count["train"]), "Test": str(count["test"])}
+            {"Class": label} | {PART_NAMES[part]: str(number) for part, number in count.items()}
             for label, count in facts["counts"].items()
         ],
         "sweep": tables.sweep_rows(settings, name, table),

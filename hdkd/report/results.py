@@ -33,7 +33,7 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
             classes = len(summary["final"]["recall"])
             # A maximum over every epoch is no maximum over every tenth.
             training = settings.training(key.role, key.subset, key.dataset)
-            best = summary["best_epoch"] if training.evaluate_every == 1 else {}
+            best = (training.evaluate_every == 1 and summary["best_epoch"]) or {}
             rows.append(
                 {
                     **{name: getattr(key, name) for name in [*CELL, "seed"]},

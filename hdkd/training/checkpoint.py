@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from hdkd.errors import RunError, shown
 from hdkd.files import write_whole
+from hdkd.training.kept import Kept
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -87,6 +88,7 @@ class Checkpoint:
         folder = folder.resolve()
         self._lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
         self._tensors: dict[str, Tensor] = {}
+        self._kept: dict[str, Any] = {}
         self._share = share
         self._seconds = 0.0  # that the last saving took
         self._saved = time.monotonic()
@@ -131,17 +133,24 @@ class Checkpoint:
                 "continue it with what made it, or train anew with --restart or by removing it"
             )
         self._tensors, self.finished, self.notes = tensors, header["finished"], header["notes"]
+        self._kept = header["kept"]
 
     def restore(
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         generators: dict[str, torch.Generator],
+        kept: Kept,
     ) -> None:
         """Put the saved state back, if there is one, into freshly built objects."""
         if not self.finished:
             return
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "random": {}}
+        parts: dict[str, dict[str, Tensor]] = {
+            "model": {},
+            "optimizer": {},
+            "random": {},
+            "kept": {},
+        }
         for name, tensor in self._tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = tensor
@@ -157,6 +166,8 @@ class Checkpoint:
             state.setdefault(int(index), {})[field] = tensor
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
+        kept.epoch, kept.score = self._kept["epoch"], self._kept["score"]
+        kept.state = parts["kept"]
         for name, generator in generators.items():
             generator.set_state(parts["random"][name])
         torch.set_rng_state(parts["random"]["torch"])
@@ -170,17 +181,24 @@ class Checkpoint:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         generators: dict[str, torch.Generator],
+        kept: Kept,
     ) -> None:
-        """Write the state after ``finished`` epochs, with every random stream and the notes."""
+        """Write the state after ``finished`` epochs, with what is kept, every random stream and the notes."""
         started = time.monotonic()
         tensors = {f"model/{name}": t for name, t in model.state_dict().items()}
         for index, fields in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{field}": t for field, t in fields.items()}
         tensors |= {f"random/{name}": g.get_state() for name, g in generators.items()}
+        tensors |= {f"kept/{name}": tensor for name, tensor in kept.state.items()}
         tensors["random/torch"] = torch.get_rng_state()
         if next(model.parameters()).is_cuda:
             tensors["random/cuda"] = torch.cuda.get_rng_state()
-        header = {"fingerprint": self.fingerprint, "finished": finished, "notes": self.notes}
+        header = {
+            "fingerprint": self.fingerprint,
+            "finished": finished,
+            "kept": {"epoch": kept.epoch, "score": kept.score},
+            "notes": self.notes,
+        }
         tensors["header"] = torch.tensor(list(json.dumps(header).encode()), dtype=torch.uint8)
         body = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
         write_whole(self.path, hashlib.sha256(body).digest() + body)

@@ -1,8 +1,9 @@
-"""The training loop: epochs of steps, the test set, checkpoints, the time budget."""
+"""The training loop: epochs of steps, the watched images, checkpoints, the time budget."""
 
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,19 +16,31 @@ from hdkd.data.augment import normalise
 from hdkd.data.feed import Feed
 from hdkd.data.imageset import TrainingSet
 from hdkd.errors import RunError, UnfinishedError
+from hdkd.evaluation.metrics import balanced_accuracy
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Step, Teaching
+from hdkd.training.kept import Kept
 from hdkd.training.schedule import build_optimizer, learning_rate, set_learning_rate
 
 EVALUATION_BATCH = 256
 BATCHNORM_MOMENTUM = 0.1
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What is evaluated between epochs: ``images`` ``(n, channels, size, size)`` bytes and ``labels`` ``(n,)`` of
+    the ``part`` ``validation``, or of ``test`` where the study has no validation images.
+    """
+
+    part: str
+    images: np.ndarray
+    labels: np.ndarray
+
+
 def train(
     model: nn.Module,
     training_set: TrainingSet,
-    test_images: np.ndarray,
-    test_labels: np.ndarray,
+    watched: Watched,
     training: Training,
     augmentation: Augmentation,
     engine: Engine,
@@ -37,16 +50,16 @@ def train(
     teaching: Teaching | None = None,
     checkpoint: Checkpoint | None = None,
     deadline: float | None = None,
-) -> np.ndarray:
-    """Train ``model`` in place and return its test probabilities ``(n, classes)`` after the last epoch.
+) -> int:
+    """Train ``model`` in place and return the epoch whose weights it has then, as ``training.keep`` says.
 
     With a ``checkpoint`` it continues after the epochs that this has behind it, and saves when due.
     Raises ``UnfinishedError`` after an epoch when another as long would not end before ``deadline``, a
     reading of ``time.monotonic``.
 
-    ``test_images`` are bytes ``(n, channels, size, size)``. After each epoch ``on_epoch`` gets its
-    number (from 1), learning rate, losses, accuracies on train (as trained, augmented) and test, and
-    images per second; those on test are ``None`` where ``evaluate_every`` skips them. Raises ``RunError`` when the loss or a
+    After each epoch ``on_epoch`` gets its number (from 1), learning rate, losses and accuracies on train (as
+    trained, augmented) and on what is ``watched``, and images per second; those on the watched
+    images are ``None`` where ``evaluate_every`` skips them. Raises ``RunError`` when the loss or a
     weight is no longer a finite number; the checkpoint from before stays.
     """
     model.to(device, memory_format=torch.channels_last)
@@ -55,15 +68,15 @@ def train(
     optimizer = build_optimizer(model, training)
     step = Step(model, optimizer, augmentation, engine, device, training.batch_size, teaching)
     feed = Feed(training_set, device, training.epoch_images)
-    tests = torch.from_numpy(np.array(test_images)).to(device)
+    pixels = torch.from_numpy(np.array(watched.images)).to(device)
+    kept = Kept(training.keep)
     order = torch.Generator().manual_seed(seed)
     draws = torch.Generator().manual_seed(seed + 1_000_003)
     generators = {"order": order, "draws": draws}
     torch.manual_seed(seed + 2_000_003)  # of dropout, which takes no generator
-    probabilities = None
     slowest = 0.0
     if checkpoint:
-        checkpoint.restore(model, optimizer, generators)
+        checkpoint.restore(model, optimizer, generators, kept)
     for epoch in range(checkpoint.finished if checkpoint else 0, training.epochs):
         started = time.perf_counter()
         rate = learning_rate(epoch, training)
@@ -91,25 +104,37 @@ def train(
             "learning_rate": rate,
             **{f"train_{name}": value for name, value in means.items()},
             "images_per_second": len(feed) / seconds,
-            "test_loss": None,
-            "test_accuracy": None,
+            **{
+                f"{watched.part}_{name}": None for name in ("loss", "accuracy", "balanced_accuracy")
+            },
         }
         last = epoch + 1 == training.epochs
         if last or (epoch + 1) % training.evaluate_every == 0:
-            probabilities, row["test_loss"] = predict(model, tests, test_labels)
-            row["test_accuracy"] = float((probabilities.argmax(axis=1) == test_labels).mean())
+            for name, value in evaluated(model, pixels, watched.labels).items():
+                row[f"{watched.part}_{name}"] = value
+            kept.offer(row, model)
         on_epoch(row)
         slowest = max(slowest, time.perf_counter() - started)
         stops = not last and deadline is not None and time.monotonic() + slowest > deadline
         if checkpoint and (checkpoint.due or stops):
-            checkpoint.save(epoch + 1, model, optimizer, generators)
+            checkpoint.save(epoch + 1, model, optimizer, generators, kept)
         if stops:
             raise UnfinishedError(
                 f"the time budget ends after epoch {epoch + 1} of {training.epochs}"
             )
-    if probabilities is None:  # every epoch was behind the checkpoint
-        probabilities, _ = predict(model, tests, test_labels)
-    return probabilities
+    kept.put_back(model)
+    return kept.epoch
+
+
+def evaluated(model: nn.Module, images: Tensor, labels: np.ndarray) -> dict[str, float]:
+    """Loss, accuracy and balanced accuracy on images and labels as in :func:`predict`."""
+    probabilities, loss = predict(model, images, labels)
+    predicted = probabilities.argmax(axis=1)
+    return {
+        "loss": loss,
+        "accuracy": float((predicted == labels).mean()),
+        "balanced_accuracy": balanced_accuracy(predicted, labels),
+    }
 
 
 def set_batchnorm_momentum(model: nn.Module, updates: tuple[int, int, int]) -> None:

@@ -11,9 +11,11 @@ from hdkd.config import Training
 def learning_rate(epoch: int, settings: Training) -> float:
     """Learning rate of ``epoch`` (from 0): linear warm-up from ``warmup_lr``, then half a cosine.
 
-    The cosine starts counting at epoch 0, so it does not restart where the warm-up ends; this is
-    timm's schedule, which the released implementation uses.
+    The cosine starts counting at epoch 0, so it does not restart where the warm-up ends; this is timm's
+    schedule. The released implementation uses it one epoch late, because it steps after each epoch with
+    that epoch's number: ``settings.offset`` 1.
     """
+    epoch = max(epoch - settings.offset, 0)
     if epoch < settings.warmup_epochs:
         step = (settings.lr - settings.warmup_lr) / settings.warmup_epochs
         return settings.warmup_lr + epoch * step

@@ -357,9 +357,13 @@ def final_metrics(summary: dict[str, Any]) -> dict[str, float]:
     metrics = {f"final_{name}": value for name, value in final.items() if isinstance(value, float)}
     for name, value in final["recall"].items():
         metrics[f"final_recall_{FORBIDDEN.sub('_', name)}"] = value
+    if best := summary["best_epoch"]:
+        metrics |= {"best_epoch_accuracy": best["accuracy"], "best_epoch": best["epoch"]}
+    for name, value in (summary.get("validation") or {}).items():
+        metrics[f"kept_validation_{name}"] = value
+    for name, value in (summary.get("without_leaks") or {}).items():
+        metrics[f"final_{name}_without_leaks"] = value
     return metrics | {
-        "best_epoch_accuracy": summary["best_epoch"]["accuracy"],
-        "best_epoch": summary["best_epoch"]["epoch"],
         **{n: made[n] for n in ("duration_seconds", "peak_memory_bytes") if n in made},
     }
 

@@ -6,20 +6,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from hdkd.config import Settings
 from hdkd.data.imageset import ImageSet, TrainingSet
-from hdkd.data.splits import draw_subset
+from hdkd.data.subsets import draw_subset
 from hdkd.errors import RunError, UnfinishedError
-from hdkd.evaluation.metrics import evaluate
+from hdkd.evaluation.metrics import balanced_accuracy, evaluate
 from hdkd.files import sha256
 from hdkd.models import build
 from hdkd.plan import PACKAGE, STEP_CODE, RunKey, hyperparameters
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Teaching, peak_memory, prepare_process
-from hdkd.training.loop import train
+from hdkd.training.loop import Watched, predict, train
 from hdkd.training.run_folder import RunFolder, flatten, provenance, to_json
 from hdkd.training.tracking import MLFLOW_NOTE, Tracker
 
@@ -49,8 +50,8 @@ def run(
     device = choose_device(device)
     started = time.perf_counter()
     source = ImageSet.load(prepared)
-    training_set = training_images(source, key, recipes)
-    test = source.part("test")
+    training_set = training_images(source, key, recipes, settings.raw["smote"]["arithmetic"])
+    part, watched = parts(source, key)
     images = settings.images(key.dataset)
     network = settings.network(key.block, key.stem_stride)
     model_arguments = network.arguments(key.role) | {
@@ -80,6 +81,7 @@ def run(
         "teacher": str(teacher) if teaching else None,
         "training_images": len(training_set.positions),
         "synthetic_images": len(training_set) - len(training_set.positions),
+        "watched": {"part": watched.part, "images": len(watched.labels)},
         "data": {
             "title": source.facts["title"],
             "synthetic": source.facts["synthetic"],
@@ -117,21 +119,20 @@ def run(
             tracker.log_epoch(row)
             notes["rows"].append(row)
             note_cost()
-            accuracy = row["test_accuracy"]
+            accuracy = row[f"{watched.part}_accuracy"]
             print(
                 f"{key.name}  epoch {row['epoch']}/{training.epochs}  "
                 f"loss {row['train_loss']:.4f}  train {row['train_accuracy']:.4f}  "
-                f"test {'–' if accuracy is None else format(accuracy, '.4f')}  "
+                f"{watched.part} {'–' if accuracy is None else format(accuracy, '.4f')}  "
                 f"{row['images_per_second']:.0f} images/s",
                 flush=True,
             )
 
         try:
-            probabilities = train(
+            epoch = train(
                 model,
                 training_set,
-                source.images[test],
-                source.labels[test],
+                watched,
                 training,
                 settings.augmentation,
                 settings.engine,
@@ -143,15 +144,22 @@ def run(
                 deadline,
             )
             folder.write_model(model)
-            folder.write_predictions(source.table.iloc[test], probabilities, source.classes)
+            # Nothing before this line has looked at the images of the final evaluation, unless they are watched.
+            tested = source.part(part)
+            pixels = torch.from_numpy(np.array(source.images[tested])).to(device)
+            probabilities, _ = predict(model, pixels, source.labels[tested])
+            folder.write_predictions(source.table.iloc[tested], probabilities, source.classes)
             note_cost()
             folder.write_summary(
                 {
                     "run": dataclasses.asdict(key),
-                    "final": evaluate(probabilities, source.labels[test], source.classes),
-                    "best_epoch": best_epoch(notes["rows"]),
+                    "part": part,
+                    "final": evaluate(probabilities, source.labels[tested], source.classes),
+                    "without_leaks": without_leaks(source, tested, probabilities),
+                    "kept": {"rule": training.keep, "epoch": epoch},
+                    **watched_epochs(notes["rows"], watched.part, epoch),
                     "epochs": training.epochs,
-                    "test_images": len(test),
+                    "test_images": len(tested),
                     "training_images": len(training_set.positions),
                     "synthetic_images": len(training_set) - len(training_set.positions),
                     "parameters": sum(p.numel() for p in model.parameters()),
@@ -180,11 +188,52 @@ def cost(pieces: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def best_epoch(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """The first of the epochs with the best test accuracy, among those that were tested."""
+def parts(source: ImageSet, key: RunKey) -> tuple[str, Watched]:
+    """The part that a training is evaluated on at its end, and what is watched until then.
+
+    Trials of a tuning end on the validation images, all others on the test images.
+    """
+    validation = source.part("validation")
+    watched = "validation" if len(validation) else "test"
+    positions = source.part(watched)
+    part = "validation" if key.group == "tuning" else "test"
+    return part, Watched(watched, source.images[positions], source.labels[positions])
+
+
+def watched_epochs(rows: list[dict[str, Any]], part: str, kept: int) -> dict[str, Any]:
+    """What the summary says of the watched images.
+
+    ``validation`` has their metrics after the ``kept`` epoch. Where the test images were watched,
+    ``best_epoch`` is the first with the best accuracy among those that were evaluated, and
+    ``last_epoch`` the last.
+    """
+    names = ("loss", "accuracy", "balanced_accuracy")
+    if part == "validation":
+        row = next(row for row in rows if row["epoch"] == kept)
+        validation = {name: row[f"validation_{name}"] for name in names}
+        return {"validation": validation, "best_epoch": None, "last_epoch": None}
     tested = [row for row in rows if row["test_accuracy"] is not None]
     best = max(tested, key=lambda row: row["test_accuracy"])
-    return {"epoch": best["epoch"], "accuracy": best["test_accuracy"]}
+    chosen = {"best_epoch": best, "last_epoch": tested[-1]}
+    return {"validation": None} | {
+        name: {"epoch": row["epoch"], "accuracy": row["test_accuracy"]}
+        for name, row in chosen.items()
+    }
+
+
+def without_leaks(
+    source: ImageSet, tested: np.ndarray, probabilities: np.ndarray
+) -> dict[str, Any] | None:
+    """Accuracies on the images that no other part has a copy or near-copy of; ``None`` where none is left."""
+    new = ~source.table["leaked"].to_numpy()[tested]
+    if not new.any():
+        return None
+    predicted, labels = probabilities.argmax(axis=1)[new], source.labels[tested][new]
+    return {
+        "images": int(new.sum()),
+        "accuracy": float((predicted == labels).mean()),
+        "balanced_accuracy": balanced_accuracy(predicted, labels),
+    }
 
 
 def fingerprint(params: dict[str, Any], teacher: Path | None, device: str) -> dict[str, Any]:
@@ -208,12 +257,14 @@ def fingerprint(params: dict[str, Any], teacher: Path | None, device: str) -> di
     return parts
 
 
-def training_images(source: ImageSet, key: RunKey, recipes: Path | None) -> TrainingSet:
+def training_images(
+    source: ImageSet, key: RunKey, recipes: Path | None, arithmetic: str
+) -> TrainingSet:
     """The images of ``key``: a balanced subset drawn with its seed, or all and the SMOTE recipes."""
     positions = source.part("train")
     subset = key.subset if key.subset == "all" else int(key.subset)
     positions = positions[draw_subset(source.labels[positions], subset, key.seed)]
-    return TrainingSet(source, positions, pd.read_csv(recipes) if recipes else None)
+    return TrainingSet(source, positions, pd.read_csv(recipes) if recipes else None, arithmetic)
 
 
 def load_teacher(folder: Path | None, source: ImageSet) -> torch.nn.Module:

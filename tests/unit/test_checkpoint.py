@@ -1,5 +1,6 @@
 """A stopped training continues exactly; what cannot be trusted is not continued."""
 
+import dataclasses
 import fcntl
 import time
 from pathlib import Path
@@ -15,8 +16,9 @@ from hdkd.errors import RunError, UnfinishedError
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Teaching
+from hdkd.training.kept import Kept
 from hdkd.training.loop import train
-from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT
+from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT, watched
 
 SAME = {"training.lr": 0.001, "hdkd/training/losses.py": "0" * 64, "torch": "2.15.0"}
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 5, 4, 2)
@@ -26,7 +28,9 @@ class KilledError(Exception):
     """Stands for a signal."""
 
 
-def trained(images, folder, stop_after=None, role="hdkd", deadline=None):
+def trained(
+    images, folder, stop_after=None, role="hdkd", deadline=None, training: Training = TRAINING
+):
     """Weights, rows of this part, and the epochs that were behind it at its start."""
     torch.manual_seed(0)
     model = build(role, **SIZES, **STUDENT) if role == "hdkd" else rival()
@@ -41,7 +45,7 @@ def trained(images, folder, stop_after=None, role="hdkd", deadline=None):
     with Checkpoint(folder, SAME, share=1e9) as checkpoint:
         before = checkpoint.finished
         train(
-            model, TrainingSet(images, np.arange(13)), images.images, images.labels, TRAINING,
+            model, TrainingSet(images, np.arange(13)), watched(images), training,
             AUGMENTATION, ENGINE, 5, "cpu", on_epoch, teaching, checkpoint, deadline,
         )  # fmt: skip
     return model, rows, before
@@ -71,6 +75,17 @@ def test_a_stopped_training_ends_with_the_weights_of_an_undisturbed_one(
     assert same_weights(whole, continued)
     for row, expected in zip(later, rows[before:], strict=True):
         assert {**row, "images_per_second": 0} == {**expected, "images_per_second": 0}
+
+
+def test_the_best_epoch_survives_a_stop(source, tmp_path):
+    best = dataclasses.replace(TRAINING, evaluate_every=1, keep="best_on_validation")
+    whole, rows, _ = trained(source, tmp_path / "whole", training=best)
+    losses = [(-row["validation_balanced_accuracy"], row["validation_loss"]) for row in rows]
+    assert losses.index(min(losses)) < 4, "the best epoch must lie before the stop"
+    with pytest.raises(KilledError):
+        trained(source, tmp_path / "parts", 5, training=best)
+    continued, _, _ = trained(source, tmp_path / "parts", training=best)
+    assert same_weights(whole, continued)
 
 
 def test_a_time_budget_stops_between_epochs_and_the_next_start_continues(source, tmp_path):
@@ -163,5 +178,5 @@ def test_saving_takes_no_more_than_its_share_of_the_time(tmp_path):
     optimizer = torch.optim.Adam(model.parameters())
     with Checkpoint(tmp_path, SAME, share=1e-9) as checkpoint:
         assert checkpoint.due  # what it takes is not known yet
-        checkpoint.save(1, model, optimizer, {})
+        checkpoint.save(1, model, optimizer, {}, Kept("last"))
         assert not checkpoint.due

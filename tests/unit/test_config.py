@@ -188,6 +188,20 @@ def test_a_split_that_does_not_fit_the_layout_is_refused(parameters):
     assert "datasets.phantom.split.kind must be published" in refused(parameters)
 
 
+def test_the_best_epoch_on_validation_images_needs_some(parameters):
+    parameters["student"]["demo"]["keep"] = "best_on_validation"
+    assert config.resolve(parameters).training("hdkd", "80", "phantom").keep == "best_on_validation"
+    parameters["split"]["demo"] = {"validation_fraction": 0}
+    assert "student.keep is best_on_validation, but split.validation_fraction 0" in refused(
+        parameters
+    )
+
+
+def test_the_best_epoch_on_test_images_is_refused_beside_validation_images(parameters):
+    parameters["teacher"]["demo"]["keep"] = "best_on_test"
+    assert "keep best_on_validation, or set split.validation_fraction to 0" in refused(parameters)
+
+
 def test_a_file_that_is_no_yaml_is_named_with_the_line(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("profile: demo\nteacher: [1\n")
@@ -209,7 +223,7 @@ def test_a_file_that_is_no_yaml_is_named_with_the_line(tmp_path):
 )
 def test_schema_and_settings_have_the_same_keys(section, kind, extra):
     schema = yaml.safe_load(config.SCHEMA.read_text())
-    names = {field.name for field in dataclasses.fields(kind)} | extra
+    names = {field.name for field in dataclasses.fields(kind)} - {"offset"} | extra
     assert set(schema["$defs"][section]["properties"]) == names
 
 

@@ -49,9 +49,10 @@ def test_no_batch_is_a_single_image_unless_there_is_no_other(count, expected):
     assert cuts(count, 4) == expected
 
 
-def test_resident_images_are_the_gathered_ones(source: ImageSet):
+@pytest.mark.parametrize("arithmetic", ["exact", "wrapped"])
+def test_resident_images_are_the_gathered_ones(source: ImageSet, arithmetic):
     """Also the synthetic ones, of which the last rounds each pixel."""
-    members = TrainingSet(source, np.array([1, 2, 5, 7, 8, 9]), RECIPES)
+    members = TrainingSet(source, np.array([1, 2, 5, 7, 8, 9]), RECIPES, arithmetic)
     gathered, resident = epoch(members, False), epoch(members, True)
     assert [len(labels) for _, labels, _ in gathered] == [4, 5]
     for one, other in zip(gathered, resident, strict=True):

@@ -128,6 +128,7 @@ def mine(source: Path, **changes) -> dict:
         "layout": {"kind": "train_test_folders", "train": "train", "test": "test"},
         "split": {"kind": "published"},
         "classes": None,
+        "subsets": ["all"],
         "unreadable": "stop",
     } | changes
 
@@ -137,7 +138,8 @@ def taken_in(source: Path, root: Path, **changes) -> Path:
     dataset = mine(source, **changes)
     sources.acquire("mine", dataset, root / "raw")
     prepare("mine", dataset, GREY, root / "raw" / "manifest.csv", root / "prepared")
-    splits.split("mine", dataset, root / "prepared" / "index.csv", root / "prepared")
+    validation = {"validation_fraction": 0, "validation_seed": 0}
+    splits.split("mine", dataset, validation, root / "prepared" / "index.csv", root / "prepared")
     return root / "prepared"
 
 

@@ -1,5 +1,6 @@
 """The learning-rate schedule of section 4.2, by hand."""
 
+import dataclasses
 import math
 
 import pytest
@@ -31,6 +32,12 @@ def test_cosine_falls_from_the_initial_to_the_minimum_rate():
     assert learning_rate(100, PAPER) == pytest.approx(3.5e-5)
     assert learning_rate(5, PAPER) == pytest.approx(2e-5 + 1.5e-5 * (1 + math.cos(math.pi / 40)))
     assert learning_rate(199, PAPER) == pytest.approx(2e-5, rel=1e-3)
+
+
+def test_an_offset_of_one_epoch_is_the_released_schedule():
+    released = dataclasses.replace(PAPER, offset=1)
+    rates = [learning_rate(epoch, released) for epoch in range(4)]
+    assert rates == pytest.approx([2e-5, 2e-5, 2.6e-5, 3.2e-5])
 
 
 def test_the_teachers_rate_is_fixed():

@@ -67,6 +67,16 @@ def test_blending_bytes_does_not_overflow():
     assert blend(base, neighbour, np.array([0.5])).tolist() == [[[[130, 130]]]]
 
 
+def test_wrapped_arithmetic_gives_what_imbalanced_learn_makes_of_bytes(images, labels):
+    flat = images.reshape(len(images), -1)
+    theirs, _ = SMOTE(random_state=11, k_neighbors=5).fit_resample(flat, labels)
+    table = recipes(images, np.arange(len(images)), labels, RULE, "mine")
+    pair = images[table["base"]], images[table["neighbour"]]
+    ours = blend(*pair, table["gap"].to_numpy(), "wrapped")
+    assert theirs.dtype == np.uint8
+    assert np.array_equal(ours.reshape(len(ours), -1), theirs[len(images) :])
+
+
 def test_distances_are_exact():
     pixels = np.random.default_rng(0).integers(0, 256, (6, 10_000), dtype=np.uint8)
     wide = pixels.astype(np.int64)

@@ -1,7 +1,7 @@
-"""Splits and subsets: counts, nesting, leaks."""
+"""Splits: counts, what stays together, leaks."""
 
-import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,9 @@ import pytest
 
 from hdkd.data import splits
 from hdkd.errors import DataError, ParameterError
+
+NO_VALIDATION = {"validation_fraction": 0, "validation_seed": 0}
+PUBLISHED = {"split": {"kind": "published"}, "classes": None, "subsets": ["all"]}
 
 HAM_LABELS = {
     "akiec": 327,
@@ -30,45 +33,6 @@ def index(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
     table["digest"] = [f"{number:03d}" for number in range(len(table))]
     table["path"] = table["digest"] + ".png"
     return table
-
-
-def test_subsets_are_balanced():
-    labels = np.repeat([0, 1, 2], [100, 40, 60])
-    chosen = splits.draw_subset(labels, 30, seed=0)
-    assert np.bincount(labels[chosen]).tolist() == [10, 10, 10]
-
-
-def test_a_class_with_fewer_images_gives_all_it_has():
-    labels = np.repeat([0, 1], [100, 12])
-    chosen = splits.draw_subset(labels, 32, seed=0)
-    assert np.bincount(labels[chosen]).tolist() == [20, 12]
-
-
-def test_subsets_of_one_seed_are_nested():
-    labels = np.repeat([0, 1, 2], [100, 40, 60])
-    subsets = [set(splits.draw_subset(labels, size, seed=3)) for size in (15, 30, 90, "all")]
-    assert all(small < large for small, large in itertools.pairwise(subsets))
-
-
-def test_another_seed_draws_other_images():
-    labels = np.repeat([0, 1], [100, 100])
-    first, second = (set(splits.draw_subset(labels, 20, seed)) for seed in (0, 1))
-    assert first != second
-
-
-def test_the_papers_third_ham10000_subset_has_150_per_class_where_there_are_150():
-    counts = [304, 488, 1033, 109, 1079, 6042, 132]
-    assert splits.images_per_class(counts, 991, "subsets") == 150
-
-
-def test_a_subset_larger_than_the_training_set_is_refused():
-    with pytest.raises(ParameterError, match=r"subsets: 500 images exceed the 200"):
-        splits.images_per_class([100, 100], 500, "subsets")
-
-
-def test_a_size_that_no_balanced_subset_has_is_refused_with_those_that_do():
-    with pytest.raises(ParameterError, match="14 and 16 are possible"):
-        splits.images_per_class([100, 100], 15, "subsets")
 
 
 def test_single_image_lesions_are_split_so_that_no_lesion_is_in_both_parts():
@@ -118,33 +82,123 @@ def test_a_class_too_small_to_split_is_refused():
         splits.assign(table, {"kind": "held_out", "test_fraction": 0.2, "seed": 0})
 
 
-def test_copies_of_training_images_in_the_test_set_are_counted():
-    table = index([("a", "train", ""), ("a", "train", ""), ("a", "test", ""), ("a", "test", "")])
-    table["digest"] = ["x", "x", "x", "y"]
-    assert splits.leaks(table) == {
+def prepared(folder: Path, rows: list[tuple[str, str, str]], digests: str = "") -> Path:
+    """An index and images of noise; a letter of ``digests`` per image, where equal ones are copies."""
+    table = index(rows)
+    if digests:
+        table["digest"] = list(digests)
+    pixels = {d: np.random.default_rng(k).integers(0, 256, (1, 32, 32), np.uint8)
+              for k, d in enumerate(dict.fromkeys(table["digest"]))}  # fmt: skip
+    np.save(folder / "images.npy", np.stack([pixels[digest] for digest in table["digest"]]))
+    table.to_csv(folder / "index.csv", index=False)
+    return folder / "index.csv"
+
+
+def split(folder: Path, rows, digests: str = "", dataset=PUBLISHED, validation=NO_VALIDATION):
+    """The table and the facts of a split."""
+    splits.split("mine", dataset, validation, prepared(folder, rows, digests), folder)
+    table = pd.read_csv(folder / "split.csv", keep_default_na=False)
+    return table, json.loads((folder / "split.json").read_text())
+
+
+def test_what_is_not_new_is_counted(tmp_path):
+    rows = (
+        [("a", "train", "")] * 3 + [("a", "test", "")] * 2 + [("b", "train", ""), ("b", "test", "")]
+    )
+    table, facts = split(tmp_path, rows, "xxyxzvw")
+    assert table["leaked"].tolist() == [False, False, False, True, False, False, False]
+    expected = {
         "test_images_in_training": 1,
+        "leaked_test_images": 1,
         "repeated_training_images": 1,
         "images_in_two_classes": 0,
+        "clusters": 1,
+        "largest_cluster": 3,
     }
+    assert {name: facts[name] for name in expected} == expected
+
+
+def test_an_image_of_a_lesion_in_training_is_leaked(tmp_path):
+    rows = [("a", "train", "one"), ("a", "test", "one"), ("a", "test", "two")]
+    table, _ = split(tmp_path, [*rows, ("b", "train", ""), ("b", "test", "")])
+    assert table["leaked"].tolist() == [False, True, False, False, False]
 
 
 def test_images_that_stand_in_two_classes_are_named(tmp_path, capsys):
     rows = [(name, part, "") for name in "ab" for part in ("train", "test")]
-    table = index(rows)
-    table["path"] = ["a/1.png", "a/2.png", "b/1.png", "b/2.png"]
-    table["digest"] = ["same", "x", "same", "y"]
-    table.to_csv(tmp_path / "index.csv", index=False)
-    dataset = {"split": {"kind": "published"}, "classes": None}
-    splits.split("mine", dataset, tmp_path / "index.csv", tmp_path)
-    assert json.loads((tmp_path / "split.json").read_text())["images_in_two_classes"] == 2
+    _, facts = split(tmp_path, rows, "xyxz")
+    assert facts["images_in_two_classes"] == 2
     assert "2 images stand in more than one class" in capsys.readouterr().err
 
 
 def test_differences_to_published_counts_are_recorded(tmp_path):
     rows = [("a", "train", ""), ("a", "test", ""), ("b", "train", ""), ("b", "test", "")]
-    index(rows).to_csv(tmp_path / "index.csv", index=False)
     published = {"a": {"train": 1, "test": 1}, "b": {"train": 3, "test": 1}}
-    dataset = {"split": {"kind": "published"}, "classes": published}
-    splits.split("mine", dataset, tmp_path / "index.csv", tmp_path)
-    facts = json.loads((tmp_path / "split.json").read_text())
+    _, facts = split(tmp_path, rows, dataset=PUBLISHED | {"classes": published})
     assert facts["differences"] == ["b, train: 1 images, 3 published"]
+
+
+MANY = [(name, part, "") for name in "ab" for part in ["train"] * 20 + ["test"] * 5]
+TENTH = {"validation_fraction": 0.1, "validation_seed": 0}
+
+
+def test_validation_images_are_a_share_of_each_classs_training_images(tmp_path):
+    _, facts = split(tmp_path, MANY, validation=TENTH)
+    expected = {"train": 18, "validation": 2, "test": 5}
+    assert facts["counts"] == {"a": expected, "b": expected}
+
+
+def test_validation_images_are_no_difference_to_published_counts(tmp_path):
+    published = {name: {"train": 20, "test": 5} for name in "ab"}
+    _, facts = split(tmp_path, MANY, dataset=PUBLISHED | {"classes": published}, validation=TENTH)
+    assert facts["differences"] == []
+
+
+def test_lesions_stay_on_one_side(tmp_path):
+    rows = [("a", part, f"{part}{k // 3}") for part in ("train", "test") for k in range(30)]
+    rows += [("b", part, "") for part in ("train", "test") for k in range(30)]
+    table, _ = split(tmp_path, rows, validation=TENTH | {"validation_fraction": 0.3})
+    assert (table[table["lesion"] != ""].groupby("lesion")["part"].nunique() == 1).all()
+    assert (table[table["class"] == "a"]["part"] == "validation").sum() == 9
+
+
+def test_no_validation_image_is_a_copy_of_a_test_image(tmp_path):
+    # All but one of class a's training images are in the test part, too.
+    rows = (
+        [("a", "train", "")] * 5
+        + [("a", "test", "")] * 4
+        + [("b", "train", "")] * 2
+        + [("b", "test", "")]
+    )
+    rows += [("a", "train", "")]
+    table, _ = split(tmp_path, rows, "12345" + "1234" + "xyz" + "w", validation=TENTH)
+    validation = table["digest"][table["part"] == "validation"].tolist()
+    assert {str(digest) for digest in validation} & set("1234") == set()
+
+
+def test_another_seed_chooses_other_validation_images(tmp_path):
+    parts = [
+        split(tmp_path, MANY, validation=TENTH | {"validation_seed": seed})[0]["part"].tolist()
+        for seed in (0, 1)
+    ]
+    assert parts[0] != parts[1]
+
+
+def test_a_class_of_a_single_cluster_cannot_give_validation_images(tmp_path):
+    rows = [("a", "train", "one")] * 4 + [("a", "test", "")] + MANY[25:]
+    with pytest.raises(DataError, match="the class a has no readable validation image"):
+        split(tmp_path, rows, validation=TENTH)
+
+
+def test_a_subset_larger_than_what_validation_leaves_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match=r"datasets\.mine\.subsets: 38 images exceed the 36"):
+        split(tmp_path, MANY, dataset=PUBLISHED | {"subsets": [38]}, validation=TENTH)
+
+
+def test_a_split_by_clusters_keeps_copies_together_whatever_part_they_came_in(tmp_path):
+    digests = "".join(chr(65 + k // 2) for k in range(50))
+    rule = {"kind": "clusters", "test_fraction": 0.2, "seed": 0}
+    table, facts = split(tmp_path, MANY, digests, dataset=PUBLISHED | {"split": rule})
+    assert (table.groupby("digest")["part"].nunique() == 1).all()
+    assert facts["leaked_test_images"] == 0
+    assert 8 <= (table["part"] == "test").sum() <= 10

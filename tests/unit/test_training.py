@@ -13,7 +13,7 @@ from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Teaching
 from hdkd.training.loop import set_batchnorm_momentum, train
 from hdkd.training.train import load_teacher
-from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT
+from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT, watched
 
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
 
@@ -27,8 +27,7 @@ def trained(source: ImageSet, training: Training = TRAINING, distilled: bool = T
     train(
         model,
         TrainingSet(source, np.arange(13)),
-        source.images,
-        source.labels,
+        watched(source),
         training,
         AUGMENTATION,
         ENGINE,
@@ -48,19 +47,19 @@ def test_the_same_seed_gives_the_same_weights_and_metrics(source):
         assert one | {"images_per_second": 0} == other | {"images_per_second": 0}
 
 
-def test_every_epoch_reports_loss_and_accuracy_on_train_and_test(source):
+def test_every_epoch_reports_loss_and_accuracy_on_train_and_what_is_watched(source):
     _, rows = trained(source)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     for row in rows:
         assert 0 <= row["train_accuracy"] <= 1
-        assert 0 <= row["test_accuracy"] <= 1
+        assert 0 <= row["validation_accuracy"] <= 1
         parts = 0.5 * row["train_cross_entropy"] + 0.5 * row["train_kl"]
         assert row["train_loss"] == pytest.approx(parts + 10 * row["train_features"], rel=1e-4)
 
 
 def test_evaluation_can_be_spared_but_for_the_last_epoch(source):
     _, rows = trained(source, Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 2))
-    assert [row["test_accuracy"] is None for row in rows] == [True, False, False]
+    assert [row["validation_accuracy"] is None for row in rows] == [True, False, False]
 
 
 def test_the_teacher_does_not_change(source):
@@ -72,8 +71,7 @@ def test_the_teacher_does_not_change(source):
     train(
         model,
         TrainingSet(source, positions),
-        source.images,
-        source.labels,
+        watched(source),
         TRAINING,
         AUGMENTATION,
         ENGINE,
@@ -104,7 +102,7 @@ def test_the_last_good_checkpoint_survives_a_loss_that_is_no_number(source, tmp_
     model = build("student", **SIZES, **STUDENT)
     # One epoch of warming up at a usable rate, then one that nothing survives.
     rising = Training("adam", 1e38, 1e38, 1e-4, 1, 0.0, 3, 4, 1)
-    run = (TrainingSet(source, np.arange(13)), source.images, source.labels, rising)
+    run = (TrainingSet(source, np.arange(13)), watched(source), rising)
     with (
         Checkpoint(tmp_path, {}, share=1e9) as checkpoint,
         pytest.raises(RunError, match=r"checkpoint\.bin has the state after epoch 1$"),

@@ -12,11 +12,13 @@ from hdkd.evaluation import evidence, ledger, verdicts
 from hdkd.evaluation.published import Network
 from hdkd.evaluation.statistics import Estimate
 from hdkd.plan import RunKey
+from project import ROOT
 
 TEACHER = "Table 5 teacher mbcsa stride 2 brain_tumor accuracy"  # 99.69 % in the paper
 GAIN = "Table 3 hdkd mbcsa stride 2 over student mbcsa brain_tumor 200 images gain"
 ALL = "Table 3 hdkd mbcsa stride 2 over student mbcsa brain_tumor all images gain"  # 0.08 points
 IMAGES = 1311
+SETTINGS = {name: config.load(ROOT / "params.yaml", name) for name in ("pilot", "paper")}
 
 
 def summary(
@@ -34,6 +36,7 @@ def summary(
         "epochs": 200,
         "test_images": IMAGES,
         "parameters": ledger.parameters(Network(role, "mbcsa", 2), 4),
+        "hyperparameters": plan.hyperparameters(SETTINGS[profile], key),
         "provenance": {"device": "cpu"},
     } | changes
 
@@ -110,8 +113,6 @@ def test_a_paper_profile_that_was_made_smaller_decides_nothing(verdict, changes,
 
 def test_a_run_of_other_parameters_decides_nothing_and_is_named(tmp_path, parameters, verdict):
     made = summary("paper", "teacher", 1305)
-    settings = config.resolve(parameters | {"profile": "paper"})
-    made["hyperparameters"] = plan.hyperparameters(settings, evidence.key_of(made))
     assert verdict(TEACHER, made)["verdict"] == "inconclusive"  # one seed
     made["hyperparameters"]["training"] |= {"epochs": 2, "lr": 0.1}
     assert verdict(TEACHER, made)["verdict"] == "not run"
@@ -123,10 +124,15 @@ def test_a_run_of_other_parameters_decides_nothing_and_is_named(tmp_path, parame
     assert left_out[0] in (tmp_path / "out" / "ledger.md").read_text("utf-8")
 
 
-def test_hdkd_does_not_count_with_a_teacher_of_other_parameters(verdict, parameters):
+def test_a_run_from_before_the_released_protocol_could_be_chosen_does_not_count(verdict):
+    made = summary("paper", "teacher", 1305)
+    for name in ("keep", "offset"):
+        del made["hyperparameters"]["training"][name]
+    assert verdict(TEACHER, made)["verdict"] == "not run"
+
+
+def test_hdkd_does_not_count_with_a_teacher_of_other_parameters(verdict):
     student, hdkd = (summary("paper", role, 1200, "200") for role in ("student", "hdkd"))
-    settings = config.resolve(parameters | {"profile": "paper"})
-    hdkd["hyperparameters"] = plan.hyperparameters(settings, evidence.key_of(hdkd))
     assert verdict(GAIN, student, hdkd)["measured"] == "0.00"
     hdkd["hyperparameters"]["teacher"]["training"]["epochs"] = 3
     assert verdict(GAIN, student, hdkd)["verdict"] == "not run"
@@ -142,8 +148,10 @@ def test_a_broken_section_of_another_profile_is_named_and_stops_nothing(paramete
 
 
 def test_a_summary_that_knows_only_its_epochs_is_left_out_by_them(verdict):
-    row = verdict(TEACHER, summary("paper", "teacher", 1305, epochs=2))
-    assert row["verdict"] == "not run"
+    made = summary("pilot", "teacher", 1305, epochs=18)
+    del made["hyperparameters"]
+    assert verdict(TEACHER, made)["pilot"] == "99.54"
+    assert verdict(TEACHER, made | {"epochs": 2})["pilot"] == ""
 
 
 def test_a_gain_needs_both_of_its_trainings(verdict):

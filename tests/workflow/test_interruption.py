@@ -76,7 +76,7 @@ def assert_same(run, expected) -> None:
     )
     pd.testing.assert_frame_equal(one, other, check_exact=True)
     results = [json.loads((folder / "summary.json").read_text()) for folder in (run, expected)]
-    for name in ("final", "best_epoch", "epochs", "parameters", "data"):
+    for name in ("final", "validation", "kept", "epochs", "parameters", "data"):
         assert results[0][name] == results[1][name]
 
 

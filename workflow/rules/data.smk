@@ -7,7 +7,7 @@ rule data:
         expand(
             f"{PREPARED}/{{file}}",
             dataset=DATASETS,
-            file=["images.npy", "index.csv", "facts.json", "split.csv", "split.json", "SHA256SUMS"],
+            file=["images.npy", "index.csv", "facts.json", "split.csv", "split.json", "copies.csv", "SHA256SUMS"],
         ),
         [
             f"data/prepared/{PROFILE}/{dataset}/smote.csv"
@@ -75,15 +75,18 @@ rule prepare:
 
 rule split:
     input:
+        images=f"{PREPARED}/images.npy",
         index=f"{PREPARED}/index.csv",
         code=plan.code("split"),
     output:
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/split.json",
+        copies=f"{PREPARED}/copies.csv",
         sums=f"{PREPARED}/SHA256SUMS",
     params:
         folder=lambda wildcards, output: Path(output.split).parent.as_posix(),
         split=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["split"],
+        validation=SETTINGS.raw["split"],
     log:
         f"logs/{PROFILE}/split/{{dataset}}.log",
     benchmark:
@@ -92,7 +95,7 @@ rule split:
         "../envs/hdkd.yaml"
     priority: 20
     message:
-        "Splitting {wildcards.dataset} into training and test images"
+        "Splitting {wildcards.dataset} into training, validation and test images"
     shell:
         "hdkd split --dataset {wildcards.dataset} --prepared {params.folder:q}"
         " 2>&1 > {log:q} | tee -a {log:q} >&2"
