@@ -5,6 +5,7 @@ configfile: "params.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/teacher.smk"
+include: "workflow/rules/tuning.smk"
 include: "workflow/rules/students.smk"
 include: "workflow/rules/ablations.smk"
 include: "workflow/rules/baselines.smk"
@@ -16,6 +17,7 @@ rule all:
     input:
         rules.data.input,
         rules.teacher.input,
+        rules.tuning.input,
         rules.students.input,
         rules.ablations.input,
         rules.baselines.input,

@@ -14,7 +14,7 @@ from benchmarks.settings import Settings
 from benchmarks.training import generated
 from hdkd import config
 from hdkd.config import Engine
-from hdkd.cost import epoch_images, images_of
+from hdkd.cost import images_of, length
 from hdkd.data.feed import Feed
 from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.plan import all_runs
@@ -162,7 +162,7 @@ def study_hours(speeds: dict[str, float]) -> str:
     hours = {"teacher": 0.0, "hdkd": 0.0}
     for dataset in settings.study:
         for key in all_runs(settings, dataset):
-            images = epoch_images(settings, key, images_of(settings, dataset, {}))
+            _, images = length(settings, key, images_of(settings, dataset, {}))
             epochs = settings.training(key.role, key.subset, dataset).epochs
             speed = "teacher" if key.role == "teacher" else "hdkd"
             hours[speed] += images * epochs / speeds[speed] / 3600

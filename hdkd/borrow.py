@@ -41,19 +41,26 @@ class Job:
 def value_order(settings: Settings) -> list[RunKey]:
     """Every training of a study, the most valuable for the ledger first.
 
-    Dataset by dataset the teacher, then student and HDKD by subset; then the ablations of Tables 6
-    and 7, the rivals of Table 5, further seeds, and other distillations.
+    Dataset by dataset the teacher, the tuning, then student and HDKD by subset; then the ablations of Tables
+    6 and 7, the rivals of Table 5, further seeds, controls, and other distillations.
     """
     datasets = settings.study
     ordered = []
     for dataset in datasets:
         ordered += plan.teacher_runs(settings, dataset)
+        ordered += plan.tuning_runs(settings, dataset)
         ordered += [
             r
             for r in plan.student_runs(settings, dataset)
             if r.seed == settings.seeds_of(r.subset)[0]
         ]
-    for runs in (plan.variant_runs, plan.baseline_runs, plan.student_runs, plan.point_runs):
+    for runs in (
+        plan.variant_runs,
+        plan.baseline_runs,
+        plan.student_runs,
+        plan.control_runs,
+        plan.point_runs,
+    ):
         ordered += [run for dataset in datasets for run in runs(settings, dataset)]
     return list(dict.fromkeys(ordered))
 
@@ -86,7 +93,7 @@ def missing(settings: Settings, device: str) -> list[Job]:
             seconds = cost.work(settings, run, images[run.dataset]) / rate
             teacher = None
             if run.role == "hdkd":
-                teacher = plan.teacher_of(settings, run.dataset, run.block, run.stem_stride)
+                teacher = plan.teacher_of(settings, run)
             jobs.append(Job(run, seconds + SETTLING_SECONDS, teacher))
     return jobs
 

@@ -137,12 +137,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--stem-stride", type=int, choices=[2, 4], help="instead of the parameters' stride"
     )
     sub.add_argument(
-        "--point", default="", help="distillation changed as in ablations, by its name"
+        "--point", default="", help="distillation, control or trial, by its name in the parameters"
     )
     sub.add_argument("--group", default="students", choices=GROUPS)
     sub.add_argument("--prepared", type=Path, help="folder of the prepared data")
     sub.add_argument("--recipes", type=Path, help="SMOTE recipes to add to the training images")
     sub.add_argument("--teacher", type=Path, help="run folder of the teacher, for hdkd")
+    sub.add_argument("--tuned", type=Path, help="settings that `hdkd tune` has chosen")
     sub.add_argument("--output", type=Path, help="run folder (below models/)")
     sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     sub.add_argument("--threads", type=int, help="CPU threads (torch's own choice)")
@@ -152,6 +153,9 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("--restart", action="store_true", help="begin anew, whatever is unfinished")
     sub.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
+
+    sub = command("tune", tune, "choose settings by the trials on the validation images")
+    sub.add_argument("--output", type=Path, help="file (models/PROFILE/tuning/DATASET/chosen.json)")
 
     sub = command(
         "compare", compare, "the ledger: every number of the paper beside what was measured",
@@ -352,12 +356,23 @@ def train(options: argparse.Namespace) -> None:
         options.output or key.folder,
         recipes=options.recipes and _require(options.recipes, "smote"),
         teacher=options.teacher,
+        tuned=options.tuned and _require(options.tuned, "tune"),
         device=options.device,
         threads=options.threads,
         tracked=not options.no_tracking,
         deadline=deadline,
         restart=options.restart,
     )
+
+
+def tune(options: argparse.Namespace) -> None:
+    from hdkd import plan
+    from hdkd.training.tune import choose
+
+    settings = _settings(options)
+    settings.dataset(options.dataset)
+    output = options.output or plan.tuned_settings(settings.profile, options.dataset)
+    choose(settings, options.dataset, output)
 
 
 def stop(*_) -> None:

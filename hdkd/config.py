@@ -8,6 +8,7 @@ that names the key. Nothing is filled in: what is not in the file does not exist
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,12 +32,16 @@ SECTIONS = (
     "teacher",
     "student",
     "schedule",
+    "tuning",
     "distillation",
     "ablations",
     "baselines",
 )
 SCHEMA = Path(__file__).with_name("params.schema.yaml")
 # Of an installed package; in a checkout it lies at the top.
+# Names of trainings beside the sweep: trials of the tuning, and controls (see ``plan.control_runs``).
+TRIAL = re.compile(r"trial\d+")
+CONTROL = re.compile(r"subset_teacher|teacher_seed\d+|same_steps|same_macs")
 PACKAGED_PARAMS = Path(__file__).with_name("params.yaml")
 
 
@@ -220,17 +225,30 @@ class Settings:
     def teacher_seed(self) -> int:
         return self.raw["teacher"]["seed"]
 
-    def training(self, role: str, subset: str, dataset: str) -> Training:
+    def training(self, role: str, subset: str, dataset: str, point: str = "") -> Training:
+        """How a network is trained as declared; a trial of the tuning, named by its ``point``, changes that."""
         section = dict(self.raw["teacher" if role == "teacher" else "student"])
         section |= section["by_dataset"].get(dataset, {})
         if role != "teacher" and subset == "all" and section["epochs_on_all"]:
             section["epochs"] = section["epochs_on_all"]
         section["offset"] = self.raw["schedule"]["offset"]
+        if TRIAL.fullmatch(point):
+            section |= self.raw["tuning"]["grid"][int(point.removeprefix("trial"))]
         return _frozen(Training, section)
 
     def distillation(self, point: str = "") -> Distillation:
         """How HDKD is taught, or how at a ``point`` of the ablations."""
         return _frozen(Distillation, self.raw["distillation"] | self._changes(point))
+
+    def tuning(self, dataset: str) -> dict[str, Any] | None:
+        """``subset``, ``seeds`` and ``grid`` of the settings that are tried on validation images, if any are."""
+        chosen = self.raw["tuning"]
+        return chosen if chosen["grid"] and dataset in chosen["datasets"] else None
+
+    def controls(self, dataset: str) -> dict[str, Any] | None:
+        """``subset``, ``seeds`` and ``teacher_seeds`` of the control experiments on ``dataset``, if there are any."""
+        chosen = self.raw["ablations"]["controls"]
+        return chosen if chosen and dataset in chosen["datasets"] else None
 
     def points(self, dataset: str) -> dict[str, dict[str, Any]]:
         """The changed distillations that the ablations try on ``dataset``, by name."""
@@ -239,6 +257,8 @@ class Settings:
 
     def _changes(self, point: str) -> dict[str, Any]:
         chosen = (self.raw["ablations"]["distillation"] or {"points": {}})["points"]
+        if TRIAL.fullmatch(point) or CONTROL.fullmatch(point):
+            return {}
         if point and point not in chosen:
             known = ", ".join(chosen) or "none"
             raise ParameterError(
@@ -389,10 +409,11 @@ def _validate_complete(resolved: dict[str, Any]) -> None:
         "split": {"validation_fraction", "validation_seed"},
         "smote": {"arithmetic"},
         "schedule": {"offset"},
+        "tuning": {"datasets", "subset", "seeds", "grid"},
         "teacher": training | {"seed", "by_dataset"},
         "student": training | {"epochs_on_all", "by_dataset"},
         "distillation": {field.name for field in dataclasses.fields(Distillation)},
-        "ablations": {"variants", "subset", "seeds", "distillation"},
+        "ablations": {"variants", "subset", "seeds", "distillation", "controls"},
         "baselines": {"models", "seeds"},
     }
     for section, names in wanted.items():
@@ -427,11 +448,14 @@ def _validate_combinations(settings: Settings) -> None:
                 f"{role}.min_lr ({section['min_lr']}) must not exceed {role}.lr ({section['lr']})"
             )
     _validate_keep(settings)
-    for name in (raw["ablations"]["distillation"] or {"datasets": []})["datasets"]:
-        if name not in raw["datasets"]:
-            raise ParameterError(
-                f"ablations.distillation.datasets names {name}, which datasets lacks"
-            )
+    for key, section in {
+        "ablations.distillation": raw["ablations"]["distillation"],
+        "ablations.controls": raw["ablations"]["controls"],
+        "tuning": raw["tuning"],
+    }.items():
+        for name in (section or {"datasets": []})["datasets"]:
+            if name not in raw["datasets"]:
+                raise ParameterError(f"{key}.datasets names {name}, which datasets lacks")
     _validate_ablations(settings)
     blur = raw["augmentation"]["blur"]
     if blur and blur[0] > blur[1]:
@@ -466,12 +490,31 @@ def _validate_keep(settings: Settings) -> None:
 
 
 def _validate_ablations(settings: Settings) -> None:
-    """Ablations stand beside the sweep, on one of its subsets."""
+    """Ablations, controls and the tuning stand beside the sweep, on one of its subsets."""
     ablations = settings.raw["ablations"]
+    for name in (ablations["distillation"] or {"points": {}})["points"]:
+        if TRIAL.fullmatch(name) or CONTROL.fullmatch(name):
+            raise ParameterError(
+                f"ablations.distillation.points.{name} has the name of a trial or control: take another"
+            )
+    controls = ablations["controls"]
+    if controls and settings.teacher_seed in controls["teacher_seeds"]:
+        raise ParameterError(
+            f"ablations.controls.teacher_seeds has {settings.teacher_seed}, which is teacher.seed: name others"
+        )
+    if any(map(settings.tuning, settings.study)) and not settings.validation_fraction:
+        raise ParameterError(
+            "tuning.grid has settings to choose from, but split.validation_fraction 0 leaves no images to "
+            "choose on: raise it, or set tuning.grid to []"
+        )
     for name in settings.study:
         wanted = {"ablations.subset": ablations["subset"]} if ablations["variants"] else {}
         if settings.points(name):
             wanted["ablations.distillation.subset"] = ablations["distillation"]["subset"]
+        if settings.controls(name):
+            wanted["ablations.controls.subset"] = controls["subset"]
+        if settings.tuning(name):
+            wanted["tuning.subset"] = settings.raw["tuning"]["subset"]
         subsets = [str(subset) for subset in settings.dataset(name)["subsets"]]
         for key, subset in wanted.items():
             if str(subset) not in subsets:

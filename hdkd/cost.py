@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from hdkd import plan
-from hdkd.config import Settings
+from hdkd.config import Settings, Training
 from hdkd.evaluation.evidence import key_of
 from hdkd.plan import RunKey
 from hdkd.report.results import macs
+from hdkd.training.budget import epoch_images, training_of
 
 GIBIBYTE = 2**30
 
@@ -31,18 +32,11 @@ def images_of(settings: Settings, dataset: str, facts: dict[str, dict[str, Any]]
     return settings.dataset(dataset)["classes"] or {}
 
 
-def epoch_images(settings: Settings, run: RunKey, images: dict[str, Any]) -> int:
-    """Images of an epoch of ``run``, SMOTE's for a teacher among them, from those of its dataset."""
-    if fixed := settings.training(run.role, run.subset, run.dataset).epoch_images:
-        return fixed
-    if run.subset != "all":
-        return int(run.subset)
+def length(settings: Settings, run: RunKey, images: dict[str, Any]) -> tuple[Training, int]:
+    """How a run is trained, and on how many images an epoch."""
     counts = [count["train"] for count in images.values()]
-    smote = settings.dataset(run.dataset)["smote"]
-    if run.role == "teacher" and smote["enabled"]:
-        target = max(counts) if smote["target"] == "majority" else smote["target"]
-        counts = [max(count, target) for count in counts]
-    return sum(counts)
+    training = training_of(settings, run, counts)
+    return training, training.epoch_images or epoch_images(settings, run, counts)
 
 
 def work(settings: Settings, run: RunKey, images: dict[str, Any]) -> float:
@@ -51,13 +45,11 @@ def work(settings: Settings, run: RunKey, images: dict[str, Any]) -> float:
     forward = macs(settings, run, classes)
     step = 3 * forward
     if run.role == "hdkd":
-        teacher = plan.teacher_of(settings, run.dataset, run.block, run.stem_stride)
-        step += macs(settings, teacher, classes)
-    training = settings.training(run.role, run.subset, run.dataset)
+        step += macs(settings, plan.teacher_of(settings, run), classes)
+    training, each = length(settings, run, images)
     tests = -(-training.epochs // training.evaluate_every)
     watched = sum(count.get("validation", count["test"]) for count in images.values())
-    epochs = training.epochs * epoch_images(settings, run, images)
-    return float(epochs * step + tests * watched * forward)
+    return float(training.epochs * each * step + tests * watched * forward)
 
 
 class Rates:
@@ -99,15 +91,16 @@ def table(
     cells: dict[tuple, list[RunKey]] = {}
     for dataset in settings.study:
         for run in plan.all_runs(settings, dataset):
-            cell = (dataset, run.role, run.block, run.stem_stride, run.subset)
+            control = run.point if run.point in plan.BUDGETS else ""
+            cell = (dataset, run.role, run.block, run.stem_stride, run.subset, control)
             cells.setdefault(cell, []).append(run)
     rows = []
-    for (dataset, role, block, stride, subset), runs in cells.items():
+    for (dataset, role, block, stride, subset, control), runs in cells.items():
         made = [found[run]["provenance"] for run in runs if run in found]
         trained = minutes = math.nan
         if images := images_of(settings, dataset, facts):
-            training = settings.training(role, subset, dataset)
-            trained = training.epochs * epoch_images(settings, runs[0], images)
+            training, each = length(settings, runs[0], images)
+            trained = training.epochs * each
             rate = rates.of(role)
             if rate:
                 minutes = work(settings, runs[0], images) / rate / 60
@@ -121,6 +114,7 @@ def table(
                 "block": block,
                 "stem_stride": stride,
                 "subset": subset,
+                "control": control.replace("_", " "),
                 "trainings": len(runs),
                 "finished": len(made),
                 "images_per_second": trained / minutes / 60,

@@ -3,6 +3,7 @@
 Imports nothing heavy: the Snakefile reads it at every start.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from hdkd.config import Settings, plain
 from hdkd.names import RIVALS
 
-GROUPS = ("teacher", "students", "ablations", "baselines")
+GROUPS = ("teacher", "tuning", "students", "ablations", "baselines")
+BUDGETS = ("same_steps", "same_macs")  # controls: the student alone, trained as long as HDKD
 ROLES = ("teacher", "student", "hdkd")
 BASELINES = tuple(RIVALS)
 RUN_FILES = (
@@ -56,10 +58,13 @@ STEP_CODE = {
         "training/loop.py",
         "training/checkpoint.py",
         "training/kept.py",
+        "training/budget.py",
         "training/losses.py",
         "training/schedule.py",
         "training/train.py",
+        "training/tune.py",
     ),
+    "tune": ("training/tune.py",),
     "compare": (
         "evaluation/evidence.py",
         "evaluation/ledger.py",
@@ -99,7 +104,7 @@ class RunKey:
     """What tells one training from another.
 
     ``role`` is one of ``ROLES`` or, for a rival, of ``BASELINES``, which have neither ``block`` nor
-    ``stem_stride``. ``point`` names a changed distillation of the ablations.
+    ``stem_stride``. ``point`` names a changed distillation, a control or a trial of the tuning.
     """
 
     profile: str
@@ -140,7 +145,7 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         "images": vars(settings.images(key.dataset)),
         "network": settings.network(key.block or None, key.stem_stride or None).arguments(key.role),
-        "training": vars(settings.training(key.role, key.subset, key.dataset)),
+        "training": vars(settings.training(key.role, key.subset, key.dataset, key.point)),
         "augmentation": vars(settings.augmentation),
         "precision": settings.engine.precision,
         "split": settings.dataset(key.dataset)["split"] | settings.raw["split"],
@@ -148,11 +153,22 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
     if key.role == "hdkd":
         distillation = settings.distillation(key.point)
         chosen["distillation"] = vars(distillation) | {"heads": distillation.heads}
-        teacher = teacher_of(settings, key.dataset, key.block, key.stem_stride)
-        chosen["teacher"] = hyperparameters(settings, teacher)
-    if key.role == "teacher":
+        chosen["teacher"] = hyperparameters(settings, teacher_of(settings, key))
+    if key.point in BUDGETS:
+        taught = dataclasses.replace(key, role="hdkd", point="")
+        chosen["as_long_as"] = hyperparameters(settings, taught)
+        chosen["taught_by_the_teacher"] = len(taught_runs(settings, key.dataset))
+    if is_tuned(settings, key):
+        tuning = settings.tuning(key.dataset)
+        chosen["tuning"] = {name: tuning[name] for name in ("subset", "seeds", "grid")}
+    if key.role == "teacher" and key.point != "subset_teacher":
         chosen["smote"] = settings.dataset(key.dataset)["smote"] | settings.raw["smote"]
     return plain(chosen)
+
+
+def is_tuned(settings: Settings, key: RunKey) -> bool:
+    """Whether a training has settings that trials on the validation images chose."""
+    return key.role != "teacher" and key.group != "tuning" and bool(settings.tuning(key.dataset))
 
 
 def is_finished(folder: Path) -> bool:
@@ -200,6 +216,8 @@ def student_runs(settings: Settings, dataset: str) -> list[RunKey]:
     if settings.points(dataset):
         points = ablations["distillation"]
         cells += [(points["subset"], seed) for seed in points["seeds"]]
+    if controls := settings.controls(dataset):
+        cells += [(controls["subset"], seed) for seed in controls["seeds"]]
     return [
         _key(settings, dataset, "students", role, str(subset), seed)
         for subset, seed in dict.fromkeys(cells)
@@ -207,9 +225,64 @@ def student_runs(settings: Settings, dataset: str) -> list[RunKey]:
     ]
 
 
+def taught_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """The HDKDs of the sweep, among which its teacher's cost is shared."""
+    return [run for run in student_runs(settings, dataset) if run.role == "hdkd"]
+
+
+def tuned_settings(profile: str, dataset: str) -> Path:
+    """The file with the settings that trials on the validation images chose, method by method."""
+    return Path("models") / profile / "tuning" / dataset / "chosen.json"
+
+
+def tuning_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """A trial of each setting of the grid, for every method that is compared: the same budget for each."""
+    tuning = settings.tuning(dataset)
+    if not tuning:
+        return []
+    place = (settings.profile, dataset, "tuning")
+    network = settings.network()
+    methods = [(role, network.block, network.stem_stride) for role in ("student", "hdkd")]
+    methods += [(model, "", 0) for model in settings.raw["baselines"]["models"]]
+    return [
+        RunKey(*place, role, str(tuning["subset"]), seed, block, stride, f"trial{number}")
+        for role, block, stride in methods
+        for number in range(len(tuning["grid"]))
+        for seed in tuning["seeds"]
+    ]
+
+
 def ablation_runs(settings: Settings, dataset: str) -> list[RunKey]:
-    """Another block or stem stride, and other distillations."""
-    return [*variant_runs(settings, dataset), *point_runs(settings, dataset)]
+    """Another block or stem stride, other distillations, and controls."""
+    return [
+        *variant_runs(settings, dataset),
+        *point_runs(settings, dataset),
+        *control_runs(settings, dataset),
+    ]
+
+
+def control_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """What the paper's comparison of student and HDKD leaves open, on one subset.
+
+    ``subset_teacher``: a teacher that has seen the student's images only, and HDKD taught by it.
+    ``same_steps`` and ``same_macs``: the student alone, given as many steps or multiply-accumulates as HDKD and
+    its share of the teacher. ``teacher_seed1`` and so on: another teacher, and HDKD taught by it.
+    """
+    controls = settings.controls(dataset)
+    if not controls:
+        return []
+    subset, seeds = str(controls["subset"]), controls["seeds"]
+
+    def run(role: str, seed: int, point: str, images: str = subset) -> RunKey:
+        return _key(settings, dataset, "ablations", role, images, seed, point=point)
+
+    runs = [run(role, seed, "subset_teacher") for seed in seeds for role in ("teacher", "hdkd")]
+    runs += [run("student", seed, point) for point in BUDGETS for seed in seeds]
+    for other in controls["teacher_seeds"]:
+        point = f"teacher_seed{other}"
+        runs.append(run("teacher", other, point, "all"))
+        runs += [run("hdkd", seed, point) for seed in seeds]
+    return runs
 
 
 def variant_runs(settings: Settings, dataset: str) -> list[RunKey]:
@@ -259,19 +332,25 @@ def baseline_runs(settings: Settings, dataset: str) -> list[RunKey]:
     ]
 
 
-def teacher_of(settings: Settings, dataset: str, block: str, stem_stride: int) -> RunKey:
-    """The teacher of an HDKD training: the one with the same block and stride."""
+def teacher_of(settings: Settings, key: RunKey) -> RunKey:
+    """The teacher of an HDKD training: the one with the same block and stride, or its control's."""
     default = settings.network()
-    own = (block, stem_stride) == (default.block, default.stem_stride)
-    variant = {"block": block, "stem_stride": stem_stride}
+    if key.point == "subset_teacher":
+        return dataclasses.replace(key, role="teacher")
+    if key.point.startswith("teacher_seed"):
+        seed = int(key.point.removeprefix("teacher_seed"))
+        return dataclasses.replace(key, role="teacher", subset="all", seed=seed)
+    own = (key.block, key.stem_stride) == (default.block, default.stem_stride)
+    variant = {"block": key.block, "stem_stride": key.stem_stride}
     group = "teacher" if own else "ablations"
-    return _key(settings, dataset, group, "teacher", "all", settings.teacher_seed, variant)
+    return _key(settings, key.dataset, group, "teacher", "all", settings.teacher_seed, variant)
 
 
 def all_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """Every training of a study of ``dataset``."""
     return [
         *teacher_runs(settings, dataset),
+        *tuning_runs(settings, dataset),
         *student_runs(settings, dataset),
         *ablation_runs(settings, dataset),
         *baseline_runs(settings, dataset),

@@ -42,8 +42,20 @@ def tiny(parameters: dict) -> dict:
             "seeds": [0],
             "points": {"hard_labels": {"targets": "hard"}},
         },
+        "controls": None,
     }
+    parameters["tuning"]["demo"] = {"grid": []}
     parameters["baselines"]["demo"] = {"models": ["mobilenet_v2"]}
+    return parameters
+
+
+def with_controls(parameters: dict) -> dict:
+    """Tiny parameters with every control, and a tuning of two trials for each method."""
+    controls = {"datasets": ["phantom"], "subset": 16, "seeds": [0], "teacher_seeds": [1]}
+    parameters["ablations"]["demo"]["controls"] = controls
+    parameters["tuning"]["demo"] = {
+        "datasets": ["phantom"], "subset": 16, "grid": [{"lr": 0.002}, {"lr": 0.004}],
+    }  # fmt: skip
     return parameters
 
 

@@ -35,8 +35,10 @@ def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
 def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, Any]:
     """Everything that the template shows."""
     table = results.read_runs(folder)
-    costs = pd.read_csv(folder / "cost.csv", dtype={"subset": str, "block": str})
-    costs = costs.fillna({"block": "", "device": ""})
+    costs = pd.read_csv(
+        folder / "cost.csv", dtype=dict.fromkeys(("subset", "block", "control"), str)
+    )
+    costs = costs.fillna({"block": "", "device": "", "control": ""})
     summaries = evidence.read(folder / evidence.SUMMARIES)
     numbers = ledger.read_ledger(ledger_path)
     return {

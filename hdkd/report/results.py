@@ -27,7 +27,7 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
     rows = []
     for dataset in settings.study:
         for key in plan.all_runs(settings, dataset):
-            if key not in found:
+            if key not in found or key.group == "tuning":  # which tells of validation images only
                 continue
             summary = found[key]
             classes = len(summary["final"]["recall"])

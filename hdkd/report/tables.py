@@ -285,7 +285,9 @@ def begun(settings: Settings, table: pd.DataFrame) -> list[str]:
 
 def unfinished(settings: Settings, table: pd.DataFrame) -> str:
     """What a study that is not whole lacks, in a sentence; empty for a whole one."""
-    planned = sum(len(plan.all_runs(settings, dataset)) for dataset in settings.study)
+    planned = sum(
+        run.group != "tuning" for name in settings.study for run in plan.all_runs(settings, name)
+    )
     if len(table) == planned:
         return ""
     return f"This study is not finished: {len(table)} of its {planned} trainings are here."
@@ -325,7 +327,9 @@ def cost_rows(settings: Settings, costs: pd.DataFrame) -> list[dict[str, str]]:
         unknown = pd.isna(cell.minutes)
         row = {
             "Dataset": settings.dataset(cell.dataset)["title"],
-            "Model": network_name(cell.role, cell.block, cell.stem_stride),
+            "Model": ", ".join(
+                filter(None, [network_name(cell.role, cell.block, cell.stem_stride), cell.control])
+            ),
             "Training images": cell.subset,
             "Trainings": f"{cell.finished} of {cell.trainings}",
             "Images per second": "–" if unknown else f"{about}{cell.images_per_second:.0f}",

@@ -354,9 +354,10 @@ def run_tags(key: RunKey, params: dict[str, Any], made: dict[str, Any]) -> dict[
 def final_metrics(summary: dict[str, Any]) -> dict[str, float]:
     """The numbers of a summary by name, as MLflow shows them beside each other."""
     final, made = summary["final"], summary["provenance"]
-    metrics = {f"final_{name}": value for name, value in final.items() if isinstance(value, float)}
+    of = "final_validation" if summary.get("part") == "validation" else "final"
+    metrics = {f"{of}_{name}": value for name, value in final.items() if isinstance(value, float)}
     for name, value in final["recall"].items():
-        metrics[f"final_recall_{FORBIDDEN.sub('_', name)}"] = value
+        metrics[f"{of}_recall_{FORBIDDEN.sub('_', name)}"] = value
     if best := summary["best_epoch"]:
         metrics |= {"best_epoch_accuracy": best["accuracy"], "best_epoch": best["epoch"]}
     for name, value in (summary.get("validation") or {}).items():

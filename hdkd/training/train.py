@@ -18,11 +18,13 @@ from hdkd.evaluation.metrics import balanced_accuracy, evaluate
 from hdkd.files import sha256
 from hdkd.models import build
 from hdkd.plan import PACKAGE, STEP_CODE, RunKey, hyperparameters
+from hdkd.training.budget import training_of
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Teaching, peak_memory, prepare_process
 from hdkd.training.loop import Watched, predict, train
 from hdkd.training.run_folder import RunFolder, flatten, provenance, to_json
 from hdkd.training.tracking import MLFLOW_NOTE, Tracker
+from hdkd.training.tune import chosen
 
 
 def run(
@@ -32,6 +34,7 @@ def run(
     output: Path,
     recipes: Path | None = None,
     teacher: Path | None = None,
+    tuned: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
     tracked: bool = True,
@@ -41,7 +44,7 @@ def run(
     """Train what ``key`` names on the ``prepared`` data and leave the run folder ``output``.
 
     ``recipes`` is a table of SMOTE recipes to add; ``teacher`` the run folder that HDKD is taught
-    by. A training that was stopped continues after its last finished epoch, and ends as if it had not
+    by; ``tuned`` what ``hdkd tune`` has chosen. A training that was stopped continues after its last finished epoch, and ends as if it had not
     been; with ``restart`` it begins anew. Raises ``RunError`` when HDKD has no teacher, or one that does not
     fit, and when what was stopped was made with other settings, data, teacher, code or version of torch;
     ``UnfinishedError`` when ``deadline``, a reading of ``time.monotonic``, comes before the last epoch.
@@ -68,7 +71,10 @@ def run(
     teaching = None
     if key.role == "hdkd":
         teaching = Teaching(load_teacher(teacher, source), distillation)
-    training = settings.training(key.role, key.subset, key.dataset)
+    class_counts = np.bincount(source.labels[source.part("train")])
+    training = training_of(settings, key, class_counts.tolist())
+    if tuned:
+        training = dataclasses.replace(training, **chosen(tuned, key.role))
     params: dict[str, Any] = {
         "run": key,
         "classes": source.classes,
@@ -156,6 +162,7 @@ def run(
                     "part": part,
                     "final": evaluate(probabilities, source.labels[tested], source.classes),
                     "without_leaks": without_leaks(source, tested, probabilities),
+                    "tuned": chosen(tuned, key.role) if tuned else None,
                     "kept": {"rule": training.keep, "epoch": epoch},
                     **watched_epochs(notes["rows"], watched.part, epoch),
                     "epochs": training.epochs,

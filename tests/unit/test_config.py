@@ -164,13 +164,15 @@ def test_ablations_take_a_subset_of_the_sweep(parameters):
 
 
 def test_a_subset_larger_than_the_training_set_is_refused(parameters):
-    parameters["datasets"]["phantom"]["subsets"] = [5000]
+    parameters["datasets"]["phantom"]["subsets"] = [80, 5000]
     assert "datasets.phantom.subsets: 5000 images exceed" in refused(parameters)
 
 
 def test_more_smote_neighbours_than_images_are_refused(parameters):
     parameters["datasets"]["phantom"]["classes"]["pituitary"]["train"] = 5
     parameters["datasets"]["phantom"]["subsets"] = ["all"]
+    parameters["ablations"]["demo"]["controls"] = None
+    parameters["tuning"]["demo"]["grid"] = []
     assert "datasets.phantom.smote.neighbours (5) must be less than the 5" in refused(parameters)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from hdkd import config, cost, plan
 from hdkd.report.results import macs
+from hdkd.training.budget import epoch_images
 
 IMAGES = {"a": {"train": 30, "test": 5}, "b": {"train": 10, "test": 5}}
 FACTS = {"phantom": {"counts": IMAGES}}
@@ -18,7 +19,8 @@ def settings(parameters) -> config.Settings:
     parameters["student"]["demo"] |= {
         "epochs": 10, "epochs_on_all": 4, "epoch_images": None, "evaluate_every": 3,
     }  # fmt: skip
-    parameters["ablations"]["demo"] |= {"variants": [], "subset": 20}
+    parameters["ablations"]["demo"] |= {"variants": [], "subset": 20, "controls": None}
+    parameters["tuning"]["demo"]["grid"] = []
     return config.resolve(parameters)
 
 
@@ -36,16 +38,16 @@ def summary(run: plan.RunKey, seconds: float, started: str = "10:00:00", **made)
 
 
 def test_smote_raises_every_class_to_the_largest_for_the_teacher_alone(settings):
-    assert cost.epoch_images(settings, run(settings, "teacher", "all"), IMAGES) == 60
-    assert cost.epoch_images(settings, run(settings, "student", "all"), IMAGES) == 40
-    assert cost.epoch_images(settings, run(settings, "hdkd", "20"), IMAGES) == 20
+    assert epoch_images(settings, run(settings, "teacher", "all"), [30, 10]) == 60
+    assert epoch_images(settings, run(settings, "student", "all"), [30, 10]) == 40
+    assert epoch_images(settings, run(settings, "hdkd", "20"), [30, 10]) == 20
 
 
 def test_an_epoch_can_count_so_many_images_at_every_size(parameters):
     parameters["student"]["demo"]["epoch_images"] = 320
     settings = config.resolve(parameters)
     for subset in ("80", "all"):
-        assert cost.epoch_images(settings, run(settings, "student", subset), IMAGES) == 320
+        assert epoch_images(settings, run(settings, "student", subset), [30, 10]) == 320
 
 
 def test_a_step_is_three_forward_passes_and_a_test_is_one(settings):

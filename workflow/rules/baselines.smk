@@ -12,6 +12,7 @@ rule train_baseline:
         images=f"{PREPARED}/images.npy",
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/facts.json",
+        tuned=tuned("baseline"),
         store=ancient(STORE),
         code=plan.code("train"),
     output:
@@ -19,6 +20,7 @@ rule train_baseline:
     params:
         folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
+        options=options,
         settings=hyperparameters("baseline"),
     log:
         f"logs/{BASELINE_RUN}.log",
@@ -32,6 +34,6 @@ rule train_baseline:
     message:
         "Training {wildcards.baseline} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "hdkd train --dataset {wildcards.dataset} --role {wildcards.baseline} --group baselines"
-        " --seed {wildcards.seed} --prepared {params.prepared:q}"
-        " --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+        "hdkd train --dataset {wildcards.dataset} --role {wildcards.baseline} --group {wildcards.group}"
+        " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
+        " {params.options} --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"

@@ -37,11 +37,11 @@ envvars:
 # Steps print errors and warnings to stderr, which goes to the terminal and, with all else, to the log.
 
 PREPARED = f"data/prepared/{PROFILE}/{{dataset}}"
-RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{role}}-{{block}}-s{{stride}}/n{{subset}}/seed{{seed}}"
+RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{role}}-{{block}}-s{{stride}}{{point}}/n{{subset}}/seed{{seed}}"
 TEACHER_RUN = RUN.replace("{role}", "teacher")
 STUDENT_RUN = RUN.replace("{role}", "student")
-HDKD_RUN = RUN.replace("{role}", "hdkd").replace("{stride}", "{stride}{point}")
-BASELINE_RUN = f"models/{PROFILE}/baselines/{{dataset}}/{{baseline}}/nall/seed{{seed}}"
+HDKD_RUN = RUN.replace("{role}", "hdkd")
+BASELINE_RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{baseline}}{{point}}/n{{subset}}/seed{{seed}}"
 REPORT = f"reports/{PROFILE}"
 STORE = f"mlflow/{PROFILE}.uri"
 
@@ -66,15 +66,49 @@ def summaries(runs):
     return [f"{run.folder}/summary.json" for dataset in DATASETS for run in runs(SETTINGS, dataset)]
 
 
+def run_key(wildcards, role):
+    """Which training the wildcards of a rule are of."""
+    return plan.RunKey(
+        profile=PROFILE,
+        dataset=wildcards.dataset,
+        group=wildcards.group,
+        role=wildcards.get("baseline", role),
+        subset=wildcards.subset,
+        seed=int(wildcards.seed),
+        block=wildcards.get("block", ""),
+        stem_stride=int(wildcards.get("stride", 0)),
+        point=wildcards.point.removeprefix("-"),
+    )
+
+
 def recipes(wildcards):
-    """SMOTE's recipes, where the dataset asks for them."""
-    balanced = SETTINGS.dataset(wildcards.dataset)["smote"]["enabled"]
+    """SMOTE's recipes, where the dataset asks for them and the teacher sees all of its images."""
+    balanced = SETTINGS.dataset(wildcards.dataset)["smote"]["enabled"] and wildcards.subset == "all"
     return f"data/prepared/{PROFILE}/{wildcards.dataset}/smote.csv" if balanced else []
 
 
 def teacher_folder(wildcards):
-    run = plan.teacher_of(SETTINGS, wildcards.dataset, wildcards.block, int(wildcards.stride))
-    return run.folder.as_posix()
+    return plan.teacher_of(SETTINGS, run_key(wildcards, "hdkd")).folder.as_posix()
+
+
+def tuned(role):
+    """The settings that trials have chosen, where there are any for this training."""
+
+    def of(wildcards):
+        chosen = plan.tuned_settings(PROFILE, wildcards.dataset).as_posix()
+        return chosen if plan.is_tuned(SETTINGS, run_key(wildcards, role)) else []
+
+    return of
+
+
+def options(wildcards, input):
+    """Flags of `hdkd train` that not every training has."""
+    flags = {
+        "--recipes": input.get("recipes"),
+        "--tuned": input.get("tuned"),
+        "--point": wildcards.point.removeprefix("-"),
+    }
+    return " ".join(f"{name} {value}" for name, value in flags.items() if value)
 
 
 def raw_settings(profile):
@@ -89,17 +123,6 @@ def hyperparameters(role):
     """What decides the numbers of a training of ``role``, so that a change of it trains again."""
 
     def of(wildcards):
-        run = plan.RunKey(
-            profile=PROFILE,
-            dataset=wildcards.dataset,
-            group=wildcards.get("group", "baselines"),
-            role=wildcards.get("baseline", role),
-            subset=wildcards.get("subset", "all"),
-            seed=int(wildcards.seed),
-            block=wildcards.get("block", ""),
-            stem_stride=int(wildcards.get("stride", 0)),
-            point=wildcards.get("point", "").removeprefix("-"),
-        )
-        return plan.hyperparameters(SETTINGS, run)
+        return plan.hyperparameters(SETTINGS, run_key(wildcards, role))
 
     return of

@@ -11,6 +11,7 @@ rule train_student:
         images=f"{PREPARED}/images.npy",
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/facts.json",
+        tuned=tuned("student"),
         store=ancient(STORE),
         code=plan.code("train"),
     output:
@@ -18,6 +19,7 @@ rule train_student:
     params:
         folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
+        options=options,
         settings=hyperparameters("student"),
     log:
         f"logs/{STUDENT_RUN}.log",
@@ -34,7 +36,7 @@ rule train_student:
         "hdkd train --dataset {wildcards.dataset} --role student"
         " --group {wildcards.group} --block {wildcards.block} --stem-stride {wildcards.stride}"
         " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
-        " --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+        " {params.options} --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
 
 
 rule train_hdkd:
@@ -44,6 +46,7 @@ rule train_hdkd:
         facts=f"{PREPARED}/facts.json",
         teacher=lambda wildcards: f"{teacher_folder(wildcards)}/model.safetensors",
         teacher_params=lambda wildcards: f"{teacher_folder(wildcards)}/params.json",
+        tuned=tuned("hdkd"),
         store=ancient(STORE),
         code=plan.code("train"),
     output:
@@ -52,9 +55,7 @@ rule train_hdkd:
         folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
         teacher=teacher_folder,
-        point=lambda wildcards: (
-            f"--point {wildcards.point.removeprefix('-')}" if wildcards.point else ""
-        ),
+        options=options,
         settings=hyperparameters("hdkd"),
     log:
         f"logs/{HDKD_RUN}.log",
@@ -72,4 +73,4 @@ rule train_hdkd:
         "hdkd train --dataset {wildcards.dataset} --role hdkd"
         " --group {wildcards.group} --block {wildcards.block} --stem-stride {wildcards.stride}"
         " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
-        " --teacher {params.teacher:q} {params.point} --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+        " --teacher {params.teacher:q} {params.options} --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"

@@ -19,7 +19,7 @@ rule train_teacher:
     params:
         folder=lambda wildcards, output: Path(output.summary_json).parent.as_posix(),
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
-        recipes=lambda wildcards, input: f"--recipes {input.recipes}" if input.recipes else "",
+        options=options,
         settings=hyperparameters("teacher"),
     log:
         f"logs/{TEACHER_RUN}.log",
@@ -37,4 +37,4 @@ rule train_teacher:
         "hdkd train --dataset {wildcards.dataset} --role teacher"
         " --group {wildcards.group} --block {wildcards.block} --stem-stride {wildcards.stride}"
         " --subset {wildcards.subset} --seed {wildcards.seed} --prepared {params.prepared:q}"
-        " {params.recipes} --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+        " {params.options} --threads {threads} --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"

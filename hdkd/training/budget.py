@@ -1,0 +1,81 @@
+"""How long a training is: images, steps, multiply-accumulates; and controls that are as long as another."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from hdkd import plan
+from hdkd.config import Settings, Training
+from hdkd.data.feed import cuts
+from hdkd.models import build
+from hdkd.plan import RunKey
+
+
+def epoch_images(settings: Settings, run: RunKey, class_counts: Sequence[int]) -> int:
+    """Images of an epoch of ``run``, SMOTE's for a teacher among them; ``class_counts`` are the training images.
+
+    A teacher of a subset sees as many as the teacher of all images, so that they differ in data only.
+    """
+    if fixed := settings.training(run.role, run.subset, run.dataset).epoch_images:
+        return fixed
+    if run.subset != "all" and run.role != "teacher":
+        return int(run.subset)
+    counts = list(class_counts)
+    smote = settings.dataset(run.dataset)["smote"]
+    if run.role == "teacher" and smote["enabled"]:
+        target = max(counts) if smote["target"] == "majority" else smote["target"]
+        counts = [max(count, target) for count in counts]
+    return sum(counts)
+
+
+def training_of(settings: Settings, run: RunKey, class_counts: Sequence[int]) -> Training:
+    """How ``run`` is trained, the length of a control filled in."""
+    training = settings.training(run.role, run.subset, run.dataset, run.point)
+    if run.point == "subset_teacher" and run.role == "teacher":
+        return dataclasses.replace(training, epoch_images=epoch_images(settings, run, class_counts))
+    if run.point not in plan.BUDGETS:
+        return training
+    taught = dataclasses.replace(run, group="students", role="hdkd", point="")
+    teacher = plan.teacher_of(settings, taught)
+    share = len(plan.taught_runs(settings, run.dataset))
+
+    def total(key: RunKey, of_epoch: Callable[[RunKey, int, Training], float]) -> float:
+        own = settings.training(key.role, key.subset, key.dataset)
+        return own.epochs * of_epoch(key, epoch_images(settings, key, class_counts), own)
+
+    def steps(key: RunKey, images: int, own: Training) -> float:
+        return len(cuts(images, own.batch_size)) - 1
+
+    def macs(key: RunKey, images: int, own: Training) -> float:
+        # Backward costs twice as much as forward; the teacher is only asked.
+        step = 3 * forward_macs(settings, key, len(class_counts))
+        if key.role == "hdkd":
+            step += forward_macs(settings, teacher, len(class_counts))
+        return images * step
+
+    unit = {"same_steps": steps, "same_macs": macs}[run.point]
+    budget = total(taught, unit) + total(teacher, unit) / share
+    alone = unit(run, epoch_images(settings, run, class_counts), training)
+    return dataclasses.replace(training, epochs=math.ceil(budget / alone))
+
+
+def forward_macs(settings: Settings, run: RunKey, classes: int) -> int:
+    """Multiply-accumulates of one image through the network of ``run``, products of activations among them.
+
+    Counted by torch; ``models/complexity.py`` counts as the paper's tables do.
+    """
+    images = settings.images(run.dataset)
+    network = settings.network(run.block or None, run.stem_stride or None)
+    model = build(
+        run.role,
+        num_classes=classes,
+        image_size=images.size,
+        in_channels=images.channels,
+        **network.arguments(run.role),
+    ).eval()
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.zeros(1, images.channels, images.size, images.size))
+    return counter.get_total_flops() // 2

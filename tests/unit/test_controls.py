@@ -1,0 +1,149 @@
+"""Controls and the tuning: which trainings there are, how long they are, what is chosen."""
+
+import json
+import math
+
+import pytest
+
+from hdkd import config, plan
+from hdkd.errors import ParameterError, RunError
+from hdkd.report.results import macs
+from hdkd.training import tune
+from hdkd.training.budget import epoch_images, forward_macs, training_of
+
+COUNTS = [432, 360, 360, 288]  # of training images
+
+
+@pytest.fixture
+def settings(parameters) -> config.Settings:
+    parameters["ablations"]["demo"]["controls"] = {
+        "datasets": ["phantom"], "subset": 80, "seeds": [0, 1], "teacher_seeds": [4, 5],
+    }  # fmt: skip
+    return config.resolve(parameters)
+
+
+def control(settings, role: str, point: str, seed: int = 0) -> plan.RunKey:
+    every = plan.control_runs(settings, "phantom")
+    return next(r for r in every if (r.role, r.point, r.seed) == (role, point, seed))
+
+
+def test_the_controls_of_two_seeds_and_two_other_teachers(settings):
+    runs = plan.control_runs(settings, "phantom")
+    assert [f"{r.role} {r.point} n={r.subset} {r.seed}" for r in runs] == [
+        "teacher subset_teacher n=80 0",
+        "hdkd subset_teacher n=80 0",
+        "teacher subset_teacher n=80 1",
+        "hdkd subset_teacher n=80 1",
+        "student same_steps n=80 0",
+        "student same_steps n=80 1",
+        "student same_macs n=80 0",
+        "student same_macs n=80 1",
+        "teacher teacher_seed4 n=all 4",
+        "hdkd teacher_seed4 n=80 0",
+        "hdkd teacher_seed4 n=80 1",
+        "teacher teacher_seed5 n=all 5",
+        "hdkd teacher_seed5 n=80 0",
+        "hdkd teacher_seed5 n=80 1",
+    ]
+
+
+def test_what_controls_are_compared_with_is_in_the_sweep(settings):
+    cells = {(r.role, r.subset, r.seed) for r in plan.student_runs(settings, "phantom")}
+    assert {(role, "80", seed) for role in ("student", "hdkd") for seed in (0, 1)} <= cells
+
+
+def test_hdkd_is_taught_by_the_teacher_of_its_control(settings):
+    of_subset = plan.teacher_of(settings, control(settings, "hdkd", "subset_teacher", 1))
+    assert of_subset == control(settings, "teacher", "subset_teacher", 1)
+    other = plan.teacher_of(settings, control(settings, "hdkd", "teacher_seed5", 1))
+    assert other == control(settings, "teacher", "teacher_seed5", 5)
+
+
+def test_a_teacher_of_a_subset_takes_as_many_steps_as_that_of_all_images(settings):
+    teacher = training_of(settings, control(settings, "teacher", "subset_teacher"), COUNTS)
+    assert teacher.epoch_images == 4 * 432, "SMOTE raises every class to the largest"
+    assert teacher.epochs == settings.training("teacher", "all", "phantom").epochs
+
+
+def test_as_many_steps_as_hdkd_and_its_share_of_the_teacher(settings):
+    # HDKD: 32 epochs of 10 steps. The teacher: 15 epochs of 54 steps, for 5 + 3 + 3 HDKDs.
+    run = control(settings, "student", "same_steps")
+    assert training_of(settings, run, COUNTS).epochs == math.ceil((320 + 15 * 54 / 11) / 10) == 40
+
+
+def test_as_many_multiply_accumulates_as_hdkd_and_its_share_of_the_teacher(settings):
+    run = control(settings, "student", "same_macs")
+    hdkd = plan.taught_runs(settings, "phantom")[0]
+    teacher = plan.teacher_of(settings, hdkd)
+    alone, taught, asked = (forward_macs(settings, key, 4) for key in (run, hdkd, teacher))
+    budget = 32 * 320 * (3 * taught + asked) + 15 * 1728 * 3 * asked / 11
+    epochs = training_of(settings, run, COUNTS).epochs
+    assert (epochs - 1) * 320 * 3 * alone < budget <= epochs * 320 * 3 * alone
+
+
+def test_multiply_accumulates_are_those_of_the_tables_but_for_what_these_count_besides(settings):
+    run = control(settings, "student", "same_macs")
+    assert forward_macs(settings, run, 4) == pytest.approx(macs(settings, run, 4), rel=0.1)
+
+
+def test_the_images_of_an_epoch_are_those_of_the_sweep(settings):
+    assert epoch_images(settings, control(settings, "student", "same_steps"), COUNTS) == 320
+
+
+def test_a_distillation_may_not_have_the_name_of_a_control(parameters):
+    points = parameters["ablations"]["shared"]["distillation"]["points"]
+    points["same_steps"] = {"alpha": 1.0}
+    with pytest.raises(ParameterError, match="same_steps has the name of a trial or control"):
+        config.resolve(parameters | {"profile": "paper"})
+
+
+def test_another_teacher_must_have_another_seed(parameters):
+    parameters["ablations"]["demo"]["controls"]["teacher_seeds"] = [0]
+    with pytest.raises(ParameterError, match=r"teacher_seeds has 0, which is teacher\.seed"):
+        config.resolve(parameters)
+
+
+def test_every_method_has_the_same_trials(parameters):
+    parameters["baselines"]["demo"]["models"] = ["mobilenet_v2"]
+    settings = config.resolve(parameters)
+    tried: dict[str, list[float]] = {}
+    for run in plan.tuning_runs(settings, "phantom"):
+        training = settings.training(run.role, run.subset, run.dataset, run.point)
+        tried.setdefault(run.role, []).append(training.lr)
+    assert tried == {role: [0.002, 0.004, 0.008] for role in ("student", "hdkd", "mobilenet_v2")}
+
+
+def test_trials_are_refused_without_images_to_choose_on(parameters):
+    parameters["split"]["demo"] = {"validation_fraction": 0}
+    with pytest.raises(ParameterError, match=r"tuning\.grid .* split\.validation_fraction 0"):
+        config.resolve(parameters)
+
+
+def test_a_method_gets_the_settings_of_the_best_mean_and_of_equals_the_lowest_loss(
+    parameters, tmp_path, monkeypatch
+):
+    parameters["tuning"]["demo"]["seeds"] = [0, 1]
+    settings = config.resolve(parameters)
+    monkeypatch.chdir(tmp_path)
+    # By trial: balanced accuracy of two seeds, and the loss.
+    outcomes = {
+        "student": [(0.9, 0.5, 1.0), (0.8, 0.8, 0.9), (0.8, 0.8, 0.7)],
+        "hdkd": [(0.9, 0.9, 1.0), (0.8, 0.8, 0.1), (0.8, 0.8, 0.1)],
+    }
+    for run in plan.tuning_runs(settings, "phantom"):
+        *balanced, loss = outcomes[run.role][int(run.point[-1])]
+        run.folder.mkdir(parents=True)
+        validation = {"balanced_accuracy": balanced[run.seed], "loss": loss}
+        (run.folder / "summary.json").write_text(json.dumps({"validation": validation}))
+    path = tmp_path / "chosen.json"
+    tune.choose(settings, "phantom", path)
+    assert tune.chosen(path, "student") == {"lr": 0.008}
+    assert tune.chosen(path, "hdkd") == {"lr": 0.002}
+    trials = json.loads(path.read_text())["methods"]["student"]["trials"]
+    assert [trial["balanced_accuracy"] for trial in trials] == pytest.approx([0.7, 0.8, 0.8])
+
+
+def test_a_method_without_trials_is_named(tmp_path):
+    (tmp_path / "chosen.json").write_text('{"methods": {}}')
+    with pytest.raises(RunError, match="has no settings for hdkd: run `hdkd tune` again"):
+        tune.chosen(tmp_path / "chosen.json", "hdkd")
