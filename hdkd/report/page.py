@@ -123,7 +123,7 @@ def headline(gain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
         "first": first,
         "second": second,
         "unbalanced": unbalanced,
-        "disagree": tables.disagree(gain),
+        "disagreement": tables.disagreement(gain),
     }
 
 

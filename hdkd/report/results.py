@@ -15,6 +15,11 @@ from hdkd.evaluation.statistics import Estimate
 from hdkd.plan import RunKey
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
+GAIN = [
+    "dataset", "subset", "training_images", "student", "hdkd", "gain", "gain_sd", "gain_low", "gain_high",
+    "smallest", "seeds", "wins", "student_balanced", "hdkd_balanced", "balanced_gain", "balanced_low",
+    "balanced_high", "apart", "apart_low", "apart_high",
+]  # fmt: skip
 CELL = ["dataset", "group", "role", "block", "stem_stride", "point", "subset"]
 
 
@@ -106,48 +111,59 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
 
     ``gain_low`` and ``gain_high`` are its 95 % interval over seeds, ``smallest`` the true gain that so many seeds
     would tell from zero in 80 % of cases. The gain is one of accuracy; ``balanced_gain`` is one of balanced
-    accuracy.
+    accuracy, and ``apart`` how much the gain is more than that.
     """
     students = table[table["group"] == "students"]
-    wide = students.pivot_table(
-        index=["dataset", "subset", "training_images", "seed"],
-        columns="role",
-        values=["accuracy", "balanced_accuracy"],
-        sort=False,
-    )
-    wide.columns = [
-        role if metric == "accuracy" else f"{role}_balanced" for metric, role in wide.columns
-    ]
-    # A study may have no such pair yet.
-    names = ["student", "hdkd", "student_balanced", "hdkd_balanced"]
-    wide = wide.reindex(columns=names).dropna().reset_index()
-    wide["gain"] = 100 * (wide["hdkd"] - wide["student"])
-    wide["balanced_gain"] = 100 * (wide["hdkd_balanced"] - wide["student_balanced"])
-    grouped = wide.groupby(["dataset", "subset", "training_images"], sort=False)
-    result = grouped.agg(
-        student=("student", "mean"),
-        hdkd=("hdkd", "mean"),
-        gain=("gain", "mean"),
-        gain_sd=("gain", "std"),
-        gain_low=("gain", lambda values: _over_seeds(values).interval[0]),
-        gain_high=("gain", lambda values: _over_seeds(values).interval[1]),
-        smallest=("gain", lambda values: _over_seeds(values).smallest),
-        seeds=("seed", "size"),
-        wins=("gain", lambda values: int((values > 0).sum())),
-        student_balanced=("student_balanced", "mean"),
-        hdkd_balanced=("hdkd_balanced", "mean"),
-        balanced_gain=("balanced_gain", "mean"),
-        balanced_low=("balanced_gain", lambda values: _over_seeds(values).interval[0]),
-        balanced_high=("balanced_gain", lambda values: _over_seeds(values).interval[1]),
-    )
-    result = result.reset_index()
+    rows = []
+    for (dataset, subset, images), cell in students.groupby(
+        ["dataset", "subset", "training_images"], sort=False
+    ):
+        by_role = {role: runs.set_index("seed") for role, runs in cell.groupby("role")}
+        if by_role.keys() != {"student", "hdkd"}:
+            continue  # a study may have no such pair yet
+        shared = by_role["student"].index.intersection(by_role["hdkd"].index).sort_values()
+        if shared.empty:
+            continue
+        student, hdkd = (by_role[role].loc[shared] for role in ("student", "hdkd"))
+        found = _paired(student, hdkd)
+        rows.append(
+            {
+                "dataset": dataset,
+                "subset": subset,
+                "training_images": images,
+                "student": student["accuracy"].mean(),
+                "hdkd": hdkd["accuracy"].mean(),
+                "gain": found["gain"].mean,
+                "gain_sd": pd.Series(found["gain"].values).std(),
+                "gain_low": found["gain"].interval[0],
+                "gain_high": found["gain"].interval[1],
+                "smallest": found["gain"].smallest,
+                "seeds": len(shared),
+                "wins": sum(value > 0 for value in found["gain"].values),
+                "student_balanced": student["balanced_accuracy"].mean(),
+                "hdkd_balanced": hdkd["balanced_accuracy"].mean(),
+                "balanced_gain": found["balanced_gain"].mean,
+                "balanced_low": found["balanced_gain"].interval[0],
+                "balanced_high": found["balanced_gain"].interval[1],
+                "apart": found["apart"].mean,
+                "apart_low": found["apart"].interval[0],
+                "apart_high": found["apart"].interval[1],
+            }
+        )
+    result = pd.DataFrame(rows, columns=GAIN)
     order = {name: k for k, name in enumerate(dict.fromkeys(table["dataset"]))}
     result["order"] = result["dataset"].map(order)
     return result.sort_values(["order", "training_images"], ignore_index=True).drop(columns="order")
 
 
-def _over_seeds(values: pd.Series) -> Estimate:
-    return Estimate(tuple(values), image_error=0.0)
+def _paired(student: pd.DataFrame, hdkd: pd.DataFrame) -> dict[str, Estimate]:
+    """Gains of trainings with the same seeds, in points: of either accuracy, and how far these are apart."""
+    gain, balanced_gain = (
+        100 * (hdkd[name] - student[name]) for name in ("accuracy", "balanced_accuracy")
+    )
+    values = {"gain": gain, "balanced_gain": balanced_gain, "apart": gain - balanced_gain}
+    image = 100 / hdkd["test_images"].iloc[0]
+    return {name: Estimate(tuple(v), 0.0, image) for name, v in values.items()}
 
 
 def facts(settings: Settings, dataset: str) -> dict[str, Any]:

@@ -74,16 +74,19 @@ def is_unbalanced(facts: dict[str, Any]) -> bool:
     return max(tests) > sum(tests) / 2
 
 
-def disagree(gain: dict[str, Any]) -> bool:
-    """Whether accuracy and balanced accuracy say different things of a gain.
+def disagreement(gain: dict[str, Any]) -> str:
+    """What a gain in accuracy and one in balanced accuracy say differently, in a sentence; empty if nothing.
 
-    They do where one rises and the other falls, or only one interval excludes zero.
+    They differ where the interval of their difference, seed by seed, excludes zero. A single seed has none.
     """
-    shown = [
-        gain[low] > 0 or gain[high] < 0
-        for low, high in (("gain_low", "gain_high"), ("balanced_low", "balanced_high"))
-    ]
-    return gain["gain"] * gain["balanced_gain"] < 0 or shown[0] != shown[1]
+    opposite = gain["gain"] * gain["balanced_gain"] < 0
+    if pd.isna(gain["apart_low"]):
+        return "One of the two rises and the other falls, with this seed." if opposite else ""
+    if gain["apart_low"] <= 0 <= gain["apart_high"]:
+        return ""
+    if opposite:
+        return "Accuracy and balanced accuracy disagree: what is gained depends on the class."
+    return f"The two differ by {abs(gain['apart']):.1f} points: how much is gained depends on the class."
 
 
 def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
