@@ -5,7 +5,7 @@ A number of the network or of the data is ``exact`` where it agrees in every pri
 
 Gains and orderings are judged at the last epoch, seed by seed and test image by test image, and corrected
 for the other comparisons of their table (Holm). A comparison that two tables make belongs to both, and its
-larger p value counts. Where the predictions of a training are gone, its
+larger p value counts. Where the predictions of a training are not there, its
 test images count as if the other model had been tested on other images, which widens the interval.
 The paper's accuracies belong to the best epoch on the test set (that is how its released code reports),
 so an accuracy is compared at the best epoch. They are of one training, so the interval beside an accuracy is
@@ -25,14 +25,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hdkd import config
+from hdkd import config, plan
 from hdkd.errors import ParameterError
-from hdkd.evaluation import evidence, published, verdicts
+from hdkd.evaluation import evidence, predictions, published, verdicts
 from hdkd.evaluation.published import COMPARABLE_PROFILE, EFFECTS, TRAINED, Network, Value
 from hdkd.evaluation.statistics import Estimate, estimate, holm, holm_steps, mcnemar
 from hdkd.names import network_name
 from hdkd.plan import BASELINES
-from hdkd.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -137,7 +136,7 @@ class Measurements:
     """What the trainings and the data of one profile say about a published value."""
 
     def __init__(self, profile: str, parameters: dict[str, Any], root: Path) -> None:
-        self.root = root
+        self.predictions = predictions.read(root / plan.report(profile))
         self.facts = evidence.facts(profile, root)
         self.summaries: dict[tuple[Network, str, str], dict[int, dict[str, Any]]] = {}
         known = evidence.known(profile, root)
@@ -228,26 +227,13 @@ class Measurements:
     def right(self, cells: list) -> tuple[np.ndarray, np.ndarray] | None:
         """Sums of right answers ``(seeds, images)`` with their signs, and the labels ``(images,)``.
 
-        ``None`` where a prediction is missing, or is of other images.
+        ``None`` where a prediction is missing.
         """
-        total, images = 0, None
-        for sign, cell in cells:
-            rows = []
-            for summary in cell.values():
-                folder = self.root / evidence.key_of(summary).folder
-                if not (folder / "predictions.csv").exists():
-                    return None
-                table = RunFolder(folder).predictions.set_index("path").sort_index()
-                if images is None:
-                    images = table["class"]
-                if not images.equals(table["class"]):
-                    return None
-                answers = (table["predicted"] == table["class"]).to_numpy(float)
-                if abs(answers.mean() - summary["final"]["accuracy"]) > 1e-9:
-                    return None  # of another training than the summary's
-                rows.append(answers)
-            total = total + sign * np.array(rows)
-        return total, images.to_numpy()
+        found = [(sign, self.predictions.cell(cell.values())) for sign, cell in cells]
+        if any(probabilities is None for _, probabilities in found):
+            return None
+        labels = self.predictions.labels(next(iter(cells[0][1].values()))["run"]["dataset"])
+        return sum(sign * predictions.right(each, labels) for sign, each in found), labels
 
     def same_images(self, dataset: str) -> bool:
         """Whether its test images are those of the paper."""

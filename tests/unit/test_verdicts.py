@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from hdkd import config, plan
-from hdkd.evaluation import evidence, ledger, verdicts
+from hdkd.evaluation import evidence, ledger, predictions, verdicts
 from hdkd.evaluation.published import EFFECTS, Network
 from hdkd.evaluation.statistics import Estimate
 from hdkd.plan import RunKey
@@ -45,13 +44,14 @@ def seeds(role: str, *right: int, subset: str = "all") -> list[dict]:
 
 def predict(root: Path, summaries: list[dict]) -> None:
     """Predictions of such trainings; of all images, those that come first are the easy ones."""
+    paths = tuple(f"{k:04}" for k in range(IMAGES))
+    images = predictions.TestImages(paths, (0,) * IMAGES, ("glioma", "pituitary"))
+    probabilities = {}
     for made in summaries:
-        folder = root / evidence.key_of(made).folder
-        folder.mkdir(parents=True)
         right = np.arange(IMAGES) < round(made["final"]["accuracy"] * IMAGES)
-        table = pd.DataFrame({"path": [f"{k:04}" for k in range(IMAGES)], "class": "glioma"})
-        table["predicted"] = np.where(right, "glioma", "pituitary")
-        table.to_csv(folder / "predictions.csv", index=False)
+        probabilities[evidence.key_of(made).folder.as_posix()] = np.stack([right, ~right], axis=1)
+    found = predictions.Predictions({"brain_tumor": images}, probabilities)
+    predictions.write(found, root / "reports" / "paper")
 
 
 @pytest.fixture
@@ -189,6 +189,12 @@ def test_a_gain_on_the_same_images_is_judged_image_by_image(
     having = verdict(ALL, *trainings)
     assert having["verdict"] == paired
     assert having["balanced"].startswith(having["measured"])  # here all images are of one class
+
+
+def test_predictions_of_another_training_do_not_count(verdict, tmp_path):
+    trainings = [*seeds("hdkd", 1305, 1305, 1305), *seeds("student", 1305, 1305, 1305)]
+    predict(tmp_path, [*trainings[1:], *seeds("hdkd", 1304)])
+    assert verdict(ALL, *trainings)["verdict"] == "inconclusive"
 
 
 def test_one_seed_has_mcnemars_p_and_no_verdict(verdict, tmp_path):
