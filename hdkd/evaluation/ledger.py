@@ -136,7 +136,6 @@ class Measurements:
     """What the trainings and the data of one profile say about a published value."""
 
     def __init__(self, profile: str, parameters: dict[str, Any], root: Path) -> None:
-        self.predictions = predictions.read(root / plan.report(profile))
         self.facts = evidence.facts(profile, root)
         self.summaries: dict[tuple[Network, str, str], dict[int, dict[str, Any]]] = {}
         known = evidence.known(profile, root)
@@ -151,6 +150,7 @@ class Measurements:
                 for name, dataset in settings.raw["datasets"].items()
                 if dataset["split"]["kind"] == "published"
             }
+        self.predictions = predictions.read(root / plan.report(profile)).belonging(kept)
         for summary in kept:
             key = evidence.key_of(summary)
             network = Network(key.role, key.block, key.stem_stride)
@@ -229,7 +229,11 @@ class Measurements:
 
         ``None`` where a prediction is missing.
         """
-        found = [(sign, self.predictions.cell(cell.values())) for sign, cell in cells]
+        runs = [
+            (sign, [evidence.key_of(s).folder.as_posix() for s in cell.values()])
+            for sign, cell in cells
+        ]
+        found = [(sign, self.predictions.cell(names)) for sign, names in runs]
         if any(probabilities is None for _, probabilities in found):
             return None
         labels = self.predictions.labels(next(iter(cells[0][1].values()))["run"]["dataset"])

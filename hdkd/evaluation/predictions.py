@@ -49,16 +49,21 @@ class Predictions:
     images: dict[str, TestImages] = field(default_factory=dict)
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def of(self, summary: dict[str, Any]) -> np.ndarray | None:
-        """The probabilities of the training that a summary is of; ``None`` where they are not there."""
-        found = self.probabilities.get(_folder(summary))
-        if found is None or _fault(found, self.images[summary["run"]["dataset"]], summary):
-            return None
-        return found
+    def belonging(self, summaries: Iterable[dict[str, Any]]) -> "Predictions":
+        """Only those that belong to one of ``summaries``; others are of an older or a newer training."""
+        kept = {}
+        for summary in summaries:
+            run = _folder(summary)
+            found = self.probabilities.get(run)
+            if found is None:
+                continue
+            if not _fault(found, self.images[summary["run"]["dataset"]], summary):
+                kept[run] = found
+        return Predictions(self.images, kept)
 
-    def cell(self, summaries: Iterable[dict[str, Any]]) -> np.ndarray | None:
-        """Those of several trainings, ``(trainings, images, classes)``; ``None`` where one lacks."""
-        found = [self.of(summary) for summary in summaries]
+    def cell(self, runs: Iterable[str]) -> np.ndarray | None:
+        """Those of several run folders, ``(runs, images, classes)``; ``None`` where one lacks."""
+        found = [self.probabilities.get(run) for run in runs]
         return None if any(each is None for each in found) else np.stack(found)
 
     def labels(self, dataset: str) -> np.ndarray:

@@ -41,11 +41,8 @@ def test_tables_are_those_of_the_summaries(profile, committed, tmp_path):
 @pytest.mark.parametrize("profile", PROFILES)
 def test_predictions_belong_to_the_summaries(profile, committed):
     found = predictions.read(committed / "reports" / profile)
-    known = {
-        evidence.key_of(summary).folder.as_posix(): summary
-        for summary in evidence.known(profile, committed)
-    }
-    assert [run for run in found.probabilities if found.of(known[run]) is None] == []
+    belonging = found.belonging(evidence.known(profile, committed))
+    assert sorted(found.probabilities.keys() - belonging.probabilities.keys()) == []
 
 
 def numbers_of_the_reports() -> list[float]:
