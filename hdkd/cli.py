@@ -390,14 +390,21 @@ def compare(options: argparse.Namespace) -> None:
 
 def tables(options: argparse.Namespace) -> None:
     from hdkd import plan
-    from hdkd.evaluation import evidence
+    from hdkd.evaluation import evidence, predictions
     from hdkd.report import results
     from hdkd.report.tables import write_tables
 
     settings = _settings(options)
     facts = {name: results.facts(settings, name) for name in settings.study}
     folder = options.output or plan.report(settings.profile)
-    write_tables(settings, folder, evidence.of_study(settings), facts)
+    summaries = evidence.of_study(settings)
+    _warn(predictions.update(summaries, folder))
+    write_tables(settings, folder, summaries, facts)
+
+
+def _warn(reasons: list[str]) -> None:
+    for reason in reasons:
+        print(f"warning: {reason}", file=sys.stderr)
 
 
 def figures(options: argparse.Namespace) -> None:
@@ -553,7 +560,7 @@ def import_runs(options: argparse.Namespace) -> None:
 
     profiles = [profile for profile in profiles if evidence.known(profile)]
     for profile in profiles:
-        evidence.refresh(profile)
+        _warn(evidence.refresh(profile))
     table, _ = ledger.write_ledger(config.read(options.params), plan.LEDGER[0].parent)
     for profile in profiles:
         write_report(_study_of(options.params, profile), plan.LEDGER[0])

@@ -42,10 +42,15 @@ def tiny(parameters: dict) -> dict:
             "seeds": [0],
             "points": {"hard_labels": {"targets": "hard"}},
         },
-        "controls": None,
     }
-    parameters["tuning"]["demo"] = {"grid": []}
     parameters["baselines"]["demo"] = {"models": ["mobilenet_v2"]}
+    return without_controls(parameters)
+
+
+def without_controls(parameters: dict) -> dict:
+    """Parameters of a demo whose subsets can be changed, because nothing stands beside the sweep."""
+    parameters["ablations"]["demo"]["controls"] = None
+    parameters["tuning"]["demo"] = {"grid": []}
     return parameters
 
 

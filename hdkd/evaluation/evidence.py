@@ -14,6 +14,7 @@ import pandas as pd
 from hdkd import plan
 from hdkd.config import Settings
 from hdkd.errors import ParameterError, RunError, shown
+from hdkd.evaluation import predictions
 from hdkd.plan import RunKey
 from hdkd.training.run_folder import RunFolder, flatten
 
@@ -132,15 +133,16 @@ def known(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def refresh(profile: str, root: Path = Path()) -> None:
-    """Write what is known of a profile into its reports: summaries, epochs and facts of the data.
+def refresh(profile: str, root: Path = Path()) -> list[str]:
+    """Write what is known of a profile into its reports: summaries, predictions, epochs and facts of the data.
 
-    For a study that is made piece by piece.
+    For a study that is made piece by piece. Returns why predictions are left out, a sentence each.
     """
     folder = root / plan.report(profile)
     folder.mkdir(parents=True, exist_ok=True)
     summaries = known(profile, root)
     write(summaries, folder / SUMMARIES)
+    left_out = predictions.update(summaries, folder, root)
     epochs = []
     for summary in summaries:
         run = key_of(summary).folder
@@ -154,6 +156,7 @@ def refresh(profile: str, root: Path = Path()) -> None:
         gathered[path.parent.name] = prepared | json.loads(path.read_text("utf-8"))
     text = json.dumps(gathered, indent=2, ensure_ascii=False)
     (folder / "data.json").write_text(f"{text}\n", "utf-8")
+    return left_out
 
 
 def facts(profile: str, root: Path = Path()) -> dict[str, dict[str, Any]]:

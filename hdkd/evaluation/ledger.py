@@ -4,11 +4,12 @@ A number of the network or of the data is ``exact`` where it agrees in every pri
 ``differs``. What trainings give has the verdicts of ``evaluation/verdicts.py``.
 
 Gains and orderings are judged at the last epoch, seed by seed and test image by test image, and corrected
-for the other comparisons of their table (Holm). Where the predictions of a training are gone, its
+for the other comparisons of their table (Holm). A comparison that two tables make belongs to both, and its
+larger p value counts. Where the predictions of a training are not there, its
 test images count as if the other model had been tested on other images, which widens the interval.
 The paper's accuracies belong to the best epoch on the test set (that is how its released code reports),
-so an accuracy is compared at the best epoch. The last epoch, which is not chosen on the test set, stands
-beside it. Runs of smaller profiles have columns of their own and never decide a verdict; nor
+so an accuracy is compared at the best epoch. They are of one training, so the interval beside an accuracy is
+that of one more. The last epoch, which is not chosen on the test set, stands beside it. Runs of smaller profiles have columns of their own and never decide a verdict; nor
 does a run of the profile ``paper`` whose network or images have been made smaller.
 """
 
@@ -24,14 +25,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hdkd import config
+from hdkd import config, plan
 from hdkd.errors import ParameterError
-from hdkd.evaluation import evidence, published, verdicts
+from hdkd.evaluation import evidence, predictions, published, verdicts
 from hdkd.evaluation.published import COMPARABLE_PROFILE, EFFECTS, TRAINED, Network, Value
-from hdkd.evaluation.statistics import Estimate, estimate, holm, mcnemar
+from hdkd.evaluation.statistics import Estimate, estimate, holm, holm_steps, mcnemar
 from hdkd.names import network_name
 from hdkd.plan import BASELINES
-from hdkd.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 STRUCTURAL = ("exact", "differs")
 SMALLER_PROFILE = "pilot"
 IMAGE_SIZE, CLASSES, CHANNELS = 224, 7, 3
+Comparison = tuple[Network, Network, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -107,25 +108,34 @@ def ledger(parameters: dict[str, Any], root: Path = Path()) -> tuple[pd.DataFram
     return table, [*paper.left_out, *pilot.left_out]
 
 
-def _corrected(paper: "Measurements") -> dict[str, float]:
-    """The p value of each row that claims an effect, corrected within its table."""
-    tables: dict[str, dict[str, float]] = defaultdict(dict)
+def _corrected(paper: "Measurements") -> dict[Comparison, tuple[float, int]]:
+    """Of each comparison the p value, corrected within its table, and how many times it has counted there.
+
+    A comparison of two tables belongs to both, and the larger p value counts: Section 5's gain of MBCSA
+    over MBConv is an ordering of Table 6, too.
+    """
+    tables: dict[str, dict[Comparison, float]] = defaultdict(dict)
     for value in published.values():
         found = paper.effect(value) if value.quantity in EFFECTS else None
         if found and found.seeds >= verdicts.FEWEST_SEEDS:
-            tables[value.place][value.row] = found.p_value
-    return {
-        row: p
-        for rows in tables.values()
-        for row, p in zip(rows, holm([*rows.values()]), strict=True)
-    }
+            tables[value.place][comparison(value)] = found.p_value
+    corrected: dict[Comparison, tuple[float, int]] = {}
+    for table in tables.values():
+        p_values = [*table.values()]
+        for key, *found in zip(table, holm(p_values), holm_steps(p_values), strict=True):
+            corrected[key] = max(corrected.get(key, (0.0, 0)), tuple(found))
+    return corrected
+
+
+def comparison(value: Value) -> Comparison:
+    """What a gain or an ordering compares, wherever it is printed."""
+    return value.network, value.over, value.dataset, value.subset, value.beside
 
 
 class Measurements:
     """What the trainings and the data of one profile say about a published value."""
 
     def __init__(self, profile: str, parameters: dict[str, Any], root: Path) -> None:
-        self.root = root
         self.facts = evidence.facts(profile, root)
         self.summaries: dict[tuple[Network, str, str], dict[int, dict[str, Any]]] = {}
         known = evidence.known(profile, root)
@@ -140,6 +150,7 @@ class Measurements:
                 for name, dataset in settings.raw["datasets"].items()
                 if dataset["split"]["kind"] == "published"
             }
+        self.predictions = predictions.read(root / plan.report(profile)).belonging(kept)
         for summary in kept:
             key = evidence.key_of(summary)
             network = Network(key.role, key.block, key.stem_stride)
@@ -167,7 +178,14 @@ class Measurements:
         images = next(iter(cell.values()))["test_images"]
         share = float(np.mean(values))
         error = math.sqrt(share * (1 - share) / images)
-        return Estimate(tuple(100 * value for value in values), 100 * error)
+        return Estimate(tuple(100 * value for value in values), 100 * error, 100 / images)
+
+    def interval(self, value: Value, found: Estimate) -> tuple[float, float]:
+        """Of an effect the interval of the mean; of an accuracy, in percent, that of one more training."""
+        if value.quantity in EFFECTS:
+            return found.interval
+        low, high = np.clip(verdicts.one_more(found, self.same_images(value.dataset)), 0, 100)
+        return float(low), float(high)
 
     def cells(self, value: Value) -> list[tuple[int, dict[int, dict[str, Any]]]]:
         """What a gain or an ordering adds and subtracts, each reduced to the seeds that all have."""
@@ -189,13 +207,14 @@ class Measurements:
         right = self.right(cells)
         if right is not None:
             scores, labels = right
-            return estimate(100 * scores, labels if metric == "balanced_accuracy" else None)
+            return estimate(scores, labels if metric == "balanced_accuracy" else None, unit=100.0)
         if metric != "accuracy":
             return None
         values = self.differences(cells, "final")
         shares = [np.mean([s["final"]["accuracy"] for s in cell.values()]) for _, cell in cells]
         images = next(iter(cells[0][1].values()))["test_images"]
-        return Estimate(values, 100 * math.sqrt(sum(p * (1 - p) for p in shares) / images))
+        error = math.sqrt(sum(p * (1 - p) for p in shares) / images)
+        return Estimate(values, 100 * error, 100 / images)
 
     @staticmethod
     def differences(cells: list, protocol: str) -> tuple[float, ...]:
@@ -208,26 +227,17 @@ class Measurements:
     def right(self, cells: list) -> tuple[np.ndarray, np.ndarray] | None:
         """Sums of right answers ``(seeds, images)`` with their signs, and the labels ``(images,)``.
 
-        ``None`` where a prediction is missing, or is of other images.
+        ``None`` where a prediction is missing.
         """
-        total, images = 0, None
-        for sign, cell in cells:
-            rows = []
-            for summary in cell.values():
-                folder = self.root / evidence.key_of(summary).folder
-                if not (folder / "predictions.csv").exists():
-                    return None
-                table = RunFolder(folder).predictions.set_index("path").sort_index()
-                if images is None:
-                    images = table["class"]
-                if not images.equals(table["class"]):
-                    return None
-                answers = (table["predicted"] == table["class"]).to_numpy(float)
-                if abs(answers.mean() - summary["final"]["accuracy"]) > 1e-9:
-                    return None  # of another training than the summary's
-                rows.append(answers)
-            total = total + sign * np.array(rows)
-        return total, images.to_numpy()
+        runs = [
+            (sign, [evidence.key_of(s).folder.as_posix() for s in cell.values()])
+            for sign, cell in cells
+        ]
+        found = [(sign, self.predictions.cell(names)) for sign, names in runs]
+        if any(probabilities is None for _, probabilities in found):
+            return None
+        labels = self.predictions.labels(next(iter(cells[0][1].values()))["run"]["dataset"])
+        return sum(sign * predictions.right(each, labels) for sign, each in found), labels
 
     def same_images(self, dataset: str) -> bool:
         """Whether its test images are those of the paper."""
@@ -248,7 +258,10 @@ class Measurements:
 
 
 def _row(
-    value: Value, paper: Measurements, pilot: Measurements, corrected: dict[str, float]
+    value: Value,
+    paper: Measurements,
+    pilot: Measurements,
+    corrected: dict[Comparison, tuple[float, int]],
 ) -> Row:
     base = {
         "row": value.row,
@@ -314,15 +327,17 @@ def _structural(value: Value, measured: float) -> dict[str, str]:
 
 
 def _trained(
-    value: Value, paper: Measurements, pilot: Measurements, corrected: dict[str, float]
+    value: Value,
+    paper: Measurements,
+    pilot: Measurements,
+    corrected: dict[Comparison, tuple[float, int]],
 ) -> dict[str, str]:
     """Fields of a number that trainings give."""
     fields = {}
     effect = value.quantity in EFFECTS
     small = pilot.effect(value) if effect else pilot.accuracy(value, "final")
     if small:
-        ends = small.interval if effect else np.clip(small.interval, 0, 100)
-        low, high = map(_number, ends)
+        low, high = map(_number, pilot.interval(value, small))
         fields |= {
             "pilot": _number(small.mean),
             "pilot_low": low,
@@ -333,20 +348,20 @@ def _trained(
     found = paper.effect(value) if effect else paper.accuracy(value, "best_epoch")
     if found is None:
         return fields
-    low, high = found.interval if effect else np.clip(found.interval, 0, 100)
+    low, high = paper.interval(value, found)
     if effect:
         cells = paper.cells(value)
         summaries = [summary for _, cell in cells for summary in cell.values()]
-        p_value = corrected.get(value.row, math.nan)
+        p_value, step = corrected.get(comparison(value), (math.nan, 1))
         # An ordering claims no size, only which is better.
         size = value.number if value.quantity == "gain" else None
-        verdict = verdicts.of_effect(found, p_value, size, value.half_digit)
+        verdict = verdicts.of_effect(found, p_value, size, value.half_digit, step)
         balanced = paper.effect(value, "balanced_accuracy")
         right = paper.right(cells)
         note = verdict.need
         if found.seeds == 1 and right is not None and not value.beside:
-            p_one = mcnemar(right[0][0], np.zeros_like(right[0][0]))
-            note += f"; these two trainings alone: McNemar's p = {p_one:.3g}"
+            p_value = mcnemar(right[0][0], np.zeros_like(right[0][0]))
+            note += "; p is McNemar's, of these two trainings alone"
         fields |= {
             "protocol": "last epoch",
             "best_epoch": _number(float(np.mean(paper.differences(cells, "best_epoch")))),
@@ -537,7 +552,7 @@ def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
         "  claims an effect only. An accuracy claims a size only, and needs an interval of at most",
         f"  ±{verdicts.TELLING:g} point for one more training.",
         "- `smaller`: the published size is above the whole 95 % interval, effect or not.",
-        "- `larger`: there is an effect, and the published size is below the interval.",
+        "- `larger`: the published size is below the interval; of a gain, the effect has to be there, too.",
         "- `contradicted`: there is an effect in the other direction.",
         "- `inconclusive`: too few seeds or images to say; the note says how many would be needed.",
         "- `not run`: not measured at the paper's own scale yet. The column “At pilot scale” has smaller",
@@ -545,7 +560,14 @@ def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
         "",
         "Gains and orderings are those of the last epoch, paired by seed and test image, their p values",
         "corrected within a table (Holm); orderings are what two printed accuracies or gains claim about",
-        "each other. “Smallest to be seen” is the true gain that the design would find in 80 % of cases.",
+        "each other. What two tables compare counts in both. “Smallest to be seen” is the true gain that the",
+        "design would find in 80 % of cases, before correction. With a single seed, p is that of McNemar's",
+        "exact test of the two trainings, and decides nothing.",
+        "",
+        "Beside a gain stands the 95 % interval of its mean. Beside an accuracy, which the paper prints of one",
+        "training, stands the 95 % interval of one more training; with other test images than the paper's,",
+        "of one more training tested on others again.",
+        "",
         "Accuracies are compared at the best epoch on the test set, as the released implementation",
         "reports; “Last epoch” is not chosen on the test set. Parameters are in 10⁶, MACs in 10⁹.",
         "",

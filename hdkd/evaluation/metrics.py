@@ -65,11 +65,15 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) ->
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
-    # Bins are open below and closed above, as in the paper.
-    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+    bins = confidence_bins(confidence)
     error = 0.0
     for k in range(CALIBRATION_BINS):
         inside = bins == k
         if inside.any():
             error += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
     return float(error)
+
+
+def confidence_bins(confidence: np.ndarray) -> np.ndarray:
+    """The bin of each confidence in [0, 1]; bins are open below and closed above, as in the paper."""
+    return np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)

@@ -7,9 +7,14 @@ what a bootstrap over images converges to). Both are added, which counts the noi
 twice and so errs on the safe side; degrees of freedom are Satterthwaite's, as for readers and
 cases in studies of diagnostic imaging (Hillis 2007, *Statistics in Medicine* 26:596). No interval is
 narrower than Student's t over the seeds alone.
+
+Seeds that agree on a count of images still differ by less than an image. Their deviation is at least
+that of rounding to whole images, 1/√12 of an image (Sheppard's correction): it is smaller than the deviation of
+any few seeds of which two differ, so it only speaks where all agree.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +22,7 @@ import numpy as np
 
 LEVEL = 0.95
 POWER = 0.8
+ROUNDING = 1 / math.sqrt(12)  # the deviation of a uniform error of up to a half either way
 MANY = 1000  # seeds or multiples of the test set: beyond, a study is not worth planning
 
 
@@ -25,10 +31,12 @@ class Estimate:
     """A mean over seeds with its errors, all in the unit of the values; intervals are of 95 %.
 
     ``seed_error`` is the standard error from seeds, NaN for a single one; ``image_error`` that from test images.
+    ``resolution`` is how much one test image changes a value: seeds that agree are known no better.
     """
 
     values: tuple[float, ...]
     image_error: float
+    resolution: float
 
     @property
     def seeds(self) -> int:
@@ -42,7 +50,8 @@ class Estimate:
     def seed_error(self) -> float:
         if self.seeds < 2:
             return math.nan
-        return float(np.std(self.values, ddof=1)) / math.sqrt(self.seeds)
+        deviation = max(float(np.std(self.values, ddof=1)), self.resolution * ROUNDING)
+        return deviation / math.sqrt(self.seeds)
 
     @property
     def error(self) -> float:
@@ -67,17 +76,13 @@ class Estimate:
         """Two-sided, of a true mean of zero; NaN for a single seed."""
         from scipy.stats import t
 
-        if self.error == 0:
-            return float(self.mean == 0)
         return max(
-            2 * float(t.sf(abs(self.mean) / error, freedom))
-            for error, freedom in self.tests
-            if error
+            2 * float(t.sf(abs(self.mean) / error, freedom)) for error, freedom in self.tests
         )
 
     @property
     def smallest(self) -> float:
-        """The smallest true mean that such a study would tell from zero in 80 % of cases."""
+        """The smallest true mean that such a study would tell from zero in 80 % of cases, if it stood alone."""
         return smallest_effect(_tests(self._planned(self.seeds), self.image_error, self.seeds))
 
     def _planned(self, seeds: int) -> float:
@@ -89,30 +94,37 @@ class Estimate:
         c4 = math.sqrt(2 / freedom) * ratio
         return self.seed_error * math.sqrt(self.seeds / seeds) / c4
 
-    def needed(self, size: float) -> str:
-        """How many seeds, else how many test images, would show a true mean of ``size`` in 80 % of cases."""
+    def needed(self, size: float, level: float = 1 - LEVEL) -> str:
+        """How many seeds, else how many test images, would show a true mean of ``size`` in 80 % of cases.
+
+        More seeds than there are: these have not shown it. ``level`` is what the p value has to be below.
+        """
         if self.seeds < 2:
             return "at least 3 seeds"
-        for seeds in range(3, MANY):
-            if smallest_effect(_tests(self._planned(seeds), self.image_error, seeds)) <= size:
-                return f"about {seeds} seeds"
-        for times in range(2, MANY):
+
+        def shown(seeds: int, times: int = 1) -> bool:
             images = self.image_error / math.sqrt(times)
-            if smallest_effect(_tests(self._planned(MANY), images, MANY)) <= size:
-                return f"about {times} times as many test images"
+            return smallest_effect(_tests(self._planned(seeds), images, seeds), level) <= size
+
+        tried = range(self.seeds + 1, MANY)
+        if (k := bisect_left(tried, True, key=shown)) < len(tried):
+            return f"about {tried[k]} seeds"
+        tried = range(2, MANY)
+        if (k := bisect_left(tried, True, key=lambda times: shown(MANY, times))) < len(tried):
+            return f"about {tried[k]} times as many test images"
         return "more seeds and images than are worth planning"
 
 
 def _tests(seed_error: float, image_error: float, seeds: int) -> list[tuple[float, float]]:
     """See :attr:`Estimate.tests`."""
     error = math.hypot(seed_error, image_error)
-    if seeds < 2 or seed_error == 0:
+    if seeds < 2:
         return [(error, math.inf)]
     return [(error, (seeds - 1) * (error / seed_error) ** 4), (seed_error, seeds - 1)]
 
 
-def estimate(scores: np.ndarray, labels: np.ndarray | None = None) -> Estimate:
-    """The mean of ``scores`` ``(seeds, images)`` over both.
+def estimate(scores: np.ndarray, labels: np.ndarray | None = None, unit: float = 1.0) -> Estimate:
+    """The mean of ``scores`` ``(seeds, images)`` over both, times ``unit`` (100 for percent and points).
 
     Scores are 0 or 1 where a model is wrong or right, or sums and differences of such. With the images'
     ``labels`` ``(images,)`` every class weighs the same (balanced accuracy) and images are redrawn within classes.
@@ -124,25 +136,31 @@ def estimate(scores: np.ndarray, labels: np.ndarray | None = None) -> Estimate:
     values = np.mean([scores[:, group].mean(axis=1) for group in groups], axis=0)
     # The bootstrap's variance of a mean has n, not n - 1, below; a class of one image says nothing of others.
     variance = sum(means[group].var() / len(group) for group in groups) / len(groups) ** 2
-    return Estimate(tuple(map(float, values)), math.sqrt(variance))
+    # The counts of all classes are rounded, each by itself.
+    resolution = math.hypot(*(1 / len(group) for group in groups)) / len(groups)
+    return Estimate(
+        tuple(float(unit * value) for value in values),
+        unit * math.sqrt(variance),
+        unit * resolution,
+    )
 
 
-def smallest_effect(tests: Sequence[tuple[float, float]]) -> float:
-    """The true mean that two-sided tests at 5 %, of which all must agree, find in 80 % of cases.
+def smallest_effect(tests: Sequence[tuple[float, float]], level: float = 1 - LEVEL) -> float:
+    """The true mean that two-sided tests at ``level``, of which all must agree, find in 80 % of cases.
 
     ``tests`` are standard errors with their degrees of freedom. NaN where an error is.
     """
-    return max(error * _shift(freedom) for error, freedom in tests)
+    return max(error * _shift(freedom, level) for error, freedom in tests)
 
 
-def _shift(freedom: float) -> float:
+def _shift(freedom: float, level: float) -> float:
     """How many standard errors that is."""
     from scipy.optimize import brentq
     from scipy.stats import nct, norm, t
 
     if freedom > 1000:  # where the non-central t is the normal distribution, and hard to compute
-        return float(norm.ppf((1 + LEVEL) / 2) + norm.ppf(POWER))
-    bar = t.ppf((1 + LEVEL) / 2, freedom)
+        return float(norm.isf(level / 2) + norm.ppf(POWER))
+    bar = t.isf(level / 2, freedom)
     return float(brentq(lambda shift: nct.sf(bar, freedom, shift) - POWER, 0, 5 * bar))
 
 
@@ -160,8 +178,14 @@ def mcnemar(better: np.ndarray, base: np.ndarray) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted so that among all of them one false finding is rarer than its level (Holm 1979)."""
     adjusted, largest = [math.nan] * len(p_values), 0.0
-    order = sorted(range(len(p_values)), key=lambda k: p_values[k])
-    for rank, k in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p_values[k]))
+    steps = holm_steps(p_values)
+    for k in sorted(range(len(p_values)), key=lambda k: -steps[k]):
+        largest = max(largest, min(1.0, steps[k] * p_values[k]))
         adjusted[k] = largest
     return adjusted
+
+
+def holm_steps(p_values: Sequence[float]) -> list[int]:
+    """How many times each counts in :func:`holm`: the smallest as many times as there are, the largest once."""
+    order = sorted(range(len(p_values)), key=lambda k: p_values[k])
+    return [len(order) - order.index(k) for k in range(len(order))]

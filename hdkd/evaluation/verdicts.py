@@ -3,7 +3,7 @@
 ================  ==================================================================================
 ``reproduced``    the effect is there in the direction claimed, and the published size is possible
 ``smaller``       the published size is above all that the interval holds
-``larger``        the effect is there, and the published size is below all that the interval holds
+``larger``        the published size is below all that the interval holds; of a gain, which is there
 ``contradicted``  the effect is there in the other direction
 ``inconclusive``  none of these: too few seeds or images
 ``not run``       no such measurement at the paper's own scale yet
@@ -37,12 +37,14 @@ class Verdict:
     need: str = ""
 
 
-def of_effect(found: Estimate, p_value: float, published: float | None, rounding: float) -> Verdict:
+def of_effect(
+    found: Estimate, p_value: float, published: float | None, rounding: float, step: int = 1
+) -> Verdict:
     """On a gain or ordering that is claimed to be positive.
 
-    ``p_value`` is corrected for the table's other comparisons; ``published`` is the size in points, where one is
-    claimed, and ``rounding`` what its printed digits may hide. A size is told by an interval that reaches at
-    most half of it either way.
+    ``p_value`` is corrected for the table's other comparisons, in which it has counted ``step`` times;
+    ``published`` is the size in points, where one is claimed, and ``rounding`` what its printed digits may hide. A
+    size is told by an interval that reaches at most half of it either way.
     """
     if found.seeds < FEWEST_SEEDS:
         return Verdict(INCONCLUSIVE, need=f"at least {FEWEST_SEEDS} seeds")
@@ -62,7 +64,8 @@ def of_effect(found: Estimate, p_value: float, published: float | None, rounding
             return Verdict(INCONCLUSIVE, effect, size, need)
         return Verdict(REPRODUCED, effect, size)
     goal = published if published is not None else found.mean
-    return Verdict(INCONCLUSIVE, effect, size, found.needed(goal) if goal > 0 else "")
+    need = found.needed(goal, (1 - LEVEL) / step) if goal > 0 else ""
+    return Verdict(INCONCLUSIVE, effect, size, need)
 
 
 def of_accuracy(found: Estimate, published: float, rounding: float, same_images: bool) -> Verdict:
@@ -84,7 +87,10 @@ def of_accuracy(found: Estimate, published: float, rounding: float, same_images:
 
 
 def one_more(found: Estimate, same_images: bool) -> tuple[float, float]:
-    """The 95 % interval of one more training's accuracy, tested on the same images or on others."""
+    """The 95 % interval of one more training's accuracy, tested on the same images or on others.
+
+    NaN for a single seed.
+    """
     from scipy.stats import t
 
     between = found.seed_error * math.sqrt(found.seeds + 1)

@@ -35,6 +35,7 @@ def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
 def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, Any]:
     """Everything that the template shows."""
     table = results.read_runs(folder)
+    cells, gains = results.read_cells(folder), results.read_gains(folder)
     costs = pd.read_csv(
         folder / "cost.csv", dtype=dict.fromkeys(("subset", "block", "control"), str)
     )
@@ -47,10 +48,12 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
         "written": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         "unfinished": tables.unfinished(settings, table),
         "datasets": [
-            dataset_section(settings, folder, name, table) for name in tables.begun(settings, table)
+            dataset_section(settings, folder, name, table, cells, gains)
+            for name in tables.begun(settings, table)
         ],
         "headline": ledger.headline(numbers),
         "copies": ledger.copies(numbers),
+        "intervals": tables.INTERVALS,
         "ledger": [
             {"place": place, "headline": ledger.headline(rows), "rows": ledger.shown_rows(rows)}
             for place, rows in numbers.groupby("place", sort=False)
@@ -67,23 +70,28 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
 
 
 def dataset_section(
-    settings: Settings, folder: Path, name: str, table: pd.DataFrame
+    settings: Settings,
+    folder: Path,
+    name: str,
+    table: pd.DataFrame,
+    cells: pd.DataFrame,
+    gains: pd.DataFrame,
 ) -> dict[str, Any]:
     """Text, tables and figures of one dataset."""
     facts = results.read_facts(folder)[name]
-    gains = results.gains(table[table["dataset"] == name]).sort_values("training_images")
+    own = gains[gains["dataset"] == name].sort_values("training_images")
     return {
         "name": name,
         "facts": facts,
-        "headline": None if gains.empty else headline(gains.iloc[0].to_dict(), facts),
+        "headline": None if own.empty else headline(own.iloc[0].to_dict(), facts),
         "warnings": warnings(facts),
         "counts": [
             {"Class": label} | {PART_NAMES[part]: str(number) for part, number in count.items()}
             for label, count in facts["counts"].items()
         ],
-        "sweep": tables.sweep_rows(settings, name, table),
+        "sweep": tables.sweep_rows(settings, name, table, gains),
         "steps": steps_sentence(settings, name),
-        "metrics": tables.metric_rows(name, table),
+        "metrics": tables.metric_rows(name, cells),
         "ablations": tables.ablation_rows(settings, name, table),
         "distillation": tables.distillation_rows(settings, name, table),
         "rivals": tables.rival_rows(settings, name, table),
@@ -127,7 +135,7 @@ def headline(gain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
         "first": first,
         "second": second,
         "unbalanced": unbalanced,
-        "disagree": tables.disagree(gain),
+        "disagreement": tables.disagreement(gain),
     }
 
 

@@ -1,20 +1,30 @@
-"""Results of a study as tables, computed from its run folders and nothing else."""
+"""Results of a study as tables, computed from its summaries and predictions and nothing else."""
 
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hdkd import plan
 from hdkd.config import Settings
 from hdkd.errors import RunError
+from hdkd.evaluation import predictions, uncertainty
 from hdkd.evaluation.evidence import key_of
-from hdkd.evaluation.statistics import Estimate
+from hdkd.evaluation.predictions import Predictions
+from hdkd.evaluation.statistics import Estimate, estimate, holm
 from hdkd.plan import RunKey
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
+GAIN = [
+    "dataset", "subset", "training_images", "student", "hdkd", "gain", "gain_sd", "gain_low", "gain_high",
+    "p_value", "smallest", "seeds", "wins", "student_balanced", "hdkd_balanced", "balanced_gain", "balanced_low",
+    "balanced_high", "apart", "apart_low", "apart_high",
+]  # fmt: skip
+NONE = Predictions()
 CELL = ["dataset", "group", "role", "block", "stem_stride", "point", "subset"]
 
 
@@ -84,8 +94,12 @@ def _macs(role: str, arguments: tuple, num_classes: int, size: int, channels: in
     return complexity(model, size, channels).macs
 
 
-def cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean and spread (sample deviation over seeds) of each metric, one row per cell of the study."""
+def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
+    """Mean and spread (sample deviation over seeds) of each metric, one row per cell of the study.
+
+    Where all predictions of a cell are ``known``, and it has two seeds at least, ``_low`` and ``_high`` are the
+    ends of each metric's 95 % interval (see ``evaluation/uncertainty.py``), in [0, 1].
+    """
     values = [*METRICS, "best_epoch_accuracy"]
     grouped = table.groupby(CELL, sort=False)
     means = grouped[values].mean()
@@ -98,56 +112,134 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
         parameters=("parameters", "first"),
         macs=("macs", "first"),
     )
-    return counts.join(means).join(spreads).reset_index()
+    ends = [f"{name}_{end}" for name in METRICS for end in ("low", "high")]
+    intervals = pd.DataFrame(index=counts.index, columns=ends, dtype=float)
+    for cell, own in grouped:
+        probabilities = known.cell(own["run"])
+        if probabilities is None or len(own) < 2:
+            continue
+        given = {name: own[name] for name in METRICS if own[name].notna().all()}
+        labels = known.labels(own["dataset"].iloc[0])
+        for name, found in uncertainty.metrics(given, probabilities, labels).items():
+            low, high = np.clip(found.interval, 0, 1)
+            intervals.loc[cell, [f"{name}_low", f"{name}_high"]] = low, high
+    return counts.join(means).join(spreads).join(intervals).reset_index()
 
 
-def gains(table: pd.DataFrame) -> pd.DataFrame:
+def recalls(
+    table: pd.DataFrame, summaries: list[dict[str, Any]], known: Predictions = NONE
+) -> pd.DataFrame:
+    """Recall of each class in [0, 1], one row per cell and class: mean, spread and interval as in :func:`cells`."""
+    found = {key_of(summary).folder.as_posix(): summary["final"]["recall"] for summary in summaries}
+    rows = []
+    for cell, own in table.groupby(CELL, sort=False):
+        probabilities = known.cell(own["run"]) if len(own) > 1 else None
+        estimates = {}
+        if probabilities is not None:
+            images = known.images[own["dataset"].iloc[0]]
+            by_class = uncertainty.recalls(probabilities, np.array(images.labels))
+            estimates = {images.classes[k]: value for k, value in by_class.items()}
+        for name in found[own["run"].iloc[0]]:
+            values = own["run"].map(lambda run, name=name: found[run][name])
+            ends = estimates[name].interval if name in estimates else (math.nan, math.nan)
+            low, high = np.clip(ends, 0, 1)
+            row = {"class": name, "seeds": len(own), "recall": values.mean()}
+            rows.append(
+                dict(zip(CELL, cell, strict=True))
+                | row
+                | {"recall_sd": values.std(), "recall_low": low, "recall_high": high}
+            )
+    return pd.DataFrame(rows)
+
+
+def read_cells(folder: Path) -> pd.DataFrame:
+    """The table of :func:`cells` from ``folder``, where ``hdkd tables`` has written it."""
+    table = pd.read_csv(
+        folder / "results.csv", dtype=dict.fromkeys(("block", "point", "subset"), str)
+    )
+    return table.fillna({"block": "", "point": ""})
+
+
+def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
     """Gain of HDKD over the student in points, paired by seed, per dataset and subset.
 
-    ``gain_low`` and ``gain_high`` are its 95 % interval over seeds, ``smallest`` the true gain that so many seeds
-    would tell from zero in 80 % of cases. The gain is one of accuracy; ``balanced_gain`` is one of balanced
-    accuracy.
+    Where the predictions of both are ``known``, it is paired by test image, too. ``gain_low`` and ``gain_high`` are
+    its 95 % interval, ``p_value`` its p, corrected within the dataset (Holm), ``smallest`` the true gain that
+    so many seeds and images would tell from zero in 80 % of cases, if it stood alone. The gain is one of accuracy;
+    ``balanced_gain`` is one of balanced accuracy, and ``apart`` how much the gain is more than that.
     """
     students = table[table["group"] == "students"]
-    wide = students.pivot_table(
-        index=["dataset", "subset", "training_images", "seed"],
-        columns="role",
-        values=["accuracy", "balanced_accuracy"],
-        sort=False,
-    )
-    wide.columns = [
-        role if metric == "accuracy" else f"{role}_balanced" for metric, role in wide.columns
-    ]
-    # A study may have no such pair yet.
-    names = ["student", "hdkd", "student_balanced", "hdkd_balanced"]
-    wide = wide.reindex(columns=names).dropna().reset_index()
-    wide["gain"] = 100 * (wide["hdkd"] - wide["student"])
-    wide["balanced_gain"] = 100 * (wide["hdkd_balanced"] - wide["student_balanced"])
-    grouped = wide.groupby(["dataset", "subset", "training_images"], sort=False)
-    result = grouped.agg(
-        student=("student", "mean"),
-        hdkd=("hdkd", "mean"),
-        gain=("gain", "mean"),
-        gain_sd=("gain", "std"),
-        gain_low=("gain", lambda values: _over_seeds(values).interval[0]),
-        gain_high=("gain", lambda values: _over_seeds(values).interval[1]),
-        smallest=("gain", lambda values: _over_seeds(values).smallest),
-        seeds=("seed", "size"),
-        wins=("gain", lambda values: int((values > 0).sum())),
-        student_balanced=("student_balanced", "mean"),
-        hdkd_balanced=("hdkd_balanced", "mean"),
-        balanced_gain=("balanced_gain", "mean"),
-        balanced_low=("balanced_gain", lambda values: _over_seeds(values).interval[0]),
-        balanced_high=("balanced_gain", lambda values: _over_seeds(values).interval[1]),
-    )
-    result = result.reset_index()
+    rows = []
+    for (dataset, subset, images), cell in students.groupby(
+        ["dataset", "subset", "training_images"], sort=False
+    ):
+        by_role = {role: runs.set_index("seed") for role, runs in cell.groupby("role")}
+        if by_role.keys() != {"student", "hdkd"}:
+            continue  # a study may have no such pair yet
+        shared = by_role["student"].index.intersection(by_role["hdkd"].index).sort_values()
+        if shared.empty:
+            continue
+        student, hdkd = (by_role[role].loc[shared] for role in ("student", "hdkd"))
+        found = _paired(student, hdkd, known)
+        rows.append(
+            {
+                "dataset": dataset,
+                "subset": subset,
+                "training_images": images,
+                "student": student["accuracy"].mean(),
+                "hdkd": hdkd["accuracy"].mean(),
+                "gain": found["gain"].mean,
+                "gain_sd": pd.Series(found["gain"].values).std(),
+                "gain_low": found["gain"].interval[0],
+                "gain_high": found["gain"].interval[1],
+                "p_value": found["gain"].p_value,
+                "smallest": found["gain"].smallest,
+                "seeds": len(shared),
+                "wins": sum(value > 0 for value in found["gain"].values),
+                "student_balanced": student["balanced_accuracy"].mean(),
+                "hdkd_balanced": hdkd["balanced_accuracy"].mean(),
+                "balanced_gain": found["balanced_gain"].mean,
+                "balanced_low": found["balanced_gain"].interval[0],
+                "balanced_high": found["balanced_gain"].interval[1],
+                "apart": found["apart"].mean,
+                "apart_low": found["apart"].interval[0],
+                "apart_high": found["apart"].interval[1],
+            }
+        )
+    result = pd.DataFrame(rows, columns=GAIN)
+    tested = result["p_value"].notna()
+    for _, p_values in result[tested].groupby("dataset")["p_value"]:
+        result.loc[p_values.index, "p_value"] = holm([*p_values])
     order = {name: k for k, name in enumerate(dict.fromkeys(table["dataset"]))}
     result["order"] = result["dataset"].map(order)
     return result.sort_values(["order", "training_images"], ignore_index=True).drop(columns="order")
 
 
-def _over_seeds(values: pd.Series) -> Estimate:
-    return Estimate(tuple(values), image_error=0.0)
+def _paired(student: pd.DataFrame, hdkd: pd.DataFrame, known: Predictions) -> dict[str, Estimate]:
+    """Gains of trainings with the same seeds, in points: of either accuracy, and how far these are apart."""
+    both = [known.cell(runs["run"]) for runs in (hdkd, student)] if known.probabilities else [None]
+    if all(each is not None for each in both):
+        labels = known.labels(hdkd["dataset"].iloc[0])
+        taught, alone = (predictions.right(each, labels) for each in both)
+        won = taught - alone
+        _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        weights = 1 - len(labels) / (len(counts) * counts[classes])
+        return {
+            "gain": estimate(won, unit=100.0),
+            "balanced_gain": estimate(won, labels, unit=100.0),
+            "apart": estimate(won * weights, unit=100.0),
+        }
+    gain, balanced_gain = (
+        100 * (hdkd[name] - student[name]) for name in ("accuracy", "balanced_accuracy")
+    )
+    values = {"gain": gain, "balanced_gain": balanced_gain, "apart": gain - balanced_gain}
+    image = 100 / hdkd["test_images"].iloc[0]
+    return {name: Estimate(tuple(v), 0.0, image) for name, v in values.items()}
+
+
+def read_gains(folder: Path) -> pd.DataFrame:
+    """The table of :func:`gains` from ``folder``, where ``hdkd tables`` has written it."""
+    return pd.read_csv(folder / "gains.csv", dtype={"subset": str})
 
 
 def facts(settings: Settings, dataset: str) -> dict[str, Any]:
@@ -181,7 +273,7 @@ def metrics_tree(table: pd.DataFrame, gain_table: pd.DataFrame) -> dict[str, Any
 
 def sweep_metrics(folder: Path, dataset: str) -> dict[str, float]:
     """Mean accuracies and gains of a dataset by name, for the parent run of its sweep in MLflow."""
-    table = pd.read_csv(folder / "gains.csv", dtype={"subset": str})
+    table = read_gains(folder)
     metrics = {}
     for row in table[table["dataset"] == dataset].itertuples():
         for name in ("student", "hdkd", "gain"):

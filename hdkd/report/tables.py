@@ -1,5 +1,6 @@
 """The tables of the report, as CSV for programs and Markdown for people."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,23 @@ import pandas as pd
 
 from hdkd import cost, plan
 from hdkd.config import Settings
-from hdkd.evaluation import evidence, published
+from hdkd.evaluation import evidence, predictions, published
 from hdkd.evaluation.published import Network
 from hdkd.names import BLOCK_NAMES, ROLE_NAMES, family, model_name, network_name
 from hdkd.report import results
 
+INTERVALS = (
+    "Intervals are of 95 %. Where predictions.npz has the trainings, they are over seeds and test images, and gains "
+    "are paired by both; elsewhere those of gains are Student's t over seeds alone, on the test images as they are. "
+    "Brackets behind a metric are its interval; a metric without one has ± its sample deviation over seeds."
+)
+METRICS = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "auroc": "AUROC",
+    "calibration_error": "Calibration error",
+}
 # How the ablations' changes are written; equations 6 to 8.
 SYMBOLS = {"alpha": "α", "temperature": "t", "feature_weight": "λ", "targets": "teacher's labels"}
 
@@ -24,14 +37,19 @@ def write_tables(
 ) -> None:
     """Write every table of a study into ``folder`` (see ``plan.TABLES``).
 
-    ``summaries`` are those of its finished trainings, ``facts`` what is known of each dataset.
+    ``summaries`` are those of its finished trainings, ``facts`` what is known of each dataset. Predictions are
+    those that are there (``predictions.update``): without them intervals are over seeds alone, or there are none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     evidence.write(summaries, folder / evidence.SUMMARIES)
+    known = predictions.read(folder).belonging(summaries)
     table = results.runs(settings, summaries)
-    gains = results.gains(table)
+    cells = results.cells(table, known)
+    gains = results.gains(table, known)
     table.to_csv(folder / "runs.csv", index=False, float_format="%.6g")
-    results.cells(table).to_csv(folder / "results.csv", index=False, float_format="%.6g")
+    cells.to_csv(folder / "results.csv", index=False, float_format="%.6g")
+    recalls = results.recalls(table, summaries, known)
+    recalls.to_csv(folder / "recalls.csv", index=False, float_format="%.6g")
     gains.to_csv(folder / "gains.csv", index=False, float_format="%.6g")
     results.write_json(results.metrics_tree(table, gains), folder / "metrics.json")
     results.write_json(facts, folder / "data.json")
@@ -44,9 +62,8 @@ def write_tables(
         chosen[["training_images", "student", "hdkd"]].to_csv(
             curves / f"{dataset}.csv", index=False, float_format="%.6g"
         )
-    text = markdown(
-        settings, table, facts, cost_lines(table, summaries, costs), cost_rows(settings, costs)
-    )
+    cost_text = cost_lines(table, summaries, costs)
+    text = markdown(settings, table, cells, gains, facts, cost_text, cost_rows(settings, costs))
     (folder / "README.md").write_text(text, "utf-8")
 
 
@@ -56,6 +73,18 @@ def percent(mean: float, spread: float, digits: int = 2) -> str:
         return "–"
     text = f"{100 * mean:.{digits}f}"
     return text if pd.isna(spread) else f"{text} ± {100 * spread:.{digits}f}"
+
+
+def ranged(mean: float, low: float, high: float, spread: float) -> str:
+    """``84.31 (81.2–87.4)`` from values in [0, 1]; where there is no interval, as :func:`percent` has it."""
+    if pd.isna(low):
+        return percent(mean, spread)
+    return f"{100 * mean:.2f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def shown_p(value: float) -> str:
+    """``0.013``, or a dash for a single seed, which has none."""
+    return "–" if pd.isna(value) else f"{value:.2g}"
 
 
 def signed(mean: float, spread: float) -> str:
@@ -74,24 +103,32 @@ def is_unbalanced(facts: dict[str, Any]) -> bool:
     return max(tests) > sum(tests) / 2
 
 
-def disagree(gain: dict[str, Any]) -> bool:
-    """Whether accuracy and balanced accuracy say different things of a gain.
+def disagreement(gain: dict[str, Any]) -> str:
+    """What a gain in accuracy and one in balanced accuracy say differently, in a sentence; empty if nothing.
 
-    They do where one rises and the other falls, or only one interval excludes zero.
+    They differ where the interval of their difference, seed by seed, excludes zero. A single seed has none.
     """
-    shown = [
-        gain[low] > 0 or gain[high] < 0
-        for low, high in (("gain_low", "gain_high"), ("balanced_low", "balanced_high"))
-    ]
-    return gain["gain"] * gain["balanced_gain"] < 0 or shown[0] != shown[1]
+    opposite = gain["gain"] * gain["balanced_gain"] < 0
+    if pd.isna(gain["apart_low"]):
+        return "One of the two rises and the other falls, with this seed." if opposite else ""
+    if gain["apart_low"] <= 0 <= gain["apart_high"]:
+        return ""
+    if opposite:
+        return "Accuracy and balanced accuracy disagree: what is gained depends on the class."
+    return f"The two differ by {abs(gain['apart']):.1f} points: how much is gained depends on the class."
 
 
-def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
-    """Accuracy by subset, with and without distillation, and the gain (Tables 3 and 4)."""
+def sweep_rows(
+    settings: Settings, dataset: str, table: pd.DataFrame, gains: pd.DataFrame
+) -> list[dict[str, str]]:
+    """Accuracy by subset, with and without distillation, and the gain (Tables 3 and 4).
+
+    ``table`` is that of all trainings, ``gains`` that of all gains.
+    """
     students = table[(table["dataset"] == dataset) & (table["group"] == "students")]
     both = students.groupby(["subset", "seed"])["role"].transform("nunique") == 2
     cells = results.cells(students[both])
-    gains = results.gains(table[table["dataset"] == dataset])
+    gains = gains[gains["dataset"] == dataset]
     # Where every class has as many test images, both accuracies are the same.
     equal_classes = (gains["gain"] - gains["balanced_gain"]).abs().max() < 1e-3
     rows = []
@@ -102,6 +139,7 @@ def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[di
             row[ROLE_NAMES[role]] = percent(cell.accuracy[role], cell.accuracy_sd[role])
         row["Gain (points)"] = signed(gain.gain, gain.gain_sd)
         row["95 % interval"] = between(gain.gain_low, gain.gain_high)
+        row["p (Holm)"] = shown_p(gain.p_value)
         row["Smallest to be seen"] = "–" if pd.isna(gain.smallest) else f"{gain.smallest:.2f}"
         if not equal_classes:
             row["Balanced gain (points)"] = f"{gain.balanced_gain:+.2f}"
@@ -122,22 +160,23 @@ def sweep_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[di
     ]
 
 
-def metric_rows(dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
-    """Every metric of every cell of the sweep."""
-    swept = table["group"].isin(["teacher", "students"])
-    chosen = table[(table["dataset"] == dataset) & swept]
+def metric_rows(dataset: str, cells: pd.DataFrame) -> list[dict[str, str]]:
+    """Every metric of every cell of the sweep; ``cells`` are those of all trainings."""
+    swept = cells["group"].isin(["teacher", "students"])
+    chosen = cells[(cells["dataset"] == dataset) & swept]
     return [
         {
-            "Model": ROLE_NAMES[cell.role],
-            "Training images": f"{cell.training_images}",
-            "Seeds": f"{cell.seeds}",
-            "Accuracy (%)": percent(cell.accuracy, cell.accuracy_sd),
-            "Balanced accuracy (%)": percent(cell.balanced_accuracy, cell.balanced_accuracy_sd),
-            "Macro F1 (%)": percent(cell.macro_f1, cell.macro_f1_sd),
-            "AUROC (%)": percent(cell.auroc, cell.auroc_sd),
-            "Calibration error (%)": percent(cell.calibration_error, cell.calibration_error_sd),
+            "Model": ROLE_NAMES[cell["role"]],
+            "Training images": f"{cell['training_images']}",
+            "Seeds": f"{cell['seeds']}",
         }
-        for cell in results.cells(chosen).itertuples()
+        | {
+            f"{title} (%)": ranged(
+                cell[name], cell[f"{name}_low"], cell[f"{name}_high"], cell[f"{name}_sd"]
+            )
+            for name, title in METRICS.items()
+        }
+        for cell in chosen.to_dict("records")
     ]
 
 
@@ -345,6 +384,8 @@ def cost_rows(settings: Settings, costs: pd.DataFrame) -> list[dict[str, str]]:
 def markdown(
     settings: Settings,
     table: pd.DataFrame,
+    cells: pd.DataFrame,
+    gains: pd.DataFrame,
     datasets: dict[str, dict[str, Any]],
     cost_text: list[str],
     cost_table: list[dict[str, str]],
@@ -354,11 +395,14 @@ def markdown(
         f"# Results, profile {settings.profile}",
         "",
         "Written by `hdkd tables` from the run folders listed in `runs.csv`. Accuracies are test",
-        "accuracies in percent after the last epoch, mean ± sample deviation over seeds; intervals of gains",
-        "are Student's t over seeds, paired by seed, on the test images as they are. “Smallest to be",
-        "seen” is the true gain that so many seeds would tell from zero in 80 % of cases. In balanced",
+        "accuracies in percent after the last epoch, mean ± sample deviation over seeds. In balanced",
         "accuracy every class weighs the same. “Best epoch” is the protocol of the released implementation: it",
         "chooses the epoch on the test set, and has a value only where every epoch was tested.",
+        "",
+        "Gains are paired by seed; p is corrected within a table (Holm). “Smallest to be seen” is the true gain",
+        "that the design would tell from zero in 80 % of cases, before correction.",
+        "",
+        *textwrap.wrap(INTERVALS, 110),
     ]
     if lack := unfinished(settings, table):
         lines += ["", f"**{lack}**"]
@@ -370,10 +414,10 @@ def markdown(
         lines.append(
             f"{facts['images']} images at {facts['size']}×{facts['size']} pixels ({facts['colour']})."
         )
-        if rows := sweep_rows(settings, dataset, table):
+        if rows := sweep_rows(settings, dataset, table, gains):
             lines += ["", *_markdown_table(rows), "", guessing(facts)]
         for title, rows in {
-            "All metrics": metric_rows(dataset, table),
+            "All metrics": metric_rows(dataset, cells),
             "Block and stem stride": ablation_rows(settings, dataset, table),
             "Distillation, part by part": distillation_rows(settings, dataset, table),
             "Rivals": rival_rows(settings, dataset, table),

@@ -2,12 +2,15 @@
 
 import difflib
 import re
+import shutil
 
 import pandas as pd
 import pytest
 
 from hdkd import config, plan
-from hdkd.evaluation import evidence
+from hdkd.evaluation import evidence, predictions
+from hdkd.evaluation.predictions import PREDICTIONS
+from hdkd.files import SUMS
 from hdkd.report.tables import write_tables
 from project import ROOT
 
@@ -23,13 +26,23 @@ def test_tables_are_those_of_the_summaries(profile, committed, tmp_path):
     shown = committed / "reports" / profile
     settings = config.load(ROOT / "params.yaml", profile)
     summaries = evidence.read(shown / evidence.SUMMARIES)
+    for name in (PREDICTIONS, SUMS):
+        if (shown / name).exists():
+            shutil.copy(shown / name, tmp_path)
     write_tables(settings, tmp_path, summaries, evidence.facts(profile, committed))
     curves = [f"accuracy/{dataset}.csv" for dataset in settings.study]
-    for name in [*plan.TABLES, *curves]:
+    for name in [*(name for name in plan.TABLES if name not in (PREDICTIONS, SUMS)), *curves]:
         then = (shown / name).read_text("utf-8").splitlines()
         now = (tmp_path / name).read_text("utf-8").splitlines()
         changes = list(difflib.unified_diff(then, now, "committed", "derived", n=0, lineterm=""))
         assert not changes, f"reports/{profile}/{name}\n" + "\n".join(changes[:12])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_predictions_belong_to_the_summaries(profile, committed):
+    found = predictions.read(committed / "reports" / profile)
+    belonging = found.belonging(evidence.known(profile, committed))
+    assert sorted(found.probabilities.keys() - belonging.probabilities.keys()) == []
 
 
 def numbers_of_the_reports() -> list[float]:

@@ -235,21 +235,30 @@ def test_the_code_of_every_step_exists():
             assert (ROOT / "hdkd" / name).is_file(), name
 
 
-def test_the_modules_that_a_training_imports_are_its_code():
-    """What a training runs must be an input of its rule, or a change would go unnoticed."""
+@pytest.mark.parametrize("step", ["train", "compare", "report"])
+def test_the_modules_that_a_step_imports_are_its_code(step):
+    """What a step runs must be an input of its rule, or a change would go unnoticed."""
     import ast
 
     # Wiring that changes no number: settings (plan.hyperparameters are params of the rules), paths, files,
     # errors, logging.
     wiring = {"hdkd.config", "hdkd.plan", "hdkd.errors", "hdkd.training.tracking"}
     wiring |= {"hdkd.training.run_folder", "hdkd.files"}
-    declared = set(plan.STEP_CODE["train"])
+    declared = set(plan.STEP_CODE[step])
+    if step == "report":  # trainings are inputs of the report, and have their own code as an input
+        declared |= set(plan.STEP_CODE["train"])
     for name in sorted(declared):
+        if not name.endswith(".py"):
+            continue
         for node in ast.walk(ast.parse((ROOT / "hdkd" / name).read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hdkd."):
-                if node.module in wiring:
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("hdkd"):
+                continue
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if {node.module, whole} & wiring:
                     continue
-                module = node.module.removeprefix("hdkd.").replace(".", "/")
-                assert {f"{module}.py", f"{module}/__init__.py"} & declared, (
-                    f"{name}: {node.module}"
+                module, part = (
+                    text.removeprefix("hdkd.").replace(".", "/") for text in (node.module, whole)
                 )
+                files = {f"{module}.py", f"{module}/__init__.py", f"{part}.py"}
+                assert files & declared, f"{name}: {whole}"

@@ -7,13 +7,14 @@ import pytest
 from hdkd import config
 from hdkd.export import default_run, holding, terms
 from hdkd.plan import PRETRAINED
+from project import without_controls
 
 
 @pytest.mark.parametrize(
     ("subsets", "chosen"), [(["all", 200], "all"), ([200, "all"], "all"), ([400, 200], "400")]
 )
 def test_it_is_hdkd_on_most_images_whatever_their_order(parameters, subsets, chosen):
-    parameters["datasets"]["phantom"]["subsets"] = subsets
+    without_controls(parameters)["datasets"]["phantom"]["subsets"] = subsets
     parameters["sweep"]["demo"]["seeds_by_subset"] = {}
     run = default_run(config.resolve(parameters), "phantom")
     assert (run.role, run.subset, run.seed, run.group) == ("hdkd", chosen, 0, "students")

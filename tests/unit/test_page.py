@@ -1,7 +1,11 @@
 """What the report says about this study beside the paper and its code."""
 
+import pandas as pd
+
 from hdkd import config
+from hdkd.report import results
 from hdkd.report.page import protocol_rows, steps_sentence
+from hdkd.report.tables import disagreement
 
 
 def augmentation(settings: config.Settings) -> str:
@@ -25,3 +29,35 @@ def test_equal_steps_are_said_with_their_number(parameters):
 def test_unequal_steps_are_said_too(parameters):
     parameters["student"]["demo"]["epoch_images"] = None
     assert "more steps" in steps_sentence(config.resolve(parameters), "phantom")
+
+
+def said(*seeds: tuple[float, float]) -> str:
+    """What is said of gains in accuracy and in balanced accuracy, one pair a seed, in points."""
+    rows = [
+        {"dataset": "d", "group": "students", "subset": "all", "training_images": 9, "test_images": 1000}
+        | {"role": role, "seed": seed, "accuracy": 0.5 + gain / 100, "balanced_accuracy": 0.5 + balanced / 100}
+        for seed, gains in enumerate(seeds)
+        for role, (gain, balanced) in (("student", (0, 0)), ("hdkd", gains))
+    ]  # fmt: skip
+    return disagreement(results.gains(pd.DataFrame(rows)).iloc[0].to_dict())
+
+
+def test_accuracies_that_gain_the_same_seed_by_seed_agree():
+    # Over seeds the first gain excludes zero and the second does not; their difference says nothing.
+    assert said((4, 1), (5, 6), (6, 8)) == ""
+
+
+def test_accuracies_that_gain_differently_in_every_seed_do_not():
+    assert said((-1, 3), (9, 13.1), (4, 7.9)).startswith("The two differ by 4.0 points")
+
+
+def test_one_that_rises_while_the_other_falls_disagrees_where_seeds_show_it():
+    assert said((-2, 2), (-2.1, 1.8), (-1.9, 2)).startswith(
+        "Accuracy and balanced accuracy disagree"
+    )
+    assert said((-1, 1), (4, -3), (-5, 3)) == ""
+
+
+def test_a_single_seed_shows_nothing():
+    assert said((-2, 2)) == "One of the two rises and the other falls, with this seed."
+    assert said((1, 5)) == ""

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest, ttest_rel
 
-from hdkd.evaluation.statistics import Estimate, estimate, holm, mcnemar
+from hdkd.evaluation.statistics import Estimate, estimate, holm, holm_steps, mcnemar
 
 
 def t_interval(values) -> tuple[float, float]:
-    return Estimate(tuple(values), 0.0).interval
+    return Estimate(tuple(values), 0.0, 0.0).interval
 
 
 def test_over_seeds_alone_it_is_the_table_of_students_t():
@@ -24,14 +24,14 @@ def test_over_seeds_alone_it_is_the_table_of_students_t():
 def test_over_seeds_alone_it_is_the_paired_t_test():
     student, hdkd = [75.3, 77.0, 78.0, 77.0], [87.7, 89.0, 88.8, 87.2]
     expected = ttest_rel(hdkd, student)
-    found = Estimate(tuple(b - a for a, b in zip(student, hdkd, strict=True)), 0.0)
+    found = Estimate(tuple(b - a for a, b in zip(student, hdkd, strict=True)), 0.0, 0.0)
     interval = expected.confidence_interval(0.95)
     assert found.interval == pytest.approx((interval.low, interval.high))
     assert found.p_value == pytest.approx(expected.pvalue)
 
 
 def test_one_seed_has_no_interval():
-    found = Estimate((1.0,), 0.1)
+    found = Estimate((1.0,), 0.1, 0.1)
     assert all(map(math.isnan, (*found.interval, found.p_value, found.smallest)))
 
 
@@ -56,7 +56,7 @@ def test_the_error_from_images_is_that_of_a_bootstrap_over_images(balanced):
 
 def test_no_interval_is_narrower_than_that_over_seeds_alone():
     gains = (5.95, 1.15)
-    both, seeds = Estimate(gains, 1.2).interval, t_interval(gains)
+    both, seeds = Estimate(gains, 1.2, 0.0).interval, t_interval(gains)
     assert both[0] <= seeds[0]
     assert both[1] >= seeds[1]
 
@@ -68,9 +68,46 @@ def test_two_seeds_of_the_pilot_say_nothing():
 
 
 def test_hundreds_of_seeds_are_as_good_as_any():
-    many = Estimate((1.0, -1.0) * 500, 0.0)
+    many = Estimate((1.0, -1.0) * 500, 0.0, 0.0)
     # 1.960 + 0.842 standard errors.
     assert many.smallest == pytest.approx(2.80 / math.sqrt(1000), rel=0.01)
+
+
+def test_seeds_that_agree_differ_by_the_rounding_to_whole_images():
+    # 1307 of 1311 three times: 4.303 · (1/√12 of an image) / √3 either way, 0.72 of an image.
+    right = np.tile(np.arange(1311) < 1307, (3, 1))
+    found = estimate(right, unit=100.0)
+    assert found.seed_error == pytest.approx(100 / 1311 / math.sqrt(12) / math.sqrt(3))
+    low, high = Estimate(found.values, 0.0, 100 / 1311).interval
+    assert (high - low) / 2 == pytest.approx(0.717 * 100 / 1311, rel=1e-3)
+
+
+def test_seeds_of_which_one_differs_by_an_image_have_their_own_deviation():
+    differs = np.tile(np.arange(10) < 5, (3, 1))
+    differs[0, 0] = False
+    found = estimate(differs)
+    assert found.seed_error == pytest.approx(np.std([0.4, 0.5, 0.5], ddof=1) / math.sqrt(3))
+
+
+def test_in_balanced_accuracy_the_counts_of_all_classes_are_rounded():
+    # One image is 1/2 of the first class and 1/8 of the second, and each class half of the metric.
+    labels = np.array([0] * 2 + [1] * 8)
+    found = estimate(np.ones((3, 10)), labels)
+    assert found.resolution == pytest.approx(math.hypot(1 / 2, 1 / 8) / 2)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("of_seeds", [0.02, 0.1, 0.3, 1.0])
+def test_an_interval_holds_the_mean_however_little_seeds_differ(seeds, of_seeds):
+    """Of counts, whose true mean is anywhere between two whole images."""
+    generator = np.random.default_rng(0)
+    held = []
+    for latent in generator.random(60):
+        every = np.round(latent + generator.normal(0, of_seeds, 5000))
+        for _ in range(40):
+            low, high = Estimate(tuple(generator.choice(every, seeds)), 0.0, 1.0).interval
+            held.append(low <= every.mean() <= high)
+    assert np.mean(held) > 0.94
 
 
 def test_mcnemar_counts_only_images_on_which_the_two_differ():
@@ -87,18 +124,34 @@ def test_holm_is_that_of_the_textbook():
 
 
 def test_what_is_needed_shows_the_effect_when_it_is_there():
-    few = Estimate((1.0, 4.0, 7.0), 0.5)
+    few = Estimate((1.0, 4.0, 7.0), 0.5, 0.0)
     assert few.smallest > 4
     seeds = int(few.needed(4.0).split()[1])
     # As many values with the deviation that three such values stand for, in pairs around the mean.
     reach = 3.0 / 0.8862 * math.sqrt((seeds - 1) / (2 * (seeds // 2)))
     planned = (4 - reach, 4 + reach) * (seeds // 2) + (4.0,) * (seeds % 2)
-    assert Estimate(planned, 0.5).smallest == pytest.approx(4, abs=0.4)
-    assert Estimate((1.0, 1.1, 0.9), 5.0).needed(2.0).endswith("times as many test images")
+    assert Estimate(planned, 0.5, 0.0).smallest == pytest.approx(4, abs=0.4)
+    assert Estimate((1.0, 1.1, 0.9), 5.0, 0.0).needed(2.0).endswith("times as many test images")
+
+
+def test_a_study_that_has_not_shown_it_needs_more_seeds_than_it_has():
+    few = Estimate((3.0, 4.0, 5.5), 0.1, 0.1)
+    assert few.smallest < 20
+    assert few.needed(20.0) == "about 4 seeds"
+
+
+def test_a_lower_level_needs_more_seeds():
+    few = Estimate((1.0, 4.0, 7.0), 0.5, 0.1)
+    alone, of_ten = (int(few.needed(4.0, level).split()[1]) for level in (0.05, 0.005))
+    assert of_ten > alone + 2
+
+
+def test_holm_tells_how_many_times_each_counts():
+    assert holm_steps([0.01, 0.04, 0.03, 0.005]) == [3, 1, 2, 4]
 
 
 def simulated(generator, seeds: int, true: float, of_seeds: float) -> np.ndarray:
-    """Differences in points of two networks' right answers ``(seeds, 828)``.
+    """Differences of two networks' right answers ``(seeds, 828)``.
 
     Images differ in difficulty and in which network they suit; each training of a network is a little
     better or worse.
@@ -108,7 +161,7 @@ def simulated(generator, seeds: int, true: float, of_seeds: float) -> np.ndarray
     noise = generator.normal(0, 0.5, (2, seeds, 828))
     sides = np.array([0.5, -0.5])[:, None, None]
     right = images + sides * (suits + true) + trainings + noise > 0
-    return 100.0 * (right[0].astype(int) - right[1])
+    return right[0].astype(int) - right[1]
 
 
 @pytest.mark.slow
@@ -120,7 +173,7 @@ def test_thousand_studies_find_effects_where_there_are_some_and_hardly_elsewhere
 
     def found(true: float) -> list[Estimate]:
         made = (simulated(generator, seeds, true, of_seeds) for _ in range(studies))
-        return [estimate(differences) for differences in made]
+        return [estimate(differences, unit=100.0) for differences in made]
 
     none = found(0.0)
     false = sum(study.p_value < 0.05 for study in none)
@@ -128,7 +181,7 @@ def test_thousand_studies_find_effects_where_there_are_some_and_hardly_elsewhere
     low, high = 0.0, 8.0  # the shift of the latent score whose gain is that many points
     for _ in range(12):
         middle = (low + high) / 2
-        gains = [simulated(generator, seeds, middle, of_seeds).mean() for _ in range(150)]
+        gains = [100 * simulated(generator, seeds, middle, of_seeds).mean() for _ in range(150)]
         low, high = (middle, high) if np.mean(gains) < smallest else (low, middle)
     right = sum(study.p_value < 0.05 for study in found(middle))
     print(f"{seeds} seeds, {of_seeds}: {false} false, smallest {smallest:.2f}, {right} found")

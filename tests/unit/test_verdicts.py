@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from hdkd import config, plan
-from hdkd.evaluation import evidence, ledger, verdicts
-from hdkd.evaluation.published import Network
+from hdkd.evaluation import evidence, ledger, predictions, verdicts
+from hdkd.evaluation.published import EFFECTS, Network
 from hdkd.evaluation.statistics import Estimate
 from hdkd.plan import RunKey
 from project import ROOT
@@ -48,13 +47,14 @@ def seeds(role: str, *right: int, subset: str = "all") -> list[dict]:
 
 def predict(root: Path, summaries: list[dict]) -> None:
     """Predictions of such trainings; of all images, those that come first are the easy ones."""
+    paths = tuple(f"{k:04}" for k in range(IMAGES))
+    images = predictions.TestImages(paths, (0,) * IMAGES, ("glioma", "pituitary"))
+    probabilities = {}
     for made in summaries:
-        folder = root / evidence.key_of(made).folder
-        folder.mkdir(parents=True)
         right = np.arange(IMAGES) < round(made["final"]["accuracy"] * IMAGES)
-        table = pd.DataFrame({"path": [f"{k:04}" for k in range(IMAGES)], "class": "glioma"})
-        table["predicted"] = np.where(right, "glioma", "pituitary")
-        table.to_csv(folder / "predictions.csv", index=False)
+        probabilities[evidence.key_of(made).folder.as_posix()] = np.stack([right, ~right], axis=1)
+    found = predictions.Predictions({"brain_tumor": images}, probabilities)
+    predictions.write(found, root / "reports" / "paper")
 
 
 @pytest.fixture
@@ -82,6 +82,19 @@ def test_an_accuracy_in_the_interval_of_one_more_training_is_reproduced(verdict)
     row = verdict(TEACHER, *seeds("teacher", 1306, 1305, 1307))
     assert (row["verdict"], row["size"], row["effect"]) == ("reproduced", "as published", "")
     assert (row["measured"], row["seeds"]) == ("99.62", "3")
+    assert (row["low"], row["high"]) == ("99.24", "100.00")
+
+
+def test_seeds_that_agree_may_be_followed_by_one_that_does_not(verdict):
+    # 4.303 × √(1 + 1/3) × (1/√12 of an image) = 1.4 images of 1311 either way.
+    row = verdict(TEACHER, *seeds("teacher", 1307, 1307, 1307))
+    assert (row["low"], row["high"]) == ("99.59", "99.80")
+    assert row["verdict"] == "reproduced"
+
+
+def test_one_training_of_an_accuracy_has_no_interval(verdict):
+    row = verdict(TEACHER, *seeds("teacher", 1307))
+    assert (row["low"], row["high"]) == ("", "")
 
 
 def test_an_accuracy_below_is_smaller(verdict):
@@ -186,12 +199,20 @@ def test_a_gain_on_the_same_images_is_judged_image_by_image(
     assert having["balanced"].startswith(having["measured"])  # here all images are of one class
 
 
+def test_predictions_of_another_training_do_not_count(verdict, tmp_path):
+    trainings = [*seeds("hdkd", 1305, 1305, 1305), *seeds("student", 1305, 1305, 1305)]
+    predict(tmp_path, [*trainings[1:], *seeds("hdkd", 1304)])
+    assert verdict(ALL, *trainings)["verdict"] == "inconclusive"
+
+
 def test_one_seed_has_mcnemars_p_and_no_verdict(verdict, tmp_path):
     trainings = [*seeds("hdkd", 1300, subset="200"), *seeds("student", 900, subset="200")]
     predict(tmp_path, trainings)
     row = verdict(GAIN, *trainings)
-    assert row["verdict"] == "inconclusive"
-    assert "at least 3 seeds; these two trainings alone: McNemar's p = " in row["note"]
+    # The easy images come first: 400 were lost by the student only, and none by HDKD only.
+    assert float(row["p_value"]) == pytest.approx(2 * 0.5**400, rel=0.01)
+    assert (row["verdict"], row["effect"]) == ("inconclusive", "")
+    assert row["note"] == "at least 3 seeds; p is McNemar's, of these two trainings alone"
 
 
 PUBLISHED = [0.08, 2.29, 4.71, 4.11, 4.23, 16.4]
@@ -201,7 +222,7 @@ PUBLISHED = [0.08, 2.29, 4.71, 4.11, 4.23, 16.4]
 @pytest.mark.parametrize("image_error", [0.0, 0.5, 5.0])
 @pytest.mark.parametrize("deviation", [0.0, 0.3, 3.0])
 def test_a_gain_of_zero_is_reproduced_nowhere(published, image_error, deviation):
-    found = Estimate((-deviation, 0.0, deviation), image_error)
+    found = Estimate((-deviation, 0.0, deviation), image_error, 100 / IMAGES)
     assert found.mean == 0
     judged = verdicts.of_effect(found, found.p_value, published, 0.005)
     assert judged.verdict in ("inconclusive", "smaller")
@@ -209,12 +230,12 @@ def test_a_gain_of_zero_is_reproduced_nowhere(published, image_error, deviation)
 
 @pytest.mark.parametrize("published", [4.71, 4.11, 4.23])
 def test_a_gain_of_a_fifth_of_the_published_one_is_smaller(published):
-    found = Estimate((0.6, 0.9, 1.2), 0.4)
+    found = Estimate((0.6, 0.9, 1.2), 0.4, 0.0)
     assert verdicts.of_effect(found, found.p_value, published, 0.005).verdict == "smaller"
 
 
 def test_a_gain_that_holds_only_before_correction_is_no_effect():
-    found = Estimate((3.4, 4.0, 4.6), 0.2)
+    found = Estimate((3.4, 4.0, 4.6), 0.2, 0.0)
     assert found.p_value < 0.05
     assert verdicts.of_effect(found, found.p_value, 4.0, 0.05).verdict == "reproduced"
     judged = verdicts.of_effect(found, 10 * found.p_value, 4.0, 0.05)
@@ -224,7 +245,7 @@ def test_a_gain_that_holds_only_before_correction_is_no_effect():
 
 @pytest.mark.parametrize("published", [4.71, 16.4])
 def test_an_effect_whose_size_nobody_can_tell_is_inconclusive(published):
-    found = Estimate((4.0, 10.0, 16.0), 0.3)  # mean 10, -4.9 to 24.9
+    found = Estimate((4.0, 10.0, 16.0), 0.3, 0.0)  # mean 10, -4.9 to 24.9
     judged = verdicts.of_effect(found, 0.01, published, 0.005)
     assert (judged.verdict, judged.effect, judged.size) == ("inconclusive", "yes", "as published")
 
@@ -241,6 +262,38 @@ def test_comparisons_of_one_table_are_corrected_together(verdict):
         *seeds("student", 1190, 1200, 1200, subset="400"),
     ]
     assert float(verdict(GAIN, *few, *more)["p_value"]) == pytest.approx(2 * alone, rel=0.01)
+
+
+SECTION = "Section 5 hdkd mbcsa stride 2 over hdkd mbconv ham10000 all images gain"
+TABLE = "Table 6 hdkd mbcsa stride 2 over hdkd mbconv stride 2 ham10000 ordering"
+
+
+def test_what_two_tables_compare_counts_in_both():
+    class Paper:
+        """Three seeds of every comparison; that of Section 5 is the only one that is sure."""
+
+        @staticmethod
+        def effect(value):
+            sure = value.place == "Section 5" or value.row == TABLE
+            spread = 0.1 if sure else 1.0
+            return Estimate((1 - spread, 1.0, 1 + spread), 0.0, 0.1)
+
+    rows = {value.row: value for value in ledger.published.values() if value.quantity in EFFECTS}
+    corrected = ledger._corrected(Paper())
+    assert ledger.comparison(rows[SECTION]) == ledger.comparison(rows[TABLE])
+    family = [row for row in rows if row.startswith("Table 6 ")]
+    alone = Paper.effect(rows[SECTION]).p_value
+    p_value, step = corrected[ledger.comparison(rows[SECTION])]
+    assert step == len(family) > 1
+    assert p_value == pytest.approx(len(family) * alone)
+
+
+def test_a_row_that_counts_ten_times_needs_more_seeds():
+    found = Estimate((1.0, 4.0, 7.0), 0.2, 0.1)
+    alone, of_ten = (
+        int(verdicts.of_effect(found, 0.5, 4.0, 0.05, step).need.split()[1]) for step in (1, 10)
+    )
+    assert of_ten > alone
 
 
 def test_an_ordering_is_judged_like_a_gain(verdict):

@@ -72,10 +72,10 @@ rule compare:
     input:
         # Of this study, where it is of the paper's data, and of what was committed of others.
         evidence=[
-            path
+            f"reports/{profile}/{name}"
             for profile in ("pilot", "paper")
-            for path in (f"reports/{profile}/summaries.jsonl", f"reports/{profile}/data.json")
-            if profile == PROFILE or Path(path).exists()
+            for name in ("summaries.jsonl", "predictions.npz", "data.json")
+            if profile == PROFILE or Path(f"reports/{profile}/{name}").exists()
         ],
         code=plan.code("compare"),
     output:

@@ -1,0 +1,193 @@
+"""What every training of a study says of every test image, in one file beside its summaries.
+
+``reports/<profile>/predictions.npz`` is small enough to be committed, so that every clone can compute
+intervals and verdicts image by image without run folders; its checksum is in ``SHA256SUMS``. It has these
+arrays, images in the order of their paths:
+
+=======================  ===========================================================================
+``<dataset>/path``       the test images, ``(images,)``
+``<dataset>/label``      the position of their class, ``(images,)``
+``<dataset>/classes``    names of the classes, ``(classes,)``
+``<run folder>``         probabilities of a training, float32, ``(images, classes)``
+=======================  ===========================================================================
+"""
+
+import hashlib
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdkd.errors import RunError
+from hdkd.files import SUMS, read_sums, replacing, write_sums
+from hdkd.plan import RunKey
+from hdkd.training.run_folder import RunFolder
+
+PREDICTIONS = "predictions.npz"
+PRINTED = 1e-5  # how far two probabilities may be from each other that print the same
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """The test images of a dataset: their paths in ascending order, the positions of their classes, and names."""
+
+    __test__ = False  # pytest would take it for a test
+
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Test images by dataset and probabilities ``(images, classes)`` by run folder."""
+
+    images: dict[str, TestImages] = field(default_factory=dict)
+    probabilities: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def belonging(self, summaries: Iterable[dict[str, Any]]) -> "Predictions":
+        """Only those that belong to one of ``summaries``; others are of an older or a newer training."""
+        kept = {}
+        for summary in summaries:
+            run = _folder(summary)
+            found = self.probabilities.get(run)
+            if found is None:
+                continue
+            if not _fault(found, self.images[summary["run"]["dataset"]], summary):
+                kept[run] = found
+        return Predictions(self.images, kept)
+
+    def cell(self, runs: Iterable[str]) -> np.ndarray | None:
+        """Those of several run folders, ``(runs, images, classes)``; ``None`` where one lacks."""
+        found = [self.probabilities.get(run) for run in runs]
+        return None if any(each is None for each in found) else np.stack(found)
+
+    def labels(self, dataset: str) -> np.ndarray:
+        """The positions of the test images' classes ``(images,)``."""
+        return np.array(self.images[dataset].labels)
+
+
+def right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether the most probable of ``(…, images, classes)`` is the label ``(images,)``: ``(…, images)``, 0 or 1."""
+    return (probabilities.argmax(axis=-1) == labels).astype(float)
+
+
+def update(summaries: Iterable[dict[str, Any]], folder: Path, root: Path = Path()) -> list[str]:
+    """Write the predictions of trainings into ``folder``, and return why some are left out, a sentence each.
+
+    They come from the run folders below ``root``, else from the file that is there; where neither has them
+    they are missing, which is no reason for anything. Left out are those that do not belong to their
+    summary, and those of other test images than most trainings of their dataset.
+    """
+    before = read(folder)
+    found: dict[str, tuple[TestImages, np.ndarray]] = {}
+    datasets, left_out = {}, []
+    for summary in summaries:
+        if summary["run"]["group"] == "tuning":  # whose predictions are of validation images
+            continue
+        run = _folder(summary)
+        dataset = datasets[run] = summary["run"]["dataset"]
+        try:
+            if (root / run / "predictions.csv").exists():
+                found[run] = from_run(RunFolder(root / run))
+            elif run in before.probabilities:
+                found[run] = before.images[dataset], before.probabilities[run]
+            else:
+                continue
+            if fault := _fault(found[run][1], found[run][0], summary):
+                raise RunError(fault)
+        except RunError as error:
+            found.pop(run, None)
+            left_out.append(f"predictions of {run} are left out: {error}")
+    tested: dict[str, Counter[TestImages]] = defaultdict(Counter)
+    for run, (own, _) in found.items():
+        tested[datasets[run]][own] += 1
+    images = {dataset: counts.most_common(1)[0][0] for dataset, counts in tested.items()}
+    probabilities = {}
+    for run, (own, values) in sorted(found.items()):
+        if own == images[datasets[run]]:
+            probabilities[run] = values
+        else:
+            reason = "it was tested on other images than most"
+            left_out.append(f"predictions of {run} are left out: {reason}")
+    write(Predictions(images, probabilities), folder)
+    return left_out
+
+
+def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
+    """The test images of a run folder, and its probabilities of them ``(images, classes)``.
+
+    The file has six digits, in which the most probable class and another may be the same; the one that the
+    training has predicted is then made the larger by the least that float32 can tell. Raises ``RunError``
+    where the file is damaged, or its prediction is not the most probable class.
+    """
+    table = folder.predictions.sort_values("path")
+    names = [name for name in table if name.startswith("p_")]
+    classes = tuple(name.removeprefix("p_") for name in names)
+    probabilities = table[names].to_numpy(np.float32)
+    predicted = np.array([classes.index(name) for name in table["predicted"]])
+    every = np.arange(len(table))
+    if len(table):
+        largest = probabilities.max(axis=1)
+        if (largest - probabilities[every, predicted] > PRINTED).any():
+            raise RunError("what it predicted is not what it finds most probable")
+        tied = probabilities.argmax(axis=1) != predicted
+        probabilities[every[tied], predicted[tied]] = np.nextafter(largest[tied], np.float32(2))
+    labels = tuple(classes.index(name) for name in table["class"])
+    return TestImages(tuple(table["path"]), labels, classes), probabilities
+
+
+def write(predictions: Predictions, folder: Path) -> None:
+    """Write ``predictions.npz`` and its checksum into ``folder``; the same predictions give the same bytes."""
+    arrays: dict[str, np.ndarray] = {}
+    for dataset, images in sorted(predictions.images.items()):
+        arrays[f"{dataset}/path"] = np.array(images.paths, dtype=str)
+        arrays[f"{dataset}/label"] = np.array(images.labels, dtype=np.int16)
+        arrays[f"{dataset}/classes"] = np.array(images.classes, dtype=str)
+    arrays |= dict(sorted(predictions.probabilities.items()))
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / PREDICTIONS) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    write_sums(folder, [PREDICTIONS])
+
+
+def read(folder: Path) -> Predictions:
+    """Predictions that :func:`write` wrote; none where there is no such file. Raises ``RunError`` if it is damaged."""
+    path = folder / PREDICTIONS
+    if not path.exists():
+        return Predictions()
+    content = path.read_bytes()
+    if read_sums(folder).get(PREDICTIONS) != hashlib.sha256(content).hexdigest():
+        raise RunError(
+            f"{path} is damaged (its checksum is not the one in {SUMS}): bring it back from git, or remove it"
+        )
+    with np.load(io.BytesIO(content)) as file:
+        arrays = dict(file)
+    images = {
+        name.removesuffix("/classes"): TestImages(
+            tuple(arrays[name.replace("/classes", "/path")].tolist()),
+            tuple(arrays[name.replace("/classes", "/label")].tolist()),
+            tuple(arrays[name].tolist()),
+        )
+        for name in arrays
+        if name.count("/") == 1 and name.endswith("/classes")
+    }
+    runs = {name: values for name, values in arrays.items() if name.count("/") > 1}
+    return Predictions(images, runs)
+
+
+def _folder(summary: dict[str, Any]) -> str:
+    return RunKey(**summary["run"]).folder.as_posix()
+
+
+def _fault(probabilities: np.ndarray, images: TestImages, summary: dict[str, Any]) -> str:
+    """Why predictions are not those of a summary; empty where they are."""
+    accuracy = right(probabilities, np.array(images.labels)).mean() if len(images.labels) else 0.0
+    if abs(accuracy - summary["final"]["accuracy"]) < 1e-9:
+        return ""
+    own = summary["final"]["accuracy"]
+    return f"their accuracy is {100 * accuracy:.2f} %, that of the summary {100 * own:.2f} %"
