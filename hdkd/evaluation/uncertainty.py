@@ -1,11 +1,12 @@
 """What other seeds and other test images would give in each metric of a cell of the study.
 
 The error from seeds is that of Student's t; the error from images is in closed form where a metric is a mean over
-images, and else the deviation of the mean over seeds in a bootstrap over images. Both are added as
+images or over pairs of them, and else the deviation of the mean over seeds in a bootstrap over images. Both are added as
 :class:`~hdkd.evaluation.statistics.Estimate` does: the percentiles of a bootstrap over seeds, too, would be
 far too narrow with a handful of them. Images are redrawn within their classes, but for accuracy.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
@@ -34,8 +35,11 @@ def metrics(
         if name in means:
             found[name] = means[name]
             continue
-        draws = [WEIGHTED[name](each, labels, weights) for each in probabilities]
-        error = float(np.mean(draws, axis=0).std())
+        if name == "auroc":
+            error = auroc_error(probabilities, labels)
+        else:
+            draws = [WEIGHTED[name](each, labels, weights) for each in probabilities]
+            error = float(np.mean(draws, axis=0).std())
         of = "accuracy" if name == "calibration_error" else "balanced_accuracy"
         found[name] = Estimate(tuple(map(float, own)), error, means[of].resolution)
     return found
@@ -70,20 +74,32 @@ def macro_f1(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray)
     return np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0).mean(axis=0)
 
 
-def auroc(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Of each draw, ``(draws,)``: the share of pairs that are in order, ties half, mean over classes."""
-    areas = []
-    for k in np.unique(labels):
-        order = probabilities[:, k].argsort(kind="stable")
-        scores, own, drawn = probabilities[order, k], labels[order] == k, weights[order]
+def auroc_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The error from images of the area under the ROC curve, mean over classes and seeds.
+
+    ``probabilities`` are ``(seeds, images, classes)``. The area is a mean over pairs of images; what each image adds
+    is its structural component (DeLong, DeLong and Clarke-Pearson 1988, *Biometrics* 44:837).
+    """
+    classes = np.unique(labels)
+    added = np.zeros(len(labels))
+    for k in classes:
+        own = labels == k
         if own.all():
             continue
-        below = np.zeros((len(own) + 1, weights.shape[1]), weights.dtype)
-        np.cumsum(drawn * ~own[:, None], axis=0, out=below[1:])
-        first, last = (scores.searchsorted(scores[own], side) for side in ("left", "right"))
-        pairs = (drawn[own] * (below[first] + below[last]) / 2).sum(axis=0, dtype=float)
-        areas.append(pairs / (drawn[own].sum(axis=0, dtype=float) * below[-1]))
-    return np.mean(areas, axis=0)
+        for scores in probabilities[:, :, k]:
+            above = share_below(np.sort(scores[~own]), scores[own])
+            below = 1 - share_below(np.sort(scores[own]), scores[~own])
+            added[own] += above / own.sum()
+            added[~own] += below / (~own).sum()
+    added /= len(classes) * len(probabilities)
+    groups = (added[labels == k] for k in classes)
+    return math.sqrt(sum(len(group) * group.var() for group in groups))
+
+
+def share_below(ordered: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """How many of ``ordered`` are below each of ``scores``, ties half, as a share."""
+    ends = [ordered.searchsorted(scores, side) for side in ("left", "right")]
+    return (ends[0] + ends[1]) / 2 / len(ordered)
 
 
 def calibration_error(
@@ -99,6 +115,5 @@ def calibration_error(
 
 WEIGHTED: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "macro_f1": macro_f1,
-    "auroc": auroc,
     "calibration_error": calibration_error,
 }

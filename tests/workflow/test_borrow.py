@@ -11,6 +11,7 @@ import pytest
 from hdkd import config, plan
 from hdkd.borrow import Job, choose, value_order
 from hdkd.bundle import contents_of, write_bundle
+from hdkd.evaluation import predictions
 from hdkd.training.checkpoint import epochs_in
 from hdkd.training.run_folder import RunFolder
 from project import ROOT, Project
@@ -106,6 +107,7 @@ def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
     assert len(summaries) == 3
     epochs = pd.read_csv(home.folder / "reports/demo/epochs.csv")
     assert set(epochs["run"]) == set(runs)
+    assert predictions.read(home.folder / "reports/demo").probabilities.keys() == set(runs)
     mlflow.set_tracking_uri(f"sqlite:///{home.folder}/mlflow/mlflow.db")
     logged = mlflow.search_runs(experiment_names=["hdkd-demo-phantom"])
     logged = logged[logged["tags.role"].notna()].set_index("tags.role")

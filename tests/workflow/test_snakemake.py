@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from hdkd import config, plan
+from hdkd.evaluation import predictions
 from hdkd.training.run_folder import RunFolder
 from project import Project
 
@@ -68,6 +69,15 @@ def test_tables_are_those_of_the_run_folders(built, settings):
     for row in table.itertuples():
         summary = RunFolder(built.folder / row.run).summary
         assert row.accuracy == pytest.approx(summary["final"]["accuracy"], abs=1e-5)
+
+
+def test_predictions_of_every_training_are_in_one_file(built, settings):
+    found = predictions.read(built.folder / "reports/demo")
+    for key in plan.all_runs(settings, "phantom"):
+        table = RunFolder(built.folder / key.folder).predictions.sort_values("path")
+        (probabilities,) = found.cell([key.folder.as_posix()])
+        answers = [found.images["phantom"].classes[k] for k in probabilities.argmax(axis=1)]
+        assert answers == list(table["predicted"])
 
 
 def test_the_ablation_of_distillation_is_paired_with_hdkd_of_the_same_seed(built, settings):
