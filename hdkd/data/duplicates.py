@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 # Both must hold. docs/leaks.md shows what lies on either side of them.
-FARTHEST = 8  # bits of 64 in which the hashes may differ
+FARTHEST = 10  # bits of 64 in which the hashes may differ
 LEAST_CORRELATION = 0.985
 
 SIDE = 32  # pixels to which every image is reduced first, so that its own size hardly matters
