@@ -70,10 +70,32 @@ def test_a_picture_that_equals_its_own_mirror_image_is_no_pair_with_itself():
     assert found(np.concatenate([half, half[:, :, ::-1]], axis=2)) == []
 
 
-def test_a_copy_in_other_colours_of_the_same_brightness_is_found():
-    original = picture(0, channels=3)
-    tinted = original.astype(float) + np.array([11.4, 0, -29.9])[:, None, None]
-    assert found(original, tinted.clip(0, 255).astype(np.uint8)) == [(0, 1)]
+def test_the_nearest_orientation_counts():
+    half = picture(0)[:, :, :24]
+    nearly_symmetric = np.concatenate([half, half[:, :, ::-1]], axis=2)
+    nearly_symmetric[:, :8, :8] += 10
+    table = duplicates.pairs(np.stack([nearly_symmetric, nearly_symmetric[:, :, ::-1]]))
+    assert table["correlation"].tolist() == [pytest.approx(1.0, abs=1e-6)]
+
+
+def test_pairs_are_sorted_whichever_is_the_nearer_copy():
+    clipped = np.minimum(picture(0), 170)[:, :, ::-1]
+    assert found(picture(0), picture(1), picture(1), clipped) == [(0, 3), (1, 2)]
+
+
+def test_a_grey_copy_of_a_colour_picture_has_the_same_grey_pixels():
+    colour = picture(0, channels=3)
+    grey = np.asarray(Image.fromarray(colour.transpose(1, 2, 0)).convert("L"))
+    table = duplicates.pairs(np.stack([colour, np.stack([grey] * 3)]))
+    assert table["correlation"].tolist() == [pytest.approx(1.0, abs=1e-4)]
+
+
+def test_pictures_that_share_only_their_dark_frame_are_not_joined():
+    across, down = np.meshgrid(np.linspace(-1, 1, 48), np.linspace(-1, 1, 48))
+    lit = (across**2 + down**2 < 0.8) * 0.8
+    framed = [(lit * (200 + (picture(seed) - 110.0) / 4)).astype(np.uint8) for seed in (0, 1)]
+    assert np.corrcoef(framed[0].ravel(), framed[1].ravel())[0, 1] > duplicates.LEAST_CORRELATION
+    assert found(*framed) == []
 
 
 @pytest.mark.filterwarnings("error")
@@ -82,16 +104,17 @@ def test_images_of_one_grey_are_copies_only_when_they_are_equal():
     assert found(*grey, picture(0)) == [(0, 1), (2, 4)]
 
 
-def test_images_of_one_colour_are_not_copies_because_they_are_equally_bright():
-    red, green = (np.zeros((3, 48, 48), dtype=np.uint8) for _ in range(2))
-    red[0], green[1] = 100, 51
-    assert found(red, green, red) == [(0, 2)]
+def test_images_of_one_colour_are_copies_only_when_every_channel_is_equal():
+    red, purple = (np.zeros((3, 48, 48), dtype=np.uint8) for _ in range(2))
+    red[0], purple[0], purple[2] = 100, 100, 5
+    assert found(red, purple, red) == [(0, 2)]
 
 
 def test_copies_further_apart_than_a_block_are_found():
     images = [picture(seed, 32) for seed in range(duplicates.BLOCK + 10)]
-    images[-1] = images[3]
-    assert found(*images) == [(3, len(images) - 1)]
+    images[-1], images[-2] = images[3], images[-5]
+    last = len(images) - 1
+    assert found(*images) == [(3, last), (last - 4, last - 1)]
 
 
 @pytest.mark.parametrize("count", [0, 1])
