@@ -23,8 +23,8 @@ def split(
     """Write ``split.csv`` (index.csv with parts and clusters), ``split.json`` (counts, leaks), ``copies.csv``
     (pairs of near-copies) and the checksums of all prepared files.
 
-    ``validation`` is the section ``split`` of the parameters. ``leaked`` in ``split.csv`` marks test images of
-    which a copy, a near-copy or another image of the same lesion is among the others.
+    ``validation`` is the section ``split`` of the parameters. ``leaked`` in ``split.csv`` marks test images
+    whose cluster, of copies, near-copies and images of the same lesion, has images of other parts.
     Raises ``DataError`` when a class would be left without training, validation or test images, and
     ``ParameterError`` for a subset that is larger than the training part.
     """
@@ -36,7 +36,7 @@ def split(
         table["part"] = set_aside(
             table, validation["validation_fraction"], validation["validation_seed"]
         )
-    table["leaked"] = leaked(table, pairs)
+    table["leaked"] = leaked(table)
     parts = ["train", "test"] + ["validation"] * (validation["validation_fraction"] > 0)
     for part in parts:
         lacking = set(table["class"]) - set(table["class"][table["part"] == part])
@@ -153,17 +153,10 @@ def draw_clusters(
     return eligible & table["cluster"].isin(chosen).to_numpy()
 
 
-def leaked(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
-    """Whether each image is a test image with a copy, near-copy or image of its lesion in another part."""
-    test = (table["part"] == "test").to_numpy()
-    first, second = pairs["first"].to_numpy(), pairs["second"].to_numpy()
-    near = np.zeros(len(table), dtype=bool)
-    near[first[~test[second]]] = True
-    near[second[~test[first]]] = True
-    others = table[~test]
-    lesions = set(others["lesion"]) - {""}
-    same = table["digest"].isin(set(others["digest"])) | table["lesion"].isin(lesions)
-    return test & (near | same)
+def leaked(table: pd.DataFrame) -> pd.Series:
+    """Whether each image is a test image whose cluster has images outside the test part."""
+    test = table["part"] == "test"
+    return test & table["cluster"].isin(set(table["cluster"][~test]))
 
 
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -191,9 +184,9 @@ def compare(table: pd.DataFrame, published: dict[str, Any] | None) -> dict[str, 
     return {"published": published, "differences": differences}
 
 
-def leaks(table: pd.DataFrame) -> dict[str, int]:
+def leaks(table: pd.DataFrame) -> dict[str, Any]:
     """How many images are not new: test images whose prepared pixels equal those of another part's image, test
-    images that are ``leaked`` at all, training images that repeat, and images that stand in several classes;
+    images that are ``leaked`` at all, and by class those that are not, training images that repeat, and images that stand in several classes;
     and the clusters of more than one image.
     """
     test = table["part"] == "test"
@@ -203,6 +196,10 @@ def leaks(table: pd.DataFrame) -> dict[str, int]:
             table["digest"][test].isin(set(table["digest"][~test])).sum()
         ),
         "leaked_test_images": int(table["leaked"].sum()),
+        "new_test_images": {
+            str(name): int(count)
+            for name, count in (test & ~table["leaked"]).groupby(table["class"]).sum().items()
+        },
         "repeated_training_images": int(table["digest"][~test].duplicated().sum()),
         "images_in_two_classes": len(in_two_classes(table)),
         "clusters": int((sizes > 1).sum()),

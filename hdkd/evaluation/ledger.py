@@ -67,6 +67,7 @@ class Row:
     last_epoch: str = ""
     best_epoch: str = ""
     balanced: str = ""
+    without_leaks: str = ""
     seeds: str = ""
     pilot: str = ""
     pilot_low: str = ""
@@ -127,6 +128,24 @@ def _corrected(paper: "Measurements") -> dict[Comparison, tuple[float, int]]:
     return corrected
 
 
+def chosen_on_test(summary: dict[str, Any]) -> bool:
+    """Whether a training's weights are those of the epoch that is best on the test images."""
+    return summary.get("kept", {}).get("rule") == "best_on_test"
+
+
+def accuracy_by(protocol: str, summary: dict[str, Any]) -> float:
+    """The test accuracy of a training, in [0, 1].
+
+    ``best_epoch`` is the released protocol: the highest of all epochs, where the test images were watched.
+    ``last_epoch`` is chosen on no test image: that of the weights that are kept, unless those were.
+    """
+    if protocol == "best_epoch" and summary["best_epoch"]:
+        return summary["best_epoch"]["accuracy"]
+    if chosen_on_test(summary):
+        return summary["last_epoch"]["accuracy"]
+    return summary["final"]["accuracy"]
+
+
 def comparison(value: Value) -> Comparison:
     """What a gain or an ordering compares, wherever it is printed."""
     return value.network, value.over, value.dataset, value.subset, value.beside
@@ -155,7 +174,10 @@ class Measurements:
             key = evidence.key_of(summary)
             network = Network(key.role, key.block, key.stem_stride)
             foreign = profile == COMPARABLE_PROFILE and not self.has_paper_size(network, summary)
-            if not key.point and not foreign:
+            # What was split by clusters was tested on other images than the published ones.
+            split = summary.get("hyperparameters", {}).get("split", {})
+            foreign = foreign or split.get("kind") == "clusters"
+            if not key.point and key.group != "tuning" and not foreign:
                 cell = self.summaries.setdefault((network, key.dataset, key.subset), {})
                 cell[key.seed] = summary
 
@@ -170,11 +192,11 @@ class Measurements:
         return self.summaries.get((network, value.dataset, subset or value.subset), {})
 
     def accuracy(self, value: Value, protocol: str) -> Estimate | None:
-        """In percent over seeds; ``protocol`` is ``final`` or ``best_epoch``. ``None`` without trainings."""
+        """In percent over seeds, by :func:`accuracy_by`; ``None`` without trainings."""
         cell = self.cell(value.network, value)
         if not cell:
             return None
-        values = [cell[seed][protocol]["accuracy"] for seed in sorted(cell)]
+        values = [accuracy_by(protocol, cell[seed]) for seed in sorted(cell)]
         images = next(iter(cell.values()))["test_images"]
         share = float(np.mean(values))
         error = math.sqrt(share * (1 - share) / images)
@@ -199,7 +221,8 @@ class Measurements:
     def effect(self, value: Value, metric: str = "accuracy") -> Estimate | None:
         """A gain or an ordering at the last epoch, in points; ``None`` without seeds that all have.
 
-        ``metric`` is ``accuracy`` or ``balanced_accuracy``, which needs predictions: ``None`` without them.
+        ``metric`` is ``accuracy``, ``balanced_accuracy`` or ``without_leaks``; the last two need predictions,
+        and are ``None`` without them.
         """
         cells = self.cells(value)
         if not cells[0][1]:
@@ -207,11 +230,16 @@ class Measurements:
         right = self.right(cells)
         if right is not None:
             scores, labels = right
+            if metric == "without_leaks":
+                new = self.predictions.new(value.dataset)
+                return estimate(scores[:, new], unit=100.0) if new.any() else None
             return estimate(scores, labels if metric == "balanced_accuracy" else None, unit=100.0)
         if metric != "accuracy":
             return None
-        values = self.differences(cells, "final")
-        shares = [np.mean([s["final"]["accuracy"] for s in cell.values()]) for _, cell in cells]
+        values = self.differences(cells, "last_epoch")
+        shares = [
+            np.mean([accuracy_by("last_epoch", s) for s in cell.values()]) for _, cell in cells
+        ]
         images = next(iter(cells[0][1].values()))["test_images"]
         error = math.sqrt(sum(p * (1 - p) for p in shares) / images)
         return Estimate(values, 100 * error, 100 / images)
@@ -220,15 +248,17 @@ class Measurements:
     def differences(cells: list, protocol: str) -> tuple[float, ...]:
         """The effect in points, seed by seed."""
         return tuple(
-            100 * sum(sign * cell[seed][protocol]["accuracy"] for sign, cell in cells)
+            100 * sum(sign * accuracy_by(protocol, cell[seed]) for sign, cell in cells)
             for seed in cells[0][1]
         )
 
     def right(self, cells: list) -> tuple[np.ndarray, np.ndarray] | None:
         """Sums of right answers ``(seeds, images)`` with their signs, and the labels ``(images,)``.
 
-        ``None`` where a prediction is missing.
+        ``None`` where a prediction is missing, or is of an epoch that was chosen on the test images.
         """
+        if any(chosen_on_test(s) for _, cell in cells for s in cell.values()):
+            return None
         runs = [
             (sign, [evidence.key_of(s).folder.as_posix() for s in cell.values()])
             for sign, cell in cells
@@ -335,7 +365,7 @@ def _trained(
     """Fields of a number that trainings give."""
     fields = {}
     effect = value.quantity in EFFECTS
-    small = pilot.effect(value) if effect else pilot.accuracy(value, "final")
+    small = pilot.effect(value) if effect else pilot.accuracy(value, "last_epoch")
     if small:
         low, high = map(_number, pilot.interval(value, small))
         fields |= {
@@ -357,6 +387,7 @@ def _trained(
         size = value.number if value.quantity == "gain" else None
         verdict = verdicts.of_effect(found, p_value, size, value.half_digit, step)
         balanced = paper.effect(value, "balanced_accuracy")
+        new = paper.effect(value, "without_leaks")
         right = paper.right(cells)
         note = verdict.need
         if found.seeds == 1 and right is not None and not value.beside:
@@ -367,6 +398,9 @@ def _trained(
             "best_epoch": _number(float(np.mean(paper.differences(cells, "best_epoch")))),
             "balanced": _number(balanced.mean) + _between(*map(_number, balanced.interval))
             if balanced
+            else "",
+            "without_leaks": _number(new.mean) + _between(*map(_number, new.interval))
+            if new
             else "",
             "p_value": "" if math.isnan(p_value) else f"{p_value:.3g}",
             "smallest": _number(found.smallest),
@@ -380,7 +414,8 @@ def _trained(
         epochs = sorted({summary["epochs"] for summary in summaries})
         fields |= {
             "protocol": f"best of {' or '.join(map(str, epochs))} epochs",
-            "last_epoch": _number(paper.accuracy(value, "final").mean),
+            "last_epoch": _number(paper.accuracy(value, "last_epoch").mean),
+            "without_leaks": _without_leaks(summaries),
         }
     return fields | {
         "measured": _number(found.mean),
@@ -457,6 +492,12 @@ def count(value: Value, facts: dict[str, Any]) -> float:
     return counted[value.of]
 
 
+def _without_leaks(summaries: list[dict[str, Any]]) -> str:
+    """Mean accuracy of the kept weights on the test images that are not leaked, in percent."""
+    found = [summary.get("without_leaks") for summary in summaries]
+    return _number(100 * float(np.mean([f["accuracy"] for f in found]))) if all(found) else ""
+
+
 def describe(value: Value) -> str:
     """What a row is about, for people."""
     network = network_name(*astuple(value.network)) if value.network else ""
@@ -494,6 +535,7 @@ SHOWN = {
     "last_epoch": "Last epoch",
     "best_epoch": "Best epoch",
     "balanced": "Balanced accuracy",
+    "without_leaks": "Without leaks",
     "smallest": "Smallest to be seen",
     "seeds": "Seeds",
     "effect": "Effect",

@@ -7,6 +7,7 @@ arrays, images in the order of their paths:
 =======================  ===========================================================================
 ``<dataset>/path``       the test images, ``(images,)``
 ``<dataset>/label``      the position of their class, ``(images,)``
+``<dataset>/leaked``     whether another part has a copy of them, ``(images,)``
 ``<dataset>/classes``    names of the classes, ``(classes,)``
 ``<run folder>``         probabilities of a training, float32, ``(images, classes)``
 =======================  ===========================================================================
@@ -33,12 +34,15 @@ PRINTED = 1e-5  # how far two probabilities may be from each other that print th
 
 @dataclass(frozen=True)
 class TestImages:
-    """The test images of a dataset: their paths in ascending order, the positions of their classes, and names."""
+    """The test images of a dataset: their paths in ascending order, the positions of their classes, whether other
+    parts have copies or near-copies of them, and the names of the classes.
+    """
 
     __test__ = False  # pytest would take it for a test
 
     paths: tuple[str, ...]
     labels: tuple[int, ...]
+    leaked: tuple[bool, ...]
     classes: tuple[str, ...]
 
 
@@ -69,6 +73,10 @@ class Predictions:
     def labels(self, dataset: str) -> np.ndarray:
         """The positions of the test images' classes ``(images,)``."""
         return np.array(self.images[dataset].labels)
+
+    def new(self, dataset: str) -> np.ndarray:
+        """Which test images ``(images,)`` are not leaked."""
+        return ~np.array(self.images[dataset].leaked, dtype=bool)
 
 
 def right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -138,7 +146,8 @@ def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
         tied = probabilities.argmax(axis=1) != predicted
         probabilities[every[tied], predicted[tied]] = np.nextafter(largest[tied], np.float32(2))
     labels = tuple(classes.index(name) for name in table["class"])
-    return TestImages(tuple(table["path"]), labels, classes), probabilities
+    leaked = tuple(map(bool, table["leaked"]))
+    return TestImages(tuple(table["path"]), labels, leaked, classes), probabilities
 
 
 def write(predictions: Predictions, folder: Path) -> None:
@@ -147,6 +156,7 @@ def write(predictions: Predictions, folder: Path) -> None:
     for dataset, images in sorted(predictions.images.items()):
         arrays[f"{dataset}/path"] = np.array(images.paths, dtype=str)
         arrays[f"{dataset}/label"] = np.array(images.labels, dtype=np.int16)
+        arrays[f"{dataset}/leaked"] = np.array(images.leaked, dtype=bool)
         arrays[f"{dataset}/classes"] = np.array(images.classes, dtype=str)
     arrays |= dict(sorted(predictions.probabilities.items()))
     folder.mkdir(parents=True, exist_ok=True)
@@ -171,6 +181,7 @@ def read(folder: Path) -> Predictions:
         name.removesuffix("/classes"): TestImages(
             tuple(arrays[name.replace("/classes", "/path")].tolist()),
             tuple(arrays[name.replace("/classes", "/label")].tolist()),
+            tuple(arrays[name.replace("/classes", "/leaked")].tolist()),
             tuple(arrays[name].tolist()),
         )
         for name in arrays

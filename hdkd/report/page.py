@@ -10,7 +10,8 @@ import pandas as pd
 
 from hdkd import plan
 from hdkd.config import Settings
-from hdkd.evaluation import evidence, ledger, published
+from hdkd.evaluation import evidence, ledger, predictions, published
+from hdkd.evaluation.predictions import Predictions
 from hdkd.report import results, tables
 
 PART_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
@@ -41,6 +42,7 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
     )
     costs = costs.fillna({"block": "", "device": "", "control": ""})
     summaries = evidence.read(folder / evidence.SUMMARIES)
+    known = predictions.read(folder).belonging(summaries)
     numbers = ledger.read_ledger(ledger_path)
     return {
         "profile": settings.profile,
@@ -48,7 +50,7 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
         "written": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         "unfinished": tables.unfinished(settings, table),
         "datasets": [
-            dataset_section(settings, folder, name, table, cells, gains)
+            dataset_section(settings, folder, name, table, cells, gains, summaries, known)
             for name in tables.begun(settings, table)
         ],
         "headline": ledger.headline(numbers),
@@ -76,6 +78,8 @@ def dataset_section(
     table: pd.DataFrame,
     cells: pd.DataFrame,
     gains: pd.DataFrame,
+    summaries: list[dict[str, Any]],
+    known: Predictions,
 ) -> dict[str, Any]:
     """Text, tables and figures of one dataset."""
     facts = results.read_facts(folder)[name]
@@ -94,6 +98,9 @@ def dataset_section(
         "metrics": tables.metric_rows(name, cells),
         "ablations": tables.ablation_rows(settings, name, table),
         "distillation": tables.distillation_rows(settings, name, table),
+        "controls": tables.control_rows(settings, name, table, known),
+        "trials": tables.trial_rows(settings, name, summaries),
+        "kept": tables.KEPT[settings.raw["student"]["keep"]],
         "rivals": tables.rival_rows(settings, name, table),
         "guessing": tables.guessing(facts),
         "figures": {
@@ -135,6 +142,7 @@ def headline(gain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
         "first": first,
         "second": second,
         "unbalanced": unbalanced,
+        "new_same": pd.isna(gain["new_gain"]) or gain["new_gain"] == gain["gain"],
         "disagreement": tables.disagreement(gain),
     }
 
@@ -162,8 +170,15 @@ def caption(figure: str) -> str:
 def warnings(facts: dict[str, Any]) -> list[str]:
     """What a reader must know about the data, one sentence each."""
     found = []
+    test = sum(count["test"] for count in facts["counts"].values())
+    if leaked := facts.get("leaked_test_images"):
+        left = ", ".join(f"{count} {name}" for name, count in facts["new_test_images"].items())
+        found.append(
+            f"{leaked} of the {test} test images have a copy, a near-copy (mirrored or turned, too) or another "
+            f"image of their lesion among the training or validation images: accuracies are flattered by "
+            f"that. Those without leaks are of the others: {left}."
+        )
     if facts["test_images_in_training"]:
-        test = sum(count["test"] for count in facts["counts"].values())
         found.append(
             f"{facts['test_images_in_training']} of the {test} test images are, as prepared, pixel for "
             "pixel copies of a training image: accuracies are flattered by that."

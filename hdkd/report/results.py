@@ -21,10 +21,11 @@ from hdkd.plan import RunKey
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
 GAIN = [
     "dataset", "subset", "training_images", "student", "hdkd", "gain", "gain_sd", "gain_low", "gain_high",
-    "p_value", "smallest", "seeds", "wins", "student_balanced", "hdkd_balanced", "balanced_gain", "balanced_low",
+    "p_value", "smallest", "new_gain", "new_low", "new_high", "seeds", "wins", "student_balanced", "hdkd_balanced", "balanced_gain", "balanced_low",
     "balanced_high", "apart", "apart_low", "apart_high",
 ]  # fmt: skip
 NONE = Predictions()
+UNKNOWN = Estimate((math.nan,), 0.0, 0.0)
 CELL = ["dataset", "group", "role", "block", "stem_stride", "point", "subset"]
 
 
@@ -52,6 +53,7 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
                     "test_images": summary["test_images"],
                     "epochs": summary["epochs"],
                     **{name: summary["final"][name] for name in METRICS},
+                    "new_accuracy": (summary.get("without_leaks") or {}).get("accuracy"),
                     "best_epoch_accuracy": best.get("accuracy"),
                     "best_epoch": best.get("epoch"),
                     "parameters": summary["parameters"],
@@ -65,7 +67,9 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
             )
     if not rows:
         raise RunError(f"no training of the profile {settings.profile} is finished")
-    return pd.DataFrame(rows).astype({"best_epoch_accuracy": float, "best_epoch": float})
+    return pd.DataFrame(rows).astype(
+        dict.fromkeys(("new_accuracy", "best_epoch_accuracy", "best_epoch"), float)
+    )
 
 
 def read_runs(folder: Path) -> pd.DataFrame:
@@ -98,9 +102,10 @@ def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
     """Mean and spread (sample deviation over seeds) of each metric, one row per cell of the study.
 
     Where all predictions of a cell are ``known``, and it has two seeds at least, ``_low`` and ``_high`` are the
-    ends of each metric's 95 % interval (see ``evaluation/uncertainty.py``), in [0, 1].
+    ends of each metric's 95 % interval (see ``evaluation/uncertainty.py``), in [0, 1]. ``new_accuracy`` is that
+    on the test images that are not leaked.
     """
-    values = [*METRICS, "best_epoch_accuracy"]
+    values = [*METRICS, "new_accuracy", "best_epoch_accuracy"]
     grouped = table.groupby(CELL, sort=False)
     means = grouped[values].mean()
     spreads = grouped[values].std().add_suffix("_sd")
@@ -112,7 +117,7 @@ def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
         parameters=("parameters", "first"),
         macs=("macs", "first"),
     )
-    ends = [f"{name}_{end}" for name in METRICS for end in ("low", "high")]
+    ends = [f"{name}_{end}" for name in (*METRICS, "new_accuracy") for end in ("low", "high")]
     intervals = pd.DataFrame(index=counts.index, columns=ends, dtype=float)
     for cell, own in grouped:
         probabilities = known.cell(own["run"])
@@ -123,6 +128,12 @@ def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
         for name, found in uncertainty.metrics(given, probabilities, labels).items():
             low, high = np.clip(found.interval, 0, 1)
             intervals.loc[cell, [f"{name}_low", f"{name}_high"]] = low, high
+        new = known.new(own["dataset"].iloc[0])
+        if new.any():
+            found = estimate(predictions.right(probabilities, labels)[:, new])
+            intervals.loc[cell, ["new_accuracy_low", "new_accuracy_high"]] = np.clip(
+                found.interval, 0, 1
+            )
     return counts.join(means).join(spreads).join(intervals).reset_index()
 
 
@@ -165,7 +176,8 @@ def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
 
     Where the predictions of both are ``known``, it is paired by test image, too. ``gain_low`` and ``gain_high`` are
     its 95 % interval, ``p_value`` its p, corrected within the dataset (Holm), ``smallest`` the true gain that
-    so many seeds and images would tell from zero in 80 % of cases, if it stood alone. The gain is one of accuracy;
+    so many seeds and images would tell from zero in 80 % of cases, if it stood alone. ``new_gain`` is the gain on
+    the test images that are not leaked, where it is known. The gain is one of accuracy;
     ``balanced_gain`` is one of balanced accuracy, and ``apart`` how much the gain is more than that.
     """
     students = table[table["group"] == "students"]
@@ -173,14 +185,16 @@ def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
     for (dataset, subset, images), cell in students.groupby(
         ["dataset", "subset", "training_images"], sort=False
     ):
-        by_role = {role: runs.set_index("seed") for role, runs in cell.groupby("role")}
+        by_role = dict(list(cell.groupby("role")))
         if by_role.keys() != {"student", "hdkd"}:
             continue  # a study may have no such pair yet
-        shared = by_role["student"].index.intersection(by_role["hdkd"].index).sort_values()
-        if shared.empty:
+        shared = set(by_role["student"]["seed"]) & set(by_role["hdkd"]["seed"])
+        if not shared:
             continue
-        student, hdkd = (by_role[role].loc[shared] for role in ("student", "hdkd"))
-        found = _paired(student, hdkd, known)
+        student, hdkd = (
+            runs[runs["seed"].isin(shared)] for runs in (by_role["student"], by_role["hdkd"])
+        )
+        found = paired(student, hdkd, known)
         rows.append(
             {
                 "dataset": dataset,
@@ -194,6 +208,9 @@ def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
                 "gain_high": found["gain"].interval[1],
                 "p_value": found["gain"].p_value,
                 "smallest": found["gain"].smallest,
+                "new_gain": found["new_gain"].mean,
+                "new_low": found["new_gain"].interval[0],
+                "new_high": found["new_gain"].interval[1],
                 "seeds": len(shared),
                 "wins": sum(value > 0 for value in found["gain"].values),
                 "student_balanced": student["balanced_accuracy"].mean(),
@@ -215,11 +232,19 @@ def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
     return result.sort_values(["order", "training_images"], ignore_index=True).drop(columns="order")
 
 
-def _paired(student: pd.DataFrame, hdkd: pd.DataFrame, known: Predictions) -> dict[str, Estimate]:
-    """Gains of trainings with the same seeds, in points: of either accuracy, and how far these are apart."""
+def paired(
+    base: pd.DataFrame, better: pd.DataFrame, known: Predictions = NONE
+) -> dict[str, Estimate]:
+    """Gains of trainings ``better`` over those of ``base`` with the same seeds, in points.
+
+    Of either accuracy, how far these are ``apart``, and that on the test images that are not leaked.
+    """
+    shared = sorted(set(base["seed"]) & set(better["seed"]))
+    student, hdkd = (runs.set_index("seed").loc[shared] for runs in (base, better))
     both = [known.cell(runs["run"]) for runs in (hdkd, student)] if known.probabilities else [None]
     if all(each is not None for each in both):
         labels = known.labels(hdkd["dataset"].iloc[0])
+        new = known.new(hdkd["dataset"].iloc[0])
         taught, alone = (predictions.right(each, labels) for each in both)
         won = taught - alone
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -228,11 +253,13 @@ def _paired(student: pd.DataFrame, hdkd: pd.DataFrame, known: Predictions) -> di
             "gain": estimate(won, unit=100.0),
             "balanced_gain": estimate(won, labels, unit=100.0),
             "apart": estimate(won * weights, unit=100.0),
+            "new_gain": estimate(won[:, new], unit=100.0) if new.any() else UNKNOWN,
         }
     gain, balanced_gain = (
         100 * (hdkd[name] - student[name]) for name in ("accuracy", "balanced_accuracy")
     )
     values = {"gain": gain, "balanced_gain": balanced_gain, "apart": gain - balanced_gain}
+    values["new_gain"] = 100 * (hdkd["new_accuracy"] - student["new_accuracy"])
     image = 100 / hdkd["test_images"].iloc[0]
     return {name: Estimate(tuple(v), 0.0, image) for name, v in values.items()}
 

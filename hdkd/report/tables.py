@@ -7,17 +7,24 @@ from typing import Any
 import pandas as pd
 
 from hdkd import cost, plan
-from hdkd.config import Settings
+from hdkd.config import CONTROL, Settings
 from hdkd.evaluation import evidence, predictions, published
+from hdkd.evaluation.predictions import Predictions
 from hdkd.evaluation.published import Network
+from hdkd.evaluation.statistics import holm
 from hdkd.names import BLOCK_NAMES, ROLE_NAMES, family, model_name, network_name
 from hdkd.report import results
+from hdkd.training import tune
 
 INTERVALS = (
     "Intervals are of 95 %. Where predictions.npz has the trainings, they are over seeds and test images, and gains "
     "are paired by both; elsewhere those of gains are Student's t over seeds alone, on the test images as they are. "
     "Brackets behind a metric are its interval; a metric without one has ± its sample deviation over seeds."
 )
+KEPT = {
+    "last": "after the last epoch",
+    "best_on_validation": "after the best epoch on the validation images",
+}
 METRICS = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -63,7 +70,17 @@ def write_tables(
             curves / f"{dataset}.csv", index=False, float_format="%.6g"
         )
     cost_text = cost_lines(table, summaries, costs)
-    text = markdown(settings, table, cells, gains, facts, cost_text, cost_rows(settings, costs))
+    text = markdown(
+        settings,
+        table,
+        cells,
+        gains,
+        facts,
+        cost_text,
+        cost_rows(settings, costs),
+        summaries,
+        known,
+    )
     (folder / "README.md").write_text(text, "utf-8")
 
 
@@ -80,6 +97,14 @@ def ranged(mean: float, low: float, high: float, spread: float) -> str:
     if pd.isna(low):
         return percent(mean, spread)
     return f"{100 * mean:.2f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def accuracy(cell: Any) -> dict[str, str]:
+    """The accuracy of a cell, and that without leaked test images where it is another."""
+    shown = {"Accuracy (%)": percent(cell.accuracy, cell.accuracy_sd)}
+    if not pd.isna(cell.new_accuracy) and cell.new_accuracy != cell.accuracy:
+        shown["Without leaks (%)"] = percent(cell.new_accuracy, cell.new_accuracy_sd)
+    return shown
 
 
 def shown_p(value: float) -> str:
@@ -130,6 +155,7 @@ def sweep_rows(
     cells = results.cells(students[both])
     gains = gains[gains["dataset"] == dataset]
     # Where every class has as many test images, both accuracies are the same.
+    leaks = not (gains["new_gain"].isna() | (gains["new_gain"] == gains["gain"])).all()
     equal_classes = (gains["gain"] - gains["balanced_gain"]).abs().max() < 1e-3
     rows = []
     for gain in gains.itertuples():
@@ -144,6 +170,10 @@ def sweep_rows(
         if not equal_classes:
             row["Balanced gain (points)"] = f"{gain.balanced_gain:+.2f}"
             row["Its 95 % interval"] = between(gain.balanced_low, gain.balanced_high)
+        if leaks:
+            new = "–" if pd.isna(gain.new_gain) else f"{gain.new_gain:+.2f}"
+            ends = "" if pd.isna(gain.new_low) else f" ({between(gain.new_low, gain.new_high)})"
+            row["Gain without leaks (points)"] = new + ends
         row["Seeds"] = f"{gain.seeds}"
         for role in ("student", "hdkd"):
             row[f"{ROLE_NAMES[role]}, best epoch"] = percent(
@@ -164,6 +194,9 @@ def metric_rows(dataset: str, cells: pd.DataFrame) -> list[dict[str, str]]:
     """Every metric of every cell of the sweep; ``cells`` are those of all trainings."""
     swept = cells["group"].isin(["teacher", "students"])
     chosen = cells[(cells["dataset"] == dataset) & swept]
+    leaks = not (
+        chosen["new_accuracy"].isna() | (chosen["new_accuracy"] == chosen["accuracy"])
+    ).all()
     return [
         {
             "Model": ROLE_NAMES[cell["role"]],
@@ -176,8 +209,15 @@ def metric_rows(dataset: str, cells: pd.DataFrame) -> list[dict[str, str]]:
             )
             for name, title in METRICS.items()
         }
+        | new_column(cell, leaks)
         for cell in chosen.to_dict("records")
     ]
+
+
+def new_column(cell: dict[str, Any], leaks: bool) -> dict[str, str]:
+    """Accuracy without leaked test images, where there are ``leaks``."""
+    ends = (cell[f"new_accuracy{end}"] for end in ("", "_low", "_high", "_sd"))
+    return {"Accuracy without leaks (%)": ranged(*ends)} if leaks else {}
 
 
 def published_accuracy(settings: Settings, dataset: str, cell: Any) -> dict[str, str]:
@@ -215,7 +255,7 @@ def ablation_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list
             "Training images": f"{cell.training_images}",
             "Parameters": f"{cell.parameters:,}",
             "MACs (M)": f"{cell.macs / 1e6:.2f}",
-            "Accuracy (%)": percent(cell.accuracy, cell.accuracy_sd),
+            **accuracy(cell),
             "Seeds": f"{cell.seeds}",
         }
         rows.append(row | published_accuracy(settings, dataset, cell))
@@ -276,6 +316,93 @@ def distillation_points(settings: Settings, dataset: str, table: pd.DataFrame) -
     return pd.concat(frames, ignore_index=True)
 
 
+CONTROLS = {
+    "subset_teacher": "taught by a teacher of the same images only",
+    "same_steps": "as many steps as HDKD and its share of the teacher",
+    "same_macs": "as many multiply-accumulates as HDKD and its share of the teacher",
+}
+
+
+def control_rows(
+    settings: Settings, dataset: str, table: pd.DataFrame, known: Predictions
+) -> list[dict[str, str]]:
+    """The control experiments beside student and HDKD on the same seeds and subset (``plan.control_runs``).
+
+    HDKD's gain is that of HDKD over each of them, paired by seed, and by test image where predictions are
+    ``known``; p values are corrected within the table (Holm).
+    """
+    controls = settings.controls(dataset)
+    if not controls:
+        return []
+    own = table[table["dataset"] == dataset]
+    same = (own["subset"] == str(controls["subset"])) & own["seed"].isin(controls["seeds"])
+    sweep = own[same & (own["group"] == "students")]
+    beside = own[
+        (own["group"] == "ablations") & own["point"].map(lambda p: bool(CONTROL.fullmatch(p)))
+    ]
+    hdkd = sweep[sweep["role"] == "hdkd"]
+    if beside.empty or hdkd.empty:
+        return []
+    parts = [("HDKD", hdkd), ("Student alone", sweep[sweep["role"] == "student"])]
+    for (role, point), runs in beside.groupby(["role", "point"], sort=False):
+        if role == "teacher" and point.startswith("teacher_seed"):
+            continue
+        what = CONTROLS.get(point, f"taught by the teacher of seed {point[12:]}")
+        if role == "teacher":
+            what = "trained on the same images only"
+        parts.append((f"{ROLE_NAMES[role]}, {what}", runs))
+    found = {
+        name: results.paired(runs, hdkd, known)["gain"] for name, runs in parts[1:] if len(runs)
+    }
+    corrected = dict(zip(found, holm([each.p_value for each in found.values()]), strict=True))
+    rows = []
+    for name, runs in parts:
+        if runs.empty:
+            continue
+        cell = results.cells(runs).iloc[0]
+        row = {"Model": name, "Epochs": f"{cell.epochs}", **accuracy(cell)}
+        gain = found.get(name)
+        row["HDKD's gain over it (points)"] = f"{gain.mean:+.2f}" if gain else "–"
+        row["95 % interval"] = between(*gain.interval) if gain else "–"
+        row["p (Holm)"] = shown_p(corrected[name]) if gain else "–"
+        rows.append(row | {"Seeds": f"{len(runs)}"})
+    return rows
+
+
+def trial_rows(
+    settings: Settings, dataset: str, summaries: list[dict[str, Any]]
+) -> list[dict[str, str]]:
+    """The settings that were tried on the validation images, method by method; the chosen ones are marked."""
+    tuning = settings.tuning(dataset)
+    runs = {evidence.key_of(summary): summary for summary in summaries}
+    planned = plan.tuning_runs(settings, dataset)
+    if not tuning or not all(run in runs for run in planned):
+        return []
+    rows = []
+    for role in dict.fromkeys(run.role for run in planned):
+        validations = [
+            [
+                runs[run]["validation"]
+                for run in planned
+                if (run.role, run.point) == (role, f"trial{k}")
+            ]
+            for k in range(len(tuning["grid"]))
+        ]
+        means, best = tune.best(validations)
+        for k, changes in enumerate(tuning["grid"]):
+            rows.append(
+                {
+                    "Method": model_name(role),
+                    "Settings": ", ".join(f"{name} {value}" for name, value in changes.items()),
+                    "Validation balanced accuracy (%)": f"{100 * means[k]['balanced_accuracy']:.2f}",
+                    "Validation loss": f"{means[k]['loss']:.4f}",
+                    "Seeds": f"{len(validations[k])}",
+                    "Chosen": "yes" if k == best else "",
+                }
+            )
+    return rows
+
+
 def rival_cells(dataset: str, table: pd.DataFrame) -> pd.DataFrame:
     """Teacher, student, HDKD and the rivals after training on all images (Table 5).
 
@@ -307,7 +434,7 @@ def rival_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[di
             "Parameters": f"{cell.parameters:,}",
             "MACs (M)": f"{cell.macs / 1e6:.2f}",
             "Epochs": f"{cell.epochs}",
-            "Accuracy (%)": percent(cell.accuracy, cell.accuracy_sd),
+            **accuracy(cell),
             "Best epoch (%)": percent(cell.best_epoch_accuracy, cell.best_epoch_accuracy_sd),
             "Balanced (%)": percent(cell.balanced_accuracy, cell.balanced_accuracy_sd),
             "Seeds": f"{cell.seeds}",
@@ -389,13 +516,15 @@ def markdown(
     datasets: dict[str, dict[str, Any]],
     cost_text: list[str],
     cost_table: list[dict[str, str]],
+    summaries: list[dict[str, Any]],
+    known: Predictions,
 ) -> str:
     """All tables on one page of Markdown."""
     lines = [
         f"# Results, profile {settings.profile}",
         "",
         "Written by `hdkd tables` from the run folders listed in `runs.csv`. Accuracies are test",
-        "accuracies in percent after the last epoch, mean ± sample deviation over seeds. In balanced",
+        f"accuracies in percent {KEPT[settings.raw['student']['keep']]}, mean ± sample deviation over seeds. In balanced",
         "accuracy every class weighs the same. “Best epoch” is the protocol of the released implementation: it",
         "chooses the epoch on the test set, and has a value only where every epoch was tested.",
         "",
@@ -420,6 +549,8 @@ def markdown(
             "All metrics": metric_rows(dataset, cells),
             "Block and stem stride": ablation_rows(settings, dataset, table),
             "Distillation, part by part": distillation_rows(settings, dataset, table),
+            "Controls": control_rows(settings, dataset, table, known),
+            "Settings tried on the validation images": trial_rows(settings, dataset, summaries),
             "Rivals": rival_rows(settings, dataset, table),
         }.items():
             if rows:

@@ -4,7 +4,7 @@
 ``params.json``           what was trained on what: resolved parameters, classes, image preparation
 ``metrics.csv``           one line per epoch, appended as they come
 ``model.safetensors``     weights after the last epoch
-``predictions.csv``       the test images with label, prediction and a probability per class
+``predictions.csv``       the test images with label, whether leaked, prediction and a probability per class
 ``summary.json``          final metrics, the best epoch, complexity and provenance
 ``SHA256SUMS``            checksums of all of these; written last, and checked whenever one is read
 ========================  ==========================================================================
@@ -84,8 +84,8 @@ class RunFolder:
     def write_predictions(
         self, table: pd.DataFrame, probabilities: np.ndarray, classes: list[str]
     ) -> None:
-        """``table`` has path, label and class of the test images, in the order of ``probabilities``."""
-        predictions = table[["path", "label", "class"]].reset_index(drop=True)
+        """``table`` has path, label, class and leaked of the images, in the order of ``probabilities``."""
+        predictions = table[["path", "label", "class", "leaked"]].reset_index(drop=True)
         predictions["predicted"] = [classes[k] for k in probabilities.argmax(axis=1)]
         for k, name in enumerate(classes):
             predictions[f"p_{name}"] = probabilities[:, k]

@@ -11,31 +11,40 @@ from hdkd.files import write_whole
 from hdkd.training.run_folder import RunFolder
 
 
-def choose(settings: Settings, dataset: str, output: Path) -> None:
-    """Write for each method its trials, in the order of the grid, and the settings that it gets.
+def best(validations: list[list[dict[str, float]]]) -> tuple[list[dict[str, float]], int]:
+    """Means over seeds of each trial's metrics on the validation images, and which trial is the best.
 
-    Those with the highest balanced accuracy on the validation images, mean over seeds; of equals
-    those with the lowest loss.
+    That with the highest balanced accuracy; of equals that with the lowest loss, and then the first.
     """
+    means = [
+        {
+            name: sum(each[name] for each in seeds) / len(seeds)
+            for name in ("balanced_accuracy", "loss")
+        }
+        for seeds in validations
+    ]
+    order = [(mean["balanced_accuracy"], -mean["loss"]) for mean in means]
+    return means, order.index(max(order))
+
+
+def choose(settings: Settings, dataset: str, output: Path) -> None:
+    """Write for each method its trials, in the order of the grid, and the settings that it gets (:func:`best`)."""
     tuning = settings.tuning(dataset)
     if not tuning:
         raise RunError(f"tuning.grid and tuning.datasets ask for no trials on {dataset}")
     methods: dict[str, Any] = {}
     for role in dict.fromkeys(run.role for run in plan.tuning_runs(settings, dataset)):
-        trials = []
-        for number, changes in enumerate(tuning["grid"]):
-            found = [
+        validations = [
+            [
                 RunFolder(run.folder).summary["validation"]
                 for run in plan.tuning_runs(settings, dataset)
                 if (run.role, run.point) == (role, f"trial{number}")
             ]
-            means = {
-                name: sum(each[name] for each in found) / len(found)
-                for name in ("balanced_accuracy", "loss")
-            }
-            trials.append({"settings": changes, **means})
-        best = max(trials, key=lambda trial: (trial["balanced_accuracy"], -trial["loss"]))
-        methods[role] = {"chosen": best["settings"], "trials": trials}
+            for number in range(len(tuning["grid"]))
+        ]
+        means, chosen = best(validations)
+        trials = [{"settings": s} | m for s, m in zip(tuning["grid"], means, strict=True)]
+        methods[role] = {"chosen": tuning["grid"][chosen], "trials": trials}
     content = {"subset": tuning["subset"], "seeds": tuning["seeds"], "methods": methods}
     output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, json.dumps(content, indent=2) + "\n")

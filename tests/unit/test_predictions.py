@@ -19,7 +19,8 @@ def images(count: int = 6) -> pd.DataFrame:
     names = [CLASSES[k] for k in labels]
     # Not in the order of their paths.
     paths = [f"test/{count - k:05}.png" for k in range(count)]
-    return pd.DataFrame({"path": paths, "label": labels, "class": names})
+    leaked = np.arange(count) % 3 == 0
+    return pd.DataFrame({"path": paths, "label": labels, "class": names, "leaked": leaked})
 
 
 def softmax(count: int, seed: int) -> np.ndarray:
@@ -164,6 +165,6 @@ def test_a_report_without_them_has_none(tmp_path):
 def test_a_hundred_trainings_are_a_few_megabytes(tmp_path):
     probabilities = {f"models/run/{k}": np.tile(softmax(1311, k), 2)[:, :4] for k in range(100)}
     paths = tuple(f"test/glioma/{k:04}.jpg" for k in range(1311))
-    own = predictions.TestImages(paths, (0,) * 1311, ("a", "b", "c", "d"))
+    own = predictions.TestImages(paths, (0,) * 1311, (False,) * 1311, ("a", "b", "c", "d"))
     predictions.write(predictions.Predictions({"moles": own}, probabilities), tmp_path)
     assert (tmp_path / PREDICTIONS).stat().st_size < 2.5e6

@@ -13,6 +13,7 @@ from hdkd.report.tables import metric_rows
 
 CLASSES = ("a", "b", "c")
 LABELS = np.repeat([0, 1, 2], [120, 50, 30])
+NEW = np.arange(200) % 4 == 0  # the other test images are leaked
 
 
 class Study:
@@ -20,7 +21,12 @@ class Study:
 
     def __init__(self, seeds: int, helps: dict[str, float]) -> None:
         generator = np.random.default_rng(0)
-        images = TestImages(tuple(f"{k:03}" for k in range(200)), tuple(LABELS.tolist()), CLASSES)
+        images = TestImages(
+            tuple(f"{k:03}" for k in range(200)),
+            tuple(LABELS.tolist()),
+            tuple((~NEW).tolist()),
+            CLASSES,
+        )
         rows, self.summaries, probabilities = [], [], {}
         for (subset, help), role, seed in (
             (cell, role, seed)
@@ -40,6 +46,7 @@ class Study:
             rows.append(
                 cell
                 | {name: final[name] for name in results.METRICS}
+                | {"new_accuracy": (found.argmax(axis=1) == LABELS)[NEW].mean()}
                 | {"training_images": int(subset), "test_images": 200, "run": run}
                 | dict.fromkeys(
                     ("epochs", "duration_seconds", "parameters", "macs", "best_epoch_accuracy"), 1.0
@@ -67,6 +74,27 @@ def test_gains_are_paired_by_seed_and_image_where_predictions_are_there(study):
     assert row["smallest"] == pytest.approx(expected.smallest)
     assert row["balanced_gain"] == pytest.approx(balanced.mean)
     assert (row["balanced_low"], row["balanced_high"]) == pytest.approx(balanced.interval)
+
+
+def test_the_gain_without_leaks_is_that_on_the_images_that_are_not_leaked(study):
+    row = results.gains(study.table, study.known).iloc[0]
+    won = study.right("hdkd", "100").astype(float) - study.right("student", "100")
+    expected = estimate(won[:, NEW], unit=100.0)
+    assert row["new_gain"] == pytest.approx(expected.mean)
+    assert (row["new_low"], row["new_high"]) == pytest.approx(expected.interval)
+
+
+def test_without_predictions_the_gain_without_leaks_is_that_of_the_summaries(study):
+    row = results.gains(study.table).iloc[0]
+    won = study.right("hdkd", "100").astype(float) - study.right("student", "100")
+    assert row["new_gain"] == pytest.approx(100 * won[:, NEW].mean())
+
+
+def test_the_accuracy_without_leaks_has_an_interval_of_its_own(study):
+    cell = results.cells(study.table, study.known).iloc[0]
+    expected = estimate(study.right("student", "100")[:, NEW].astype(float))
+    assert cell["new_accuracy"] == pytest.approx(expected.mean)
+    assert (cell["new_accuracy_low"], cell["new_accuracy_high"]) == pytest.approx(expected.interval)
 
 
 def test_gains_are_paired_by_seed_elsewhere(study):

@@ -110,6 +110,7 @@ def test_what_is_not_new_is_counted(tmp_path):
     expected = {
         "test_images_in_training": 1,
         "leaked_test_images": 1,
+        "new_test_images": {"a": 1, "b": 1},
         "repeated_training_images": 1,
         "images_in_two_classes": 0,
         "clusters": 1,

@@ -48,7 +48,9 @@ def seeds(role: str, *right: int, subset: str = "all") -> list[dict]:
 def predict(root: Path, summaries: list[dict]) -> None:
     """Predictions of such trainings; of all images, those that come first are the easy ones."""
     paths = tuple(f"{k:04}" for k in range(IMAGES))
-    images = predictions.TestImages(paths, (0,) * IMAGES, ("glioma", "pituitary"))
+    images = predictions.TestImages(
+        paths, (0,) * IMAGES, (False,) * IMAGES, ("glioma", "pituitary")
+    )
     probabilities = {}
     for made in summaries:
         right = np.arange(IMAGES) < round(made["final"]["accuracy"] * IMAGES)
