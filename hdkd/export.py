@@ -19,7 +19,7 @@ from hdkd.bundle import in_half_precision
 from hdkd.config import Settings
 from hdkd.data.imageset import ImageSet
 from hdkd.errors import DataError, RunError
-from hdkd.evaluation.metrics import evaluate, interval
+from hdkd.evaluation.metrics import evaluate, interval, without_leaks
 from hdkd.files import write_sums
 from hdkd.names import model_name
 from hdkd.plan import RunKey
@@ -102,21 +102,21 @@ def holding(folder: Path) -> str:
 
 
 def measure(model: torch.nn.Module, source: ImageSet) -> dict[str, Any]:
-    """Metrics on the test images, and accuracy on those that no training image equals (or ``None``)."""
-    test, train = source.part("test"), source.part("train")
+    """Metrics on the test images, and on those that are not leaked; and how many are exact copies."""
+    test = source.part("test")
+    train = np.flatnonzero(source.table["part"] != "test")
     labels = source.labels[test]
     pixels = torch.from_numpy(np.array(source.images[test]))
     probabilities, _ = predict(model, pixels, labels)
     right = probabilities.argmax(axis=1) == labels
     digests = source.table["digest"]
-    new = ~digests.iloc[test].isin(set(digests.iloc[train])).to_numpy()
+    copies = digests.iloc[test].isin(set(digests.iloc[train]))
+    leaked = source.table["leaked"].to_numpy()[test]
     return {
         "final": evaluate(probabilities, labels, source.classes),
         "interval": interval(int(right.sum()), len(right)),
-        "without_copies": {
-            "images": int(new.sum()),
-            "accuracy": float(right[new].mean()) if new.any() else None,
-        },
+        "leaked": {"copies": int(copies.sum()), "images": int(leaked.sum())},
+        "without_leaks": without_leaks(probabilities, labels, leaked),
         "predicted": [source.classes[k] for k in probabilities.argmax(axis=1)],
     }
 

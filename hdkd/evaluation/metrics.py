@@ -38,6 +38,21 @@ def balanced_accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 
+def without_leaks(
+    probabilities: np.ndarray, labels: np.ndarray, leaked: np.ndarray
+) -> dict[str, Any] | None:
+    """Accuracies on the images that are not ``leaked`` ``(n,)``, else as :func:`evaluate`; ``None`` without any."""
+    new = ~leaked.astype(bool)
+    if not new.any():
+        return None
+    predicted = probabilities.argmax(axis=1)[new]
+    return {
+        "images": int(new.sum()),
+        "accuracy": float((predicted == labels[new]).mean()),
+        "balanced_accuracy": balanced_accuracy(predicted, labels[new]),
+    }
+
+
 def interval(right: int, images: int) -> tuple[float, float]:
     """The exact 95 % interval (Clopper and Pearson) of a share of which ``right`` of ``images`` were seen."""
     from scipy.stats import binomtest  # slow to import, and who reads a ledger needs it not

@@ -14,7 +14,7 @@ from hdkd.config import Settings
 from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.data.subsets import draw_subset
 from hdkd.errors import RunError, UnfinishedError
-from hdkd.evaluation.metrics import balanced_accuracy, evaluate
+from hdkd.evaluation.metrics import evaluate, without_leaks
 from hdkd.files import sha256
 from hdkd.models import build
 from hdkd.plan import PACKAGE, STEP_CODE, RunKey, hyperparameters
@@ -161,7 +161,11 @@ def run(
                     "run": dataclasses.asdict(key),
                     "part": part,
                     "final": evaluate(probabilities, source.labels[tested], source.classes),
-                    "without_leaks": without_leaks(source, tested, probabilities),
+                    "without_leaks": without_leaks(
+                        probabilities,
+                        source.labels[tested],
+                        source.table["leaked"].to_numpy()[tested],
+                    ),
                     "tuned": chosen(tuned, key.role) if tuned else None,
                     "kept": {"rule": training.keep, "epoch": epoch},
                     **watched_epochs(notes["rows"], watched.part, epoch),
@@ -225,21 +229,6 @@ def watched_epochs(rows: list[dict[str, Any]], part: str, kept: int) -> dict[str
     return {"validation": None} | {
         name: {"epoch": row["epoch"], "accuracy": row["test_accuracy"]}
         for name, row in chosen.items()
-    }
-
-
-def without_leaks(
-    source: ImageSet, tested: np.ndarray, probabilities: np.ndarray
-) -> dict[str, Any] | None:
-    """Accuracies on the images that no other part has a copy or near-copy of; ``None`` where none is left."""
-    new = ~source.table["leaked"].to_numpy()[tested]
-    if not new.any():
-        return None
-    predicted, labels = probabilities.argmax(axis=1)[new], source.labels[tested][new]
-    return {
-        "images": int(new.sum()),
-        "accuracy": float((predicted == labels).mean()),
-        "balanced_accuracy": balanced_accuracy(predicted, labels),
     }
 
 

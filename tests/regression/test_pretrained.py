@@ -94,4 +94,5 @@ def test_it_reaches_on_the_real_test_images_what_its_card_says(model, tmp_path):
     shown = model.summary
     # Other processors may round a near tie the other way.
     assert tested["final"]["accuracy"] == pytest.approx(shown["final"]["accuracy"], abs=0.004)
-    assert tested["without_copies"]["images"] == shown["without_copies"]["images"]
+    assert tested["leaked"] == shown["leaked"]
+    assert tested["without_leaks"]["images"] == shown["without_leaks"]["images"]
