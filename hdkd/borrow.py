@@ -61,7 +61,9 @@ def value_order(settings: Settings) -> list[RunKey]:
         plan.control_runs,
         plan.point_runs,
     ):
-        ordered += [run for dataset in datasets for run in runs(settings, dataset)]
+        found = [run for dataset in datasets for run in runs(settings, dataset)]
+        first = {run.model: run.seed for run in reversed(found)}
+        ordered += sorted(found, key=lambda run: run.seed != first[run.model])
     return list(dict.fromkeys(ordered))
 
 

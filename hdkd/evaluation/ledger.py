@@ -15,6 +15,7 @@ does a run of the profile ``paper`` whose network or images have been made small
 
 import inspect
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from hdkd.models.complexity import Complexity
 
+CONTROL_SEED = re.compile(r"teacher_seed\d+")
 STRUCTURAL = ("exact", "differs")
 SMALLER_PROFILE = "pilot"
 IMAGE_SIZE, CLASSES, CHANNELS = 224, 7, 3
@@ -177,7 +179,9 @@ class Measurements:
             # What was split by clusters was tested on other images than the published ones.
             split = summary.get("hyperparameters", {}).get("split", {})
             foreign = foreign or split.get("kind") == "clusters"
-            if not key.point and key.group != "tuning" and not foreign:
+            # Controls have the teacher of other seeds.
+            point = "" if key.role == "teacher" and CONTROL_SEED.fullmatch(key.point) else key.point
+            if not point and key.group != "tuning" and not foreign:
                 cell = self.summaries.setdefault((network, key.dataset, key.subset), {})
                 cell[key.seed] = summary
 
