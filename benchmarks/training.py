@@ -80,13 +80,15 @@ def generated(count: int, tests: int, size: int, native: int = 512) -> Iterator[
             "title": "Generated", "synthetic": True, "classes": classes, "unreadable": "stop",
             "layout": {"kind": "train_test_folders", "train": "train", "test": "test"},
             "split": {"kind": "published"},
+            "subsets": ["all"],
         }  # fmt: skip
         started = time.perf_counter()
         prepared = folder / "prepared"
         prepared.mkdir()
         prepare("generated", dataset, Images(size, "rgb"), folder / "manifest.csv", prepared)
         seconds = time.perf_counter() - started
-        split("generated", dataset, prepared / "index.csv", prepared)
+        none = {"validation_fraction": 0, "validation_seed": 0}
+        split("generated", dataset, none, prepared / "index.csv", prepared)
         yield folder, seconds
 
 
@@ -123,6 +125,7 @@ def arithmetic(settings: Settings, prepared: Path) -> str:
     from hdkd.data.imageset import ImageSet, TrainingSet
     from hdkd.training import engine
     from hdkd.training.checkpoint import Checkpoint
+    from hdkd.training.kept import Kept
     from hdkd.training.run_folder import RunFolder
     from hdkd.training.schedule import build_optimizer
 
@@ -150,15 +153,16 @@ def arithmetic(settings: Settings, prepared: Path) -> str:
         ]
         folder = RunFolder(prepared / f"run-{role}")
         folder.start({})
+        kept = Kept("last")
         with Checkpoint(folder.path, {}) as checkpoint:
 
             def whole(step=step, feed=feed, generators=generators, folder=folder, model=model,
-                      optimizer=optimizer, checkpoint=checkpoint) -> None:  # fmt: skip
+                      optimizer=optimizer, checkpoint=checkpoint, kept=kept) -> None:  # fmt: skip
                 for batch in feed.epoch(count, **generators):
                     step(*batch)
                 folder.append_metrics({"epoch": 1, **step.means(len(feed))})
                 if checkpoint.due:
-                    checkpoint.save(1, model, optimizer, generators)
+                    checkpoint.save(1, model, optimizer, generators, kept)
 
             def pure(step=step, batches=batches, feed=feed) -> None:
                 for batch in batches:
