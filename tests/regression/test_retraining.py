@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from hdkd import plan
-from project import ROOT, Project, parameters
+from project import ROOT, Project, parameters, without_controls
 
 
 def fixed(parameters: dict) -> dict:
@@ -22,7 +22,8 @@ def fixed(parameters: dict) -> dict:
         "batch_size": 32, "lr": 0.004, "min_lr": 2e-5, "warmup_lr": 2e-5,
     }  # fmt: skip
     parameters["ablations"]["demo"] |= {"variants": []}
-    return parameters
+    parameters["split"]["demo"] = {"validation_fraction": 0}
+    return without_controls(parameters)
 
 
 @pytest.mark.slow
