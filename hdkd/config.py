@@ -233,7 +233,10 @@ class Settings:
             section["epochs"] = section["epochs_on_all"]
         section["offset"] = self.raw["schedule"]["offset"]
         if TRIAL.fullmatch(point):
-            section |= self.raw["tuning"]["grid"][int(point.removeprefix("trial"))]
+            grid, number = self.raw["tuning"]["grid"], int(point.removeprefix("trial"))
+            if number >= len(grid):
+                raise ParameterError(f"there is no {point}: tuning.grid has {len(grid)} entries")
+            section |= grid[number]
         return _frozen(Training, section)
 
     def distillation(self, point: str = "") -> Distillation:

@@ -48,12 +48,17 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
 
     ``chosen`` tells how the run was, for the card. Tests the half-precision weights on the prepared images
     of the run's dataset. Raises ``RunError`` when the run is not finished or its weights do not fit 16
-    bits, and ``DataError`` when the prepared images are not those that it was trained beside, or
+    bits or were chosen on the test images, and ``DataError`` when the prepared images are not those that it was trained beside, or
     ``output`` holds something else than this run's model.
     """
     folder = RunFolder(run)
     params, summary = folder.params, folder.summary
     key = RunKey(**summary["run"])
+    if summary.get("kept", {}).get("rule") == "best_on_test":
+        raise RunError(
+            f"{run} keeps the epoch that is best on the test images, so what it reaches there says nothing of other "
+            "images: train it with keep last or best_on_validation"
+        )
     source = ImageSet.load(plan.prepared(key.profile, key.dataset))
     if source.facts["content_hash"] != params["data"]["content_hash"]:
         raise DataError(
@@ -136,6 +141,7 @@ def exported_summary(
         **tested,
         "run_folder": key.folder.as_posix(),
         "run_accuracy": summary["final"]["accuracy"],
+        "kept": summary.get("kept", {"rule": "last", "epoch": summary["epochs"]}),
         "data": summary["data"]
         | {
             "licence": dataset["licence"],

@@ -168,7 +168,7 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
     if is_tuned(settings, key):
         tuning = settings.tuning(key.dataset)
         chosen["tuning"] = {name: tuning[name] for name in ("subset", "seeds", "grid")}
-    if key.role == "teacher" and key.point != "subset_teacher":
+    if key.role == "teacher":
         chosen["smote"] = settings.dataset(key.dataset)["smote"] | settings.raw["smote"]
     return plain(chosen)
 

@@ -37,9 +37,12 @@ class ImageSet:
                     f"{folder / name} is damaged (its checksum is not the one in {SUMS}): "
                     f"remove {folder} and start again"
                 )
+        table = pd.read_csv(folder / "split.csv", keep_default_na=False, dtype={"class": str})
+        if "leaked" not in table:
+            raise DataError(f"{folder} was split by an earlier version: run `hdkd split` again")
         return cls(
             images=np.load(folder / "images.npy", mmap_mode="r"),
-            table=pd.read_csv(folder / "split.csv", keep_default_na=False, dtype={"class": str}),
+            table=table,
             facts=json.loads((folder / "facts.json").read_text("utf-8")),
         )
 

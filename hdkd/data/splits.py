@@ -37,9 +37,20 @@ def split(
             table, validation["validation_fraction"], validation["validation_seed"]
         )
     table["leaked"] = leaked(table)
+    named = pairs.assign(
+        **{side: table["path"].to_numpy()[pairs[side]] for side in ("first", "second")}
+    )
+    with replacing(folder / "copies.csv") as partial:
+        named.to_csv(partial, index=False, float_format="%.4f")
     parts = ["train", "test"] + ["validation"] * (validation["validation_fraction"] > 0)
     for part in parts:
         lacking = set(table["class"]) - set(table["class"][table["part"] == part])
+        if lacking and part == "validation":
+            raise DataError(
+                f"dataset {name}: no image of the class {sorted(lacking)[0]} can be set aside for validation, "
+                "because all its training images are near-copies of each other or of test images (copies.csv "
+                "names them): set split.validation_fraction to 0, or take copies out"
+            )
         if lacking:
             raise DataError(
                 f"dataset {name}: the class {sorted(lacking)[0]} has no readable {part} image"
@@ -49,11 +60,6 @@ def split(
         images_per_class(trained, subset, f"datasets.{name}.subsets")
     with replacing(folder / "split.csv") as partial:
         table.to_csv(partial, index=False)
-    named = pairs.assign(
-        **{side: table["path"].to_numpy()[pairs[side]] for side in ("first", "second")}
-    )
-    with replacing(folder / "copies.csv") as partial:
-        named.to_csv(partial, index=False, float_format="%.4f")
     facts = {
         "counts": counts(table),
         **compare(table, dataset["classes"]),

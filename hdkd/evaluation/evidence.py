@@ -75,8 +75,13 @@ def counting(
         changed = [
             f"{name} {made.get(name)} instead of {wanted.get(name)}"
             for name in names
-            if made.get(name) != wanted.get(name) and (name in made or "split." not in name)
+            if made.get(name) != wanted.get(name)
+            and (name in made or "split." not in name or wanted.get(name) == "clusters")
         ]
+        if plan.is_tuned(settings, key) and "hyperparameters" in summary:
+            grid = settings.tuning(key.dataset)["grid"]
+            if summary.get("tuned") not in grid:
+                changed.append(f"settings {summary.get('tuned')}, which tuning.grid lacks")
         if changed:
             left_out.append(f"{key.folder.as_posix()} ({', '.join(changed)})")
         else:

@@ -130,22 +130,11 @@ def _corrected(paper: "Measurements") -> dict[Comparison, tuple[float, int]]:
     return corrected
 
 
-def chosen_on_test(summary: dict[str, Any]) -> bool:
-    """Whether a training's weights are those of the epoch that is best on the test images."""
-    return summary.get("kept", {}).get("rule") == "best_on_test"
-
-
-def accuracy_by(protocol: str, summary: dict[str, Any]) -> float:
-    """The test accuracy of a training, in [0, 1].
-
-    ``best_epoch`` is the released protocol: the highest of all epochs, where the test images were watched.
-    ``last_epoch`` is chosen on no test image: that of the weights that are kept, unless those were.
-    """
-    if protocol == "best_epoch" and summary["best_epoch"]:
-        return summary["best_epoch"]["accuracy"]
-    if chosen_on_test(summary):
-        return summary["last_epoch"]["accuracy"]
-    return summary["final"]["accuracy"]
+def best_epoch(summary: dict[str, Any]) -> float | None:
+    """The released protocol: the highest test accuracy of all epochs; ``None`` unless every one was tested."""
+    training = summary.get("hyperparameters", {}).get("training", {})
+    every = training.get("evaluate_every", 1) == 1
+    return summary["best_epoch"]["accuracy"] if every and summary["best_epoch"] else None
 
 
 def comparison(value: Value) -> Comparison:
@@ -196,11 +185,16 @@ class Measurements:
         return self.summaries.get((network, value.dataset, subset or value.subset), {})
 
     def accuracy(self, value: Value, protocol: str) -> Estimate | None:
-        """In percent over seeds, by :func:`accuracy_by`; ``None`` without trainings."""
+        """In percent over seeds, of the last (or kept) epoch or of the ``best_epoch``; ``None`` without trainings."""
         cell = self.cell(value.network, value)
         if not cell:
             return None
-        values = [accuracy_by(protocol, cell[seed]) for seed in sorted(cell)]
+        values = [
+            best_epoch(cell[seed]) if protocol == "best_epoch" else cell[seed]["final"]["accuracy"]
+            for seed in sorted(cell)
+        ]
+        if None in values:
+            return None
         images = next(iter(cell.values()))["test_images"]
         share = float(np.mean(values))
         error = math.sqrt(share * (1 - share) / images)
@@ -240,29 +234,29 @@ class Measurements:
             return estimate(scores, labels if metric == "balanced_accuracy" else None, unit=100.0)
         if metric != "accuracy":
             return None
-        values = self.differences(cells, "last_epoch")
-        shares = [
-            np.mean([accuracy_by("last_epoch", s) for s in cell.values()]) for _, cell in cells
-        ]
+        values = tuple(
+            100 * sum(sign * cell[seed]["final"]["accuracy"] for sign, cell in cells)
+            for seed in cells[0][1]
+        )
+        shares = [np.mean([s["final"]["accuracy"] for s in cell.values()]) for _, cell in cells]
         images = next(iter(cells[0][1].values()))["test_images"]
         error = math.sqrt(sum(p * (1 - p) for p in shares) / images)
         return Estimate(values, 100 * error, 100 / images)
 
     @staticmethod
-    def differences(cells: list, protocol: str) -> tuple[float, ...]:
-        """The effect in points, seed by seed."""
-        return tuple(
-            100 * sum(sign * accuracy_by(protocol, cell[seed]) for sign, cell in cells)
-            for seed in cells[0][1]
-        )
+    def best_epochs(cells: list) -> str:
+        """The effect at the best epochs in points, mean over seeds; empty unless every epoch was tested."""
+        found = [[best_epoch(s) for s in cell.values()] for _, cell in cells]
+        if any(None in values for values in found):
+            return ""
+        signs = [sign for sign, _ in cells]
+        return _number(100 * float(np.mean(np.array(signs) @ np.array(found))))
 
     def right(self, cells: list) -> tuple[np.ndarray, np.ndarray] | None:
         """Sums of right answers ``(seeds, images)`` with their signs, and the labels ``(images,)``.
 
-        ``None`` where a prediction is missing, or is of an epoch that was chosen on the test images.
+        ``None`` where a prediction is missing.
         """
-        if any(chosen_on_test(s) for _, cell in cells for s in cell.values()):
-            return None
         runs = [
             (sign, [evidence.key_of(s).folder.as_posix() for s in cell.values()])
             for sign, cell in cells
@@ -380,6 +374,9 @@ def _trained(
             "data": pilot.data(value.dataset),
         }
     found = paper.effect(value) if effect else paper.accuracy(value, "best_epoch")
+    tested_all = found is not None
+    if not effect and not tested_all:
+        found = paper.accuracy(value, "last_epoch")
     if found is None:
         return fields
     low, high = paper.interval(value, found)
@@ -399,7 +396,7 @@ def _trained(
             note += "; p is McNemar's, of these two trainings alone"
         fields |= {
             "protocol": "last epoch",
-            "best_epoch": _number(float(np.mean(paper.differences(cells, "best_epoch")))),
+            "best_epoch": paper.best_epochs(cells),
             "balanced": _number(balanced.mean) + _between(*map(_number, balanced.interval))
             if balanced
             else "",
@@ -417,7 +414,9 @@ def _trained(
         note = verdict.need
         epochs = sorted({summary["epochs"] for summary in summaries})
         fields |= {
-            "protocol": f"best of {' or '.join(map(str, epochs))} epochs",
+            "protocol": f"best of {' or '.join(map(str, epochs))} epochs"
+            if tested_all
+            else "the epoch that is kept",
             "last_epoch": _number(paper.accuracy(value, "last_epoch").mean),
             "without_leaks": _without_leaks(summaries),
         }
@@ -497,7 +496,7 @@ def count(value: Value, facts: dict[str, Any]) -> float:
 
 
 def _without_leaks(summaries: list[dict[str, Any]]) -> str:
-    """Mean accuracy of the kept weights on the test images that are not leaked, in percent."""
+    """Mean accuracy of the last (or kept) epoch on the test images that are not leaked, in percent."""
     found = [summary.get("without_leaks") for summary in summaries]
     return _number(100 * float(np.mean([f["accuracy"] for f in found]))) if all(found) else ""
 
@@ -539,7 +538,7 @@ SHOWN = {
     "last_epoch": "Last epoch",
     "best_epoch": "Best epoch",
     "balanced": "Balanced accuracy",
-    "without_leaks": "Without leaks",
+    "without_leaks": "Last epoch without leaks",
     "smallest": "Smallest to be seen",
     "seeds": "Seeds",
     "effect": "Effect",

@@ -176,16 +176,20 @@ def mcnemar(better: np.ndarray, base: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted so that among all of them one false finding is rarer than its level (Holm 1979)."""
+    """Adjusted so that among all of them one false finding is rarer than its level (Holm 1979).
+
+    NaN, of what was not tested, stays so and does not count.
+    """
     adjusted, largest = [math.nan] * len(p_values), 0.0
     steps = holm_steps(p_values)
-    for k in sorted(range(len(p_values)), key=lambda k: -steps[k]):
+    for k in sorted((k for k, step in enumerate(steps) if step), key=lambda k: -steps[k]):
         largest = max(largest, min(1.0, steps[k] * p_values[k]))
         adjusted[k] = largest
     return adjusted
 
 
 def holm_steps(p_values: Sequence[float]) -> list[int]:
-    """How many times each counts in :func:`holm`: the smallest as many times as there are, the largest once."""
-    order = sorted(range(len(p_values)), key=lambda k: p_values[k])
-    return [len(order) - order.index(k) for k in range(len(order))]
+    """How many times each counts in :func:`holm`: the smallest as many times as there are, the largest once, NaN never."""
+    tested = [k for k, p_value in enumerate(p_values) if not math.isnan(p_value)]
+    order = sorted(tested, key=lambda k: p_values[k])
+    return [len(order) - order.index(k) if k in order else 0 for k in range(len(p_values))]

@@ -94,6 +94,7 @@ def dataset_section(
             for label, count in facts["counts"].items()
         ],
         "sweep": tables.sweep_rows(settings, name, table, gains),
+        "new": tables.new_rows(name, table, gains),
         "steps": steps_sentence(settings, name),
         "metrics": tables.metric_rows(name, cells),
         "ablations": tables.ablation_rows(settings, name, table),
@@ -171,17 +172,12 @@ def warnings(facts: dict[str, Any]) -> list[str]:
     """What a reader must know about the data, one sentence each."""
     found = []
     test = sum(count["test"] for count in facts["counts"].values())
-    if leaked := facts.get("leaked_test_images"):
-        left = ", ".join(f"{count} {name}" for name, count in facts["new_test_images"].items())
-        found.append(
-            f"{leaked} of the {test} test images have a copy, a near-copy (mirrored or turned, too) or another "
-            f"image of their lesion among the training or validation images: accuracies are flattered by "
-            f"that. Those without leaks are of the others: {left}."
-        )
+    if sentence := tables.leaks_sentence(facts):
+        found.append(sentence)
     if facts["test_images_in_training"]:
         found.append(
             f"{facts['test_images_in_training']} of the {test} test images are, as prepared, pixel for "
-            "pixel copies of a training image: accuracies are flattered by that."
+            "pixel copies of a training image."
         )
     if facts["repeated_training_images"]:
         found.append(f"{facts['repeated_training_images']} training images repeat another one.")

@@ -19,9 +19,11 @@ from hdkd.evaluation.statistics import Estimate, estimate, holm
 from hdkd.plan import RunKey
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
+NEW = ("new_accuracy", "new_balanced")
 GAIN = [
     "dataset", "subset", "training_images", "student", "hdkd", "gain", "gain_sd", "gain_low", "gain_high",
-    "p_value", "smallest", "new_gain", "new_low", "new_high", "seeds", "wins", "student_balanced", "hdkd_balanced", "balanced_gain", "balanced_low",
+    "p_value", "smallest", "new_gain", "new_low", "new_high",
+    "new_balanced_gain", "new_balanced_low", "new_balanced_high", "seeds", "wins", "student_balanced", "hdkd_balanced", "balanced_gain", "balanced_low",
     "balanced_high", "apart", "apart_low", "apart_high",
 ]  # fmt: skip
 NONE = Predictions()
@@ -54,6 +56,7 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
                     "epochs": summary["epochs"],
                     **{name: summary["final"][name] for name in METRICS},
                     "new_accuracy": (summary.get("without_leaks") or {}).get("accuracy"),
+                    "new_balanced": (summary.get("without_leaks") or {}).get("balanced_accuracy"),
                     "best_epoch_accuracy": best.get("accuracy"),
                     "best_epoch": best.get("epoch"),
                     "parameters": summary["parameters"],
@@ -102,10 +105,10 @@ def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
     """Mean and spread (sample deviation over seeds) of each metric, one row per cell of the study.
 
     Where all predictions of a cell are ``known``, and it has two seeds at least, ``_low`` and ``_high`` are the
-    ends of each metric's 95 % interval (see ``evaluation/uncertainty.py``), in [0, 1]. ``new_accuracy`` is that
-    on the test images that are not leaked.
+    ends of each metric's 95 % interval (see ``evaluation/uncertainty.py``), in [0, 1]. ``new_accuracy`` and
+    ``new_balanced`` are the accuracies on the test images that are not leaked.
     """
-    values = [*METRICS, "new_accuracy", "best_epoch_accuracy"]
+    values = [*METRICS, *NEW, "best_epoch_accuracy"]
     grouped = table.groupby(CELL, sort=False)
     means = grouped[values].mean()
     spreads = grouped[values].std().add_suffix("_sd")
@@ -117,7 +120,7 @@ def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
         parameters=("parameters", "first"),
         macs=("macs", "first"),
     )
-    ends = [f"{name}_{end}" for name in (*METRICS, "new_accuracy") for end in ("low", "high")]
+    ends = [f"{name}_{end}" for name in (*METRICS, *NEW) for end in ("low", "high")]
     intervals = pd.DataFrame(index=counts.index, columns=ends, dtype=float)
     for cell, own in grouped:
         probabilities = known.cell(own["run"])
@@ -130,10 +133,12 @@ def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
             intervals.loc[cell, [f"{name}_low", f"{name}_high"]] = low, high
         new = known.new(own["dataset"].iloc[0])
         if new.any():
-            found = estimate(predictions.right(probabilities, labels)[:, new])
-            intervals.loc[cell, ["new_accuracy_low", "new_accuracy_high"]] = np.clip(
-                found.interval, 0, 1
-            )
+            answers = predictions.right(probabilities, labels)[:, new]
+            for name, found in zip(
+                NEW, (estimate(answers), estimate(answers, labels[new])), strict=True
+            ):
+                low, high = np.clip(found.interval, 0, 1)
+                intervals.loc[cell, [f"{name}_low", f"{name}_high"]] = low, high
     return counts.join(means).join(spreads).join(intervals).reset_index()
 
 
@@ -176,8 +181,8 @@ def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
 
     Where the predictions of both are ``known``, it is paired by test image, too. ``gain_low`` and ``gain_high`` are
     its 95 % interval, ``p_value`` its p, corrected within the dataset (Holm), ``smallest`` the true gain that
-    so many seeds and images would tell from zero in 80 % of cases, if it stood alone. ``new_gain`` is the gain on
-    the test images that are not leaked, where it is known. The gain is one of accuracy;
+    so many seeds and images would tell from zero in 80 % of cases, if it stood alone. ``new_gain`` and
+    ``new_balanced_gain`` are the gains on the test images that are not leaked, where they are known. The gain is one of accuracy;
     ``balanced_gain`` is one of balanced accuracy, and ``apart`` how much the gain is more than that.
     """
     students = table[table["group"] == "students"]
@@ -211,6 +216,9 @@ def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
                 "new_gain": found["new_gain"].mean,
                 "new_low": found["new_gain"].interval[0],
                 "new_high": found["new_gain"].interval[1],
+                "new_balanced_gain": found["new_balanced_gain"].mean,
+                "new_balanced_low": found["new_balanced_gain"].interval[0],
+                "new_balanced_high": found["new_balanced_gain"].interval[1],
                 "seeds": len(shared),
                 "wins": sum(value > 0 for value in found["gain"].values),
                 "student_balanced": student["balanced_accuracy"].mean(),
@@ -224,8 +232,7 @@ def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
             }
         )
     result = pd.DataFrame(rows, columns=GAIN)
-    tested = result["p_value"].notna()
-    for _, p_values in result[tested].groupby("dataset")["p_value"]:
+    for _, p_values in result.groupby("dataset")["p_value"]:
         result.loc[p_values.index, "p_value"] = holm([*p_values])
     order = {name: k for k, name in enumerate(dict.fromkeys(table["dataset"]))}
     result["order"] = result["dataset"].map(order)
@@ -254,12 +261,16 @@ def paired(
             "balanced_gain": estimate(won, labels, unit=100.0),
             "apart": estimate(won * weights, unit=100.0),
             "new_gain": estimate(won[:, new], unit=100.0) if new.any() else UNKNOWN,
+            "new_balanced_gain": estimate(won[:, new], labels[new], unit=100.0)
+            if new.any()
+            else UNKNOWN,
         }
     gain, balanced_gain = (
         100 * (hdkd[name] - student[name]) for name in ("accuracy", "balanced_accuracy")
     )
     values = {"gain": gain, "balanced_gain": balanced_gain, "apart": gain - balanced_gain}
-    values["new_gain"] = 100 * (hdkd["new_accuracy"] - student["new_accuracy"])
+    for name, metric in (("new_gain", "new_accuracy"), ("new_balanced_gain", "new_balanced")):
+        values[name] = 100 * (hdkd[metric] - student[metric])
     image = 100 / hdkd["test_images"].iloc[0]
     return {name: Estimate(tuple(v), 0.0, image) for name, v in values.items()}
 

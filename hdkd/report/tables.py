@@ -99,12 +99,19 @@ def ranged(mean: float, low: float, high: float, spread: float) -> str:
     return f"{100 * mean:.2f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
-def accuracy(cell: Any) -> dict[str, str]:
-    """The accuracy of a cell, and that without leaked test images where it is another."""
+def has_leaks(table: pd.DataFrame) -> bool:
+    """Whether leaked test images are known of, so that there is an accuracy without them."""
+    return bool(
+        (table["new_accuracy"].notna() & (table["new_accuracy"] != table["accuracy"])).any()
+    )
+
+
+def accuracy(cell: Any, leaks: bool) -> dict[str, str]:
+    """The accuracy of a cell, and where there are ``leaks`` that without leaked test images."""
     shown = {"Accuracy (%)": percent(cell.accuracy, cell.accuracy_sd)}
-    if not pd.isna(cell.new_accuracy) and cell.new_accuracy != cell.accuracy:
-        shown["Without leaks (%)"] = percent(cell.new_accuracy, cell.new_accuracy_sd)
-    return shown
+    return shown | (
+        {"Without leaks (%)": percent(cell.new_accuracy, cell.new_accuracy_sd)} if leaks else {}
+    )
 
 
 def shown_p(value: float) -> str:
@@ -155,7 +162,6 @@ def sweep_rows(
     cells = results.cells(students[both])
     gains = gains[gains["dataset"] == dataset]
     # Where every class has as many test images, both accuracies are the same.
-    leaks = not (gains["new_gain"].isna() | (gains["new_gain"] == gains["gain"])).all()
     equal_classes = (gains["gain"] - gains["balanced_gain"]).abs().max() < 1e-3
     rows = []
     for gain in gains.itertuples():
@@ -170,10 +176,6 @@ def sweep_rows(
         if not equal_classes:
             row["Balanced gain (points)"] = f"{gain.balanced_gain:+.2f}"
             row["Its 95 % interval"] = between(gain.balanced_low, gain.balanced_high)
-        if leaks:
-            new = "–" if pd.isna(gain.new_gain) else f"{gain.new_gain:+.2f}"
-            ends = "" if pd.isna(gain.new_low) else f" ({between(gain.new_low, gain.new_high)})"
-            row["Gain without leaks (points)"] = new + ends
         row["Seeds"] = f"{gain.seeds}"
         for role in ("student", "hdkd"):
             row[f"{ROLE_NAMES[role]}, best epoch"] = percent(
@@ -215,9 +217,35 @@ def metric_rows(dataset: str, cells: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def new_column(cell: dict[str, Any], leaks: bool) -> dict[str, str]:
-    """Accuracy without leaked test images, where there are ``leaks``."""
-    ends = (cell[f"new_accuracy{end}"] for end in ("", "_low", "_high", "_sd"))
-    return {"Accuracy without leaks (%)": ranged(*ends)} if leaks else {}
+    """Accuracies without leaked test images, where there are ``leaks``."""
+    if not leaks:
+        return {}
+    return {
+        f"{title} without leaks (%)": ranged(
+            *(cell[name + end] for end in ("", "_low", "_high", "_sd"))
+        )
+        for name, title in (("new_accuracy", "Accuracy"), ("new_balanced", "Balanced accuracy"))
+    }
+
+
+def new_rows(dataset: str, table: pd.DataFrame, gains: pd.DataFrame) -> list[dict[str, str]]:
+    """The sweep on the test images that are not leaked; empty where all are new, or nothing is known of that."""
+    students = table[(table["dataset"] == dataset) & (table["group"] == "students")]
+    if not has_leaks(students):
+        return []
+    cells = results.cells(students)
+    rows = []
+    for gain in gains[gains["dataset"] == dataset].itertuples():
+        cell = cells[cells["subset"] == gain.subset].set_index("role")
+        row = {"Training images": f"{gain.training_images}"}
+        for role in ("student", "hdkd"):
+            row[ROLE_NAMES[role]] = percent(cell.new_accuracy[role], cell.new_accuracy_sd[role])
+        row["Gain (points)"] = f"{gain.new_gain:+.2f}"
+        row["95 % interval"] = between(gain.new_low, gain.new_high)
+        row["Balanced gain (points)"] = f"{gain.new_balanced_gain:+.2f}"
+        row["Its 95 % interval"] = between(gain.new_balanced_low, gain.new_balanced_high)
+        rows.append(row | {"Seeds": f"{gain.seeds}"})
+    return rows
 
 
 def published_accuracy(settings: Settings, dataset: str, cell: Any) -> dict[str, str]:
@@ -255,7 +283,7 @@ def ablation_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list
             "Training images": f"{cell.training_images}",
             "Parameters": f"{cell.parameters:,}",
             "MACs (M)": f"{cell.macs / 1e6:.2f}",
-            **accuracy(cell),
+            **accuracy(cell, has_leaks(chosen)),
             "Seeds": f"{cell.seeds}",
         }
         rows.append(row | published_accuracy(settings, dataset, cell))
@@ -352,19 +380,26 @@ def control_rows(
             what = "trained on the same images only"
         parts.append((f"{ROLE_NAMES[role]}, {what}", runs))
     found = {
-        name: results.paired(runs, hdkd, known)["gain"] for name, runs in parts[1:] if len(runs)
+        name: results.paired(runs, hdkd, known)
+        for name, runs in parts[1:]
+        if set(runs["seed"]) & set(hdkd["seed"])
     }
-    corrected = dict(zip(found, holm([each.p_value for each in found.values()]), strict=True))
+    p_values = holm([each["gain"].p_value for each in found.values()])
+    corrected = dict(zip(found, p_values, strict=True))
+    leaks = has_leaks(pd.concat([runs for _, runs in parts]))
     rows = []
     for name, runs in parts:
         if runs.empty:
             continue
         cell = results.cells(runs).iloc[0]
-        row = {"Model": name, "Epochs": f"{cell.epochs}", **accuracy(cell)}
+        row = {"Model": name, "Epochs": f"{cell.epochs}", **accuracy(cell, leaks)}
         gain = found.get(name)
-        row["HDKD's gain over it (points)"] = f"{gain.mean:+.2f}" if gain else "–"
-        row["95 % interval"] = between(*gain.interval) if gain else "–"
+        row["HDKD's gain over it (points)"] = f"{gain['gain'].mean:+.2f}" if gain else "–"
+        row["95 % interval"] = between(*gain["gain"].interval) if gain else "–"
         row["p (Holm)"] = shown_p(corrected[name]) if gain else "–"
+        if leaks:
+            row["Gain without leaks"] = f"{gain['new_gain'].mean:+.2f}" if gain else "–"
+            row["Its 95 % interval"] = between(*gain["new_gain"].interval) if gain else "–"
         rows.append(row | {"Seeds": f"{len(runs)}"})
     return rows
 
@@ -416,25 +451,48 @@ def rival_cells(dataset: str, table: pd.DataFrame) -> pd.DataFrame:
     return cells.sort_values("role", key=lambda roles: roles.map(order.index), ignore_index=True)
 
 
+def leaks_sentence(facts: dict[str, Any]) -> str:
+    """How many test images are leaked, and what the others are of; empty where none is, or it is not known."""
+    leaked = facts.get("leaked_test_images")
+    if not leaked:
+        return ""
+    tests = sum(count["test"] for count in facts["counts"].values())
+    left = ", ".join(f"{count} {name}" for name, count in facts["new_test_images"].items())
+    return (
+        f"{leaked} of the {tests} test images have a copy, a near-copy (mirrored or turned, too) or another image of "
+        f"their lesion in another part, which flatters accuracies. The others: {left}."
+    )
+
+
 def guessing(facts: dict[str, Any]) -> str:
-    """What a model reaches that has learned nothing but the most frequent class."""
+    """What a model reaches that has learned nothing but the most frequent class, on all test images and on new ones."""
     tests = {name: count["test"] for name, count in facts["counts"].items()}
-    name = max(tests, key=tests.get)
-    share = 100 * tests[name] / sum(tests.values())
-    return f"Always answering {name} is right for {share:.2f} % of the test images."
+    name, share = _largest(tests)
+    text = f"Always answering {name} is right for {share:.2f} % of the test images, balanced {100 / len(tests):.2f} %"
+    if facts.get("leaked_test_images") and sum(facts["new_test_images"].values()):
+        name, share = _largest(facts["new_test_images"])
+        text += f"; always answering {name} for {share:.2f} % of those without leaks"
+    return f"{text}."
+
+
+def _largest(counts: dict[str, int]) -> tuple[str, float]:
+    """The largest class, and its share in percent."""
+    name = max(counts, key=counts.get)
+    return name, 100 * counts[name] / sum(counts.values())
 
 
 def rival_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
     """The counterpart of Table 5: each model trained from scratch on all images."""
     rows = []
-    for cell in rival_cells(dataset, table).itertuples():
+    cells = rival_cells(dataset, table)
+    for cell in cells.itertuples():
         row = {
             "Model": model_name(cell.role),
             "Family": family(cell.role),
             "Parameters": f"{cell.parameters:,}",
             "MACs (M)": f"{cell.macs / 1e6:.2f}",
             "Epochs": f"{cell.epochs}",
-            **accuracy(cell),
+            **accuracy(cell, has_leaks(cells)),
             "Best epoch (%)": percent(cell.best_epoch_accuracy, cell.best_epoch_accuracy_sd),
             "Balanced (%)": percent(cell.balanced_accuracy, cell.balanced_accuracy_sd),
             "Seeds": f"{cell.seeds}",
@@ -468,9 +526,16 @@ def cost_lines(
     table: pd.DataFrame, summaries: list[dict[str, Any]], costs: pd.DataFrame
 ) -> list[str]:
     """What the study has cost so far, and what is left of it, one sentence each."""
-    hours = table["duration_seconds"].sum() / 3600
-    lines = [f"{len(table)} trainings took {span(hours)}, each counted by itself."]
-    of_study = [s for s in summaries if evidence.key_of(s).folder.as_posix() in set(table["run"])]
+    keys = {evidence.key_of(summary): summary for summary in summaries}
+    trials = [key for key in keys if key.group == "tuning"]
+    of_study = [
+        s
+        for k, s in keys.items()
+        if k.group == "tuning" or k.folder.as_posix() in set(table["run"])
+    ]
+    hours = sum(s["provenance"]["duration_seconds"] for s in of_study) / 3600
+    among = f", {len(trials)} of them to choose settings," if trials else ""
+    lines = [f"{len(of_study)} trainings{among} took {span(hours)}, each counted by itself."]
     for device, busy in cost.device_hours(of_study).items():
         name = "the CPU" if device == "cpu" else f"one {device}"
         lines.append(f"Those side by side counted once, {name} was busy for {span(busy)}.")
@@ -543,9 +608,14 @@ def markdown(
         lines.append(
             f"{facts['images']} images at {facts['size']}×{facts['size']} pixels ({facts['colour']})."
         )
+        if sentence := leaks_sentence(facts):
+            lines += ["", f"**{sentence}**"]
+            if not has_leaks(table[table["dataset"] == dataset]):
+                lines += ["What is reached without them is not known: predictions were not kept."]
         if rows := sweep_rows(settings, dataset, table, gains):
             lines += ["", *_markdown_table(rows), "", guessing(facts)]
         for title, rows in {
+            "Without leaked test images": new_rows(dataset, table, gains),
             "All metrics": metric_rows(dataset, cells),
             "Block and stem stride": ablation_rows(settings, dataset, table),
             "Distillation, part by part": distillation_rows(settings, dataset, table),

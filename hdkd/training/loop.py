@@ -50,8 +50,8 @@ def train(
     teaching: Teaching | None = None,
     checkpoint: Checkpoint | None = None,
     deadline: float | None = None,
-) -> int:
-    """Train ``model`` in place and return the epoch whose weights it has then, as ``training.keep`` says.
+) -> Kept:
+    """Train ``model`` in place, to its last epoch, and return the weights that ``training.keep`` keeps.
 
     With a ``checkpoint`` it continues after the epochs that this has behind it, and saves when due.
     Raises ``UnfinishedError`` after an epoch when another as long would not end before ``deadline``, a
@@ -122,8 +122,7 @@ def train(
             raise UnfinishedError(
                 f"the time budget ends after epoch {epoch + 1} of {training.epochs}"
             )
-    kept.put_back(model)
-    return kept.epoch
+    return kept
 
 
 def evaluated(model: nn.Module, images: Tensor, labels: np.ndarray) -> dict[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hdkd import plan
 from hdkd.config import Settings
 from hdkd.data.imageset import ImageSet, TrainingSet
 from hdkd.data.subsets import draw_subset
@@ -49,6 +50,10 @@ def run(
     fit, and when what was stopped was made with other settings, data, teacher, code or version of torch;
     ``UnfinishedError`` when ``deadline``, a reading of ``time.monotonic``, comes before the last epoch.
     """
+    if plan.is_tuned(settings, key) and not tuned:
+        raise RunError(
+            f"{key.name} trains with settings that trials choose: run `hdkd tune` and name its file with --tuned"
+        )
     prepare_process(threads)
     device = choose_device(device)
     started = time.perf_counter()
@@ -93,6 +98,7 @@ def run(
             "synthetic": source.facts["synthetic"],
             "content_hash": source.facts["content_hash"],
             "training_digest": training_set.digest(),
+            "arithmetic": training_set.arithmetic if recipes else None,
         },
     }
     made_with = fingerprint(params, teacher, device)
@@ -135,7 +141,7 @@ def run(
             )
 
         try:
-            epoch = train(
+            kept = train(
                 model,
                 training_set,
                 watched,
@@ -149,11 +155,17 @@ def run(
                 checkpoint,
                 deadline,
             )
-            folder.write_model(model)
+            # What is kept for teaching, because it is the best on the test images, is not what is reported.
+            reported_last = training.keep == "best_on_test"
+            if not reported_last:
+                kept.put_back(model)
             # Nothing before this line has looked at the images of the final evaluation, unless they are watched.
             tested = source.part(part)
             pixels = torch.from_numpy(np.array(source.images[tested])).to(device)
             probabilities, _ = predict(model, pixels, source.labels[tested])
+            if reported_last:
+                kept.put_back(model)
+            folder.write_model(model)
             folder.write_predictions(source.table.iloc[tested], probabilities, source.classes)
             note_cost()
             folder.write_summary(
@@ -167,8 +179,8 @@ def run(
                         source.table["leaked"].to_numpy()[tested],
                     ),
                     "tuned": chosen(tuned, key.role) if tuned else None,
-                    "kept": {"rule": training.keep, "epoch": epoch},
-                    **watched_epochs(notes["rows"], watched.part, epoch),
+                    "kept": {"rule": training.keep, "epoch": kept.epoch},
+                    **watched_epochs(notes["rows"], watched.part, kept.epoch),
                     "epochs": training.epochs,
                     "test_images": len(tested),
                     "training_images": len(training_set.positions),
@@ -205,6 +217,10 @@ def parts(source: ImageSet, key: RunKey) -> tuple[str, Watched]:
     Trials of a tuning end on the validation images, all others on the test images.
     """
     validation = source.part("validation")
+    if key.group == "tuning" and not len(validation):
+        raise RunError(
+            "a trial needs validation images: raise split.validation_fraction and split again"
+        )
     watched = "validation" if len(validation) else "test"
     positions = source.part(watched)
     part = "validation" if key.group == "tuning" else "test"
@@ -215,21 +231,16 @@ def watched_epochs(rows: list[dict[str, Any]], part: str, kept: int) -> dict[str
     """What the summary says of the watched images.
 
     ``validation`` has their metrics after the ``kept`` epoch. Where the test images were watched,
-    ``best_epoch`` is the first with the best accuracy among those that were evaluated, and
-    ``last_epoch`` the last.
+    ``best_epoch`` is the first with the best accuracy among those that were evaluated.
     """
     names = ("loss", "accuracy", "balanced_accuracy")
     if part == "validation":
         row = next(row for row in rows if row["epoch"] == kept)
-        validation = {name: row[f"validation_{name}"] for name in names}
-        return {"validation": validation, "best_epoch": None, "last_epoch": None}
+        return {"validation": {n: row[f"validation_{n}"] for n in names}, "best_epoch": None}
     tested = [row for row in rows if row["test_accuracy"] is not None]
     best = max(tested, key=lambda row: row["test_accuracy"])
-    chosen = {"best_epoch": best, "last_epoch": tested[-1]}
-    return {"validation": None} | {
-        name: {"epoch": row["epoch"], "accuracy": row["test_accuracy"]}
-        for name, row in chosen.items()
-    }
+    best_epoch = {"epoch": best["epoch"], "accuracy": best["test_accuracy"]}
+    return {"validation": None, "best_epoch": best_epoch}
 
 
 def fingerprint(params: dict[str, Any], teacher: Path | None, device: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from hdkd import config, plan
 from hdkd.errors import ParameterError, RunError
+from hdkd.evaluation import evidence
 from hdkd.report.results import macs
 from hdkd.training import tune
 from hdkd.training.budget import epoch_images, forward_macs, training_of
@@ -110,7 +111,7 @@ def test_every_method_has_the_same_trials(parameters):
     for run in plan.tuning_runs(settings, "phantom"):
         training = settings.training(run.role, run.subset, run.dataset, run.point)
         tried.setdefault(run.role, []).append(training.lr)
-    assert tried == {role: [0.002, 0.004, 0.008] for role in ("student", "hdkd", "mobilenet_v2")}
+    assert tried == {role: [0.004, 0.008, 0.016] for role in ("student", "hdkd", "mobilenet_v2")}
 
 
 def test_trials_are_refused_without_images_to_choose_on(parameters):
@@ -137,8 +138,8 @@ def test_a_method_gets_the_settings_of_the_best_mean_and_of_equals_the_lowest_lo
         (run.folder / "summary.json").write_text(json.dumps({"validation": validation}))
     path = tmp_path / "chosen.json"
     tune.choose(settings, "phantom", path)
-    assert tune.chosen(path, "student") == {"lr": 0.008}
-    assert tune.chosen(path, "hdkd") == {"lr": 0.002}
+    assert tune.chosen(path, "student") == {"lr": 0.016}
+    assert tune.chosen(path, "hdkd") == {"lr": 0.004}
     trials = json.loads(path.read_text())["methods"]["student"]["trials"]
     assert [trial["balanced_accuracy"] for trial in trials] == pytest.approx([0.7, 0.8, 0.8])
 
@@ -147,3 +148,22 @@ def test_a_method_without_trials_is_named(tmp_path):
     (tmp_path / "chosen.json").write_text('{"methods": {}}')
     with pytest.raises(RunError, match="has no settings for hdkd: run `hdkd tune` again"):
         tune.chosen(tmp_path / "chosen.json", "hdkd")
+
+
+def test_trials_that_the_grid_no_longer_has_are_left_out_and_named(settings, parameters):
+    runs = [r for r in plan.tuning_runs(settings, "phantom") if r.role == "student"]
+    made = [
+        {"run": vars(run), "hyperparameters": plan.hyperparameters(settings, run)} for run in runs
+    ]
+    parameters["tuning"]["demo"]["grid"] = [{"lr": 0.004}]
+    kept, left_out = evidence.counting(config.resolve(parameters), made)
+    assert kept == made[:1]
+    assert "there is no trial2: tuning.grid has 1 entries" in left_out[1]
+
+
+def test_a_training_without_the_settings_that_were_chosen_does_not_count(settings):
+    run = next(r for r in plan.student_runs(settings, "phantom") if r.role == "student")
+    made = {"run": vars(run), "hyperparameters": plan.hyperparameters(settings, run)}
+    assert evidence.counting(settings, [made | {"tuned": {"lr": 0.016}}])[1] == []
+    _, left_out = evidence.counting(settings, [made | {"tuned": None}])
+    assert "settings None, which tuning.grid lacks" in left_out[0]

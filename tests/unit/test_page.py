@@ -35,11 +35,11 @@ def said(*seeds: tuple[float, float]) -> str:
     """What is said of gains in accuracy and in balanced accuracy, one pair a seed, in points."""
     rows = [
         {"dataset": "d", "group": "students", "subset": "all", "training_images": 9, "test_images": 1000}
-        | {"role": role, "seed": seed, "accuracy": 0.5 + gain / 100, "new_accuracy": None, "balanced_accuracy": 0.5 + balanced / 100}
+        | {"role": role, "seed": seed, "accuracy": 0.5 + gain / 100, "new_accuracy": None, "new_balanced": None, "balanced_accuracy": 0.5 + balanced / 100}
         for seed, gains in enumerate(seeds)
         for role, (gain, balanced) in (("student", (0, 0)), ("hdkd", gains))
     ]  # fmt: skip
-    table = pd.DataFrame(rows).astype({"new_accuracy": float})
+    table = pd.DataFrame(rows).astype({"new_accuracy": float, "new_balanced": float})
     return disagreement(results.gains(table).iloc[0].to_dict())
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hdkd.evaluation.metrics import evaluate
+from hdkd.evaluation.metrics import balanced_accuracy, evaluate
 from hdkd.evaluation.predictions import Predictions, TestImages
 from hdkd.evaluation.statistics import Estimate, estimate, holm
 from hdkd.plan import RunKey
@@ -47,6 +47,7 @@ class Study:
                 cell
                 | {name: final[name] for name in results.METRICS}
                 | {"new_accuracy": (found.argmax(axis=1) == LABELS)[NEW].mean()}
+                | {"new_balanced": balanced_accuracy(found.argmax(axis=1)[NEW], LABELS[NEW])}
                 | {"training_images": int(subset), "test_images": 200, "run": run}
                 | dict.fromkeys(
                     ("epochs", "duration_seconds", "parameters", "macs", "best_epoch_accuracy"), 1.0
@@ -82,6 +83,8 @@ def test_the_gain_without_leaks_is_that_on_the_images_that_are_not_leaked(study)
     expected = estimate(won[:, NEW], unit=100.0)
     assert row["new_gain"] == pytest.approx(expected.mean)
     assert (row["new_low"], row["new_high"]) == pytest.approx(expected.interval)
+    balanced = estimate(won[:, NEW], LABELS[NEW], unit=100.0)
+    assert row["new_balanced_gain"] == pytest.approx(balanced.mean)
 
 
 def test_without_predictions_the_gain_without_leaks_is_that_of_the_summaries(study):

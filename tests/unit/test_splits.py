@@ -187,7 +187,7 @@ def test_another_seed_chooses_other_validation_images(tmp_path):
 
 def test_a_class_of_a_single_cluster_cannot_give_validation_images(tmp_path):
     rows = [("a", "train", "one")] * 4 + [("a", "test", "")] + MANY[25:]
-    with pytest.raises(DataError, match="the class a has no readable validation image"):
+    with pytest.raises(DataError, match="no image of the class a can be set aside for validation"):
         split(tmp_path, rows, validation=TENTH)
 
 

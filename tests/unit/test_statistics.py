@@ -187,3 +187,8 @@ def test_thousand_studies_find_effects_where_there_are_some_and_hardly_elsewhere
     print(f"{seeds} seeds, {of_seeds}: {false} false, smallest {smallest:.2f}, {right} found")
     assert false <= binom.ppf(0.99, studies, 0.05)
     assert right >= binom.ppf(0.01, studies, 0.75)
+
+
+def test_what_was_not_tested_does_not_count_in_the_correction():
+    assert holm([math.nan, 0.01, 0.04])[1:] == pytest.approx([0.02, 0.04])
+    assert math.isnan(holm([math.nan, 0.01])[0])

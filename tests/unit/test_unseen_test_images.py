@@ -5,16 +5,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
-from hdkd import cli, config
-from hdkd.data.imageset import PREPARED_FILES
+from hdkd import cli, config, plan
+from hdkd.data.imageset import PREPARED_FILES, ImageSet
 from hdkd.files import write_sums
+from hdkd.training.loop import predict
 from hdkd.training.run_folder import RunFolder
-from project import parameters, tiny
+from project import parameters, tiny, with_controls
 
 PREPARED = Path("data/prepared/demo/phantom")
-TEACHER, STUDENT = Path("teacher"), Path("student")
+TEACHER, STUDENT, TUNED = Path("teacher"), Path("student"), Path("chosen.json")
 
 
 def spoil(part: str) -> None:
@@ -32,13 +34,14 @@ def spoil(part: str) -> None:
 
 
 def studied(folder: Path, monkeypatch, spoilt: str | None) -> Path:
-    """A teacher and HDKD, each at its best epoch, after everything from the images on."""
+    """A teacher and HDKD, each at its best epoch and HDKD with its best settings, from the images on."""
     monkeypatch.chdir(folder)
-    chosen = tiny(parameters())
+    chosen = with_controls(tiny(parameters()))
     chosen["student"]["shared"]["keep"] = chosen["teacher"]["shared"]["keep"] = "best_on_validation"
     chosen["student"]["demo"]["epochs"] = 4
+    chosen["baselines"]["demo"]["models"] = []
     Path("params.yaml").write_text(yaml.safe_dump(chosen))
-    config.load(Path("params.yaml"))
+    settings = config.load(Path("params.yaml"))
     dataset = ["--params", "params.yaml", "--dataset", "phantom"]
     for command in ("acquire", "prepare", "split"):
         assert cli.main([command, *dataset]) == 0
@@ -49,13 +52,18 @@ def studied(folder: Path, monkeypatch, spoilt: str | None) -> Path:
     recipes = ["--recipes", str(PREPARED / "smote.csv")]
     assert cli.main([*train, "--role", "teacher", *recipes, "--output", str(TEACHER)]) == 0
     taught = ["--role", "hdkd", "--subset", "16", "--teacher", str(TEACHER)]
-    assert cli.main([*train, *taught, "--output", str(STUDENT)]) == 0
+    for trial in plan.tuning_runs(settings, "phantom"):
+        role = taught if trial.role == "hdkd" else ["--role", "student", "--subset", "16"]
+        assert cli.main([*train, *role, "--group", "tuning", "--point", trial.point]) == 0
+    assert cli.main(["tune", *dataset, "--output", str(TUNED)]) == 0
+    assert cli.main([*train, *taught, "--tuned", str(TUNED), "--output", str(STUDENT)]) == 0
     return folder
 
 
 def learned(folder: Path) -> dict[str, object]:
     """Everything that was learned or chosen before the final evaluation."""
-    found = {"smote.csv": (folder / PREPARED / "smote.csv").read_bytes()}
+    files = (PREPARED / "smote.csv", TUNED)
+    found: dict[str, object] = {path.name: (folder / path).read_bytes() for path in files}
     for run in (folder / TEACHER, folder / STUDENT):
         metrics = RunFolder(run).metrics.drop(columns="images_per_second")
         found[f"{run.name}: epochs"] = metrics.to_csv()
@@ -82,3 +90,44 @@ def test_spoilt_test_images_change_nothing_before_the_final_evaluation(
 @pytest.mark.parametrize("part", ["train", "validation"])
 def test_the_other_parts_do_change_it(untouched, tmp_path, monkeypatch, part):
     assert learned(studied(tmp_path, monkeypatch, part)) != learned(untouched)
+
+
+def test_settings_cannot_be_left_to_chance_where_trials_choose_them(untouched, monkeypatch, capsys):
+    monkeypatch.chdir(untouched)
+    train = ["train", "--params", "params.yaml", "--dataset", "phantom", "--no-tracking"]
+    assert cli.main([*train, "--role", "student", "--subset", "16", "--output", "other"]) == 2
+    assert "run `hdkd tune` and name its file with --tuned" in capsys.readouterr().err
+
+
+def test_a_trial_that_the_grid_lacks_is_named(untouched, monkeypatch, capsys):
+    monkeypatch.chdir(untouched)
+    train = ["train", "--params", "params.yaml", "--dataset", "phantom", "--no-tracking"]
+    trial = ["--role", "student", "--subset", "16", "--group", "tuning", "--point", "trial9"]
+    assert cli.main([*train, *trial]) == 2
+    assert "there is no trial9: tuning.grid has 2 entries" in capsys.readouterr().err
+
+
+def test_the_released_protocol_teaches_with_the_best_epoch_and_reports_the_last(
+    untouched, monkeypatch
+):
+    monkeypatch.chdir(untouched)
+    chosen = tiny(parameters())
+    chosen["split"]["demo"] = {"validation_fraction": 0}
+    chosen["teacher"]["demo"] |= {"keep": "best_on_test", "epochs": 6}
+    Path("released.yaml").write_text(yaml.safe_dump(chosen))
+    dataset = ["--params", "released.yaml", "--dataset", "phantom"]
+    train = ["train", *dataset, "--no-tracking", "--threads", "1", "--role", "teacher"]
+    for command in (["split", *dataset], [*train, "--output", "released"]):
+        assert cli.main(command) == 0
+    run = RunFolder(Path("released"))
+    accuracies = run.metrics["test_accuracy"]
+    assert accuracies.max() > accuracies.iloc[-1], "the best epoch must not be the last"
+    summary = run.summary
+    assert summary["kept"]["epoch"] == summary["best_epoch"]["epoch"] == accuracies.idxmax() + 1
+    assert summary["final"]["accuracy"] == pytest.approx(accuracies.iloc[-1])
+    source = ImageSet.load(PREPARED)
+    test = source.part("test")
+    pixels = torch.from_numpy(np.array(source.images[test]))
+    probabilities, _ = predict(run.load_model(), pixels, source.labels[test])
+    taught_with = (probabilities.argmax(axis=1) == source.labels[test]).mean()
+    assert taught_with == pytest.approx(accuracies.max())

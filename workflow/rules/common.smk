@@ -96,7 +96,8 @@ def tuned(role):
 
     def of(wildcards):
         chosen = plan.tuned_settings(PROFILE, wildcards.dataset).as_posix()
-        return chosen if plan.is_tuned(SETTINGS, run_key(wildcards, role)) else []
+        # All that could change the choice (grid, data, code) is a reason to train again by itself.
+        return ancient(chosen) if plan.is_tuned(SETTINGS, run_key(wildcards, role)) else []
 
     return of
 
