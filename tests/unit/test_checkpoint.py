@@ -44,10 +44,11 @@ def trained(
 
     with Checkpoint(folder, SAME, share=1e9) as checkpoint:
         before = checkpoint.finished
-        train(
+        kept = train(
             model, TrainingSet(images, np.arange(13)), watched(images), training,
             AUGMENTATION, ENGINE, 5, "cpu", on_epoch, teaching, checkpoint, deadline,
         )  # fmt: skip
+    kept.put_back(model)
     return model, rows, before
 
 

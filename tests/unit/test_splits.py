@@ -177,6 +177,16 @@ def test_no_validation_image_is_a_copy_of_a_test_image(tmp_path):
     assert {str(digest) for digest in validation} & set("1234") == set()
 
 
+def test_of_clusters_that_are_all_too_large_the_smallest_is_set_aside(tmp_path):
+    rows = [("a", "train", lesion) for lesion in ["one"] * 6 + ["two"] * 4 + ["three"] * 5]
+    rows += [("a", "test", ""), *MANY[25:]]
+    table, _ = split(tmp_path, rows, validation=TENTH)
+    own = table[(table["class"] == "a") & (table["part"] == "validation")]
+    # One of the three always stays; of the two others it is the smaller.
+    assert len(own) in (4, 5)
+    assert own["lesion"].nunique() == 1
+
+
 def test_another_seed_chooses_other_validation_images(tmp_path):
     parts = [
         split(tmp_path, MANY, validation=TENTH | {"validation_seed": seed})[0]["part"].tolist()

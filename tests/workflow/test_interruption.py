@@ -232,3 +232,24 @@ def test_snakemake_continues_a_training_that_was_stopped_with_sigterm(tmp_path, 
     assert "stopped by SIGTERM; the same command continues it" in errors
     assert "continues after epoch" in (project.folder / f"logs/{run}.log").read_text()
     assert len(pd.read_csv(project.folder / run / "metrics.csv")) == 400
+
+
+def test_a_stopped_teacher_is_not_continued_with_another_arithmetic_of_smote(built, tmp_path):
+    parameters = built.parameters
+    paths = {}
+    for arithmetic in ("exact", "wrapped"):
+        parameters["smote"]["shared"]["arithmetic"] = arithmetic
+        paths[arithmetic] = tmp_path / f"{arithmetic}.yaml"
+        paths[arithmetic].write_text(yaml.safe_dump(parameters))
+
+    def train(arithmetic: str, *more: str) -> subprocess.CompletedProcess:
+        return built.run(
+            "hdkd", "train", "--params", str(paths[arithmetic]), "--dataset", "phantom",
+            "--role", "teacher", "--recipes", "data/prepared/demo/phantom/smote.csv",
+            "--no-tracking", "--output", str(tmp_path / "run"), *more, check=False,
+        )  # fmt: skip
+
+    assert train("exact", "--time-budget", "0").returncode == 75
+    result = train("wrapped")
+    assert result.returncode == 2
+    assert "data.arithmetic exact instead of wrapped" in result.stderr
