@@ -15,7 +15,7 @@ from project import ROOT
 def committed(tmp_path_factory) -> Path:
     """A folder with the committed reports and nothing else."""
     folder = tmp_path_factory.mktemp("committed")
-    for profile in ("pilot", "paper"):
+    for profile in ("pilot", "paper", "controls"):
         if (ROOT / "reports" / profile).exists():
             shutil.copytree(
                 ROOT / "reports" / profile,

@@ -22,10 +22,31 @@ PROFILES = [
 ]
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+# Studies beside those of the profiles, with what they change of one.
+OTHERS = ["controls"]
+
+
+def settings_of(study: str) -> config.Settings:
+    if study in PROFILES:
+        return config.load(ROOT / "params.yaml", study)
+    parameters = config.read(ROOT / "params.yaml")
+    merge(parameters, config.read(ROOT / "reports" / study / "changes.yaml"))
+    return config.resolve(parameters)
+
+
+def merge(parameters: dict, changes: dict) -> None:
+    """Change ``parameters`` as Snakemake's --configfile does."""
+    for name, value in changes.items():
+        if isinstance(value, dict) and isinstance(parameters.get(name), dict):
+            merge(parameters[name], value)
+        else:
+            parameters[name] = value
+
+
+@pytest.mark.parametrize("profile", [*PROFILES, *OTHERS])
 def test_tables_are_those_of_the_summaries(profile, committed, tmp_path):
     shown = committed / "reports" / profile
-    settings = config.load(ROOT / "params.yaml", profile)
+    settings = settings_of(profile)
     summaries = evidence.read(shown / evidence.SUMMARIES)
     for name in (PREDICTIONS, SUMS):
         if (shown / name).exists():
@@ -39,7 +60,7 @@ def test_tables_are_those_of_the_summaries(profile, committed, tmp_path):
         assert not changes, f"reports/{profile}/{name}\n" + "\n".join(changes[:12])
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", [*PROFILES, *OTHERS])
 def test_predictions_belong_to_the_summaries(profile, committed):
     found = predictions.read(committed / "reports" / profile)
     belonging = found.belonging(evidence.known(profile, committed))
@@ -49,7 +70,7 @@ def test_predictions_belong_to_the_summaries(profile, committed):
 def numbers_of_the_reports() -> list[float]:
     """Accuracies in percent and gains in points, from every committed table and model."""
     found = []
-    for profile in PROFILES:
+    for profile in [*PROFILES, *OTHERS]:
         folder = ROOT / "reports" / profile
         gains = pd.read_csv(folder / "gains.csv")
         cells = pd.read_csv(folder / "results.csv")
@@ -58,6 +79,7 @@ def numbers_of_the_reports() -> list[float]:
         table = (folder / "README.md").read_text("utf-8")
         found += [float(number) for number in re.findall(r"[-+](\d+\.\d+) ±", table)]
         found += [float(number) for number in re.findall(r"± (\d+\.\d+)", table)]
+        found += [float(number) for number in re.findall(r"\| [-+]?(\d+\.\d+) ", table)]
     for path in ROOT.glob("pretrained/*/summary.json"):
         summary = json.loads(path.read_text("utf-8"))
         for metrics in (summary["final"], summary["without_leaks"]):
