@@ -13,6 +13,7 @@ from project import ROOT, Project
 STAGE_STEPS = {
     "data": ("acquire", "prepare", "split", "smote"),
     "teacher": ("train",),
+    "tuning": ("train", "tune"),
     "students": ("train",),
     "ablations": ("train",),
     "baselines": ("train",),
@@ -71,7 +72,7 @@ def test_a_changed_rate_runs_the_students_stage_only_where_it_matters(repository
     try:
         status = json.loads(repository.run("dvc", "status", "--json").stdout)
         changed = {stage for stage, why in status.items() if "params.yaml" in json.dumps(why)}
-        assert changed == {"students", "ablations", "baselines", "report"}
+        assert changed == {"tuning", "students", "ablations", "baselines", "report"}
     finally:
         (repository.folder / "params.yaml").write_text(before)
 

@@ -97,7 +97,9 @@ def logged(uri: str) -> tuple[list, dict[str, list[int]]]:
     experiment = client.get_experiment_by_name("hdkd-demo-phantom")
     runs = [r for r in client.search_runs([experiment.experiment_id]) if "role" in r.data.tags]
     names = [
-        n for n in runs[0].data.metrics if n.startswith(("train_", "test_", "learning", "images"))
+        n
+        for n in runs[0].data.metrics
+        if n.startswith(("train_", "validation_", "learning", "images"))
     ]
     identifier = runs[0].info.run_id
     return runs, {n: [m.step for m in client.get_metric_history(identifier, n)] for n in names}
