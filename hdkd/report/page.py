@@ -56,6 +56,7 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
         "headline": ledger.headline(numbers),
         "copies": ledger.copies(numbers),
         "intervals": tables.INTERVALS,
+        "controls_explained": tables.CONTROLS_EXPLAINED,
         "ledger": [
             {"place": place, "headline": ledger.headline(rows), "rows": ledger.shown_rows(rows)}
             for place, rows in numbers.groupby("place", sort=False)
@@ -63,7 +64,10 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
         "contradictions": published.document()["contradictions"],
         "protocol": protocol_rows(settings),
         "runs": run_rows(table),
-        "trained": tables.span(table["duration_seconds"].sum() / 3600),
+        "trainings": len(summaries),
+        "trained": tables.span(
+            sum(summary["provenance"]["duration_seconds"] for summary in summaries) / 3600
+        ),
         "cost_text": tables.cost_lines(table, summaries, costs),
         "costs": tables.cost_rows(settings, costs),
         "commits": sorted({str(commit) for commit in table["git_commit"]}),

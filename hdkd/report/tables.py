@@ -345,9 +345,9 @@ def distillation_points(settings: Settings, dataset: str, table: pd.DataFrame) -
 
 
 CONTROLS = {
-    "subset_teacher": "taught by a teacher of the same images only",
-    "same_steps": "as many steps as HDKD and its share of the teacher",
-    "same_macs": "as many multiply-accumulates as HDKD and its share of the teacher",
+    "subset_teacher": "teacher of the same images",
+    "same_steps": "as many steps",
+    "same_macs": "as many MACs",
 }
 
 
@@ -375,9 +375,9 @@ def control_rows(
     for (role, point), runs in beside.groupby(["role", "point"], sort=False):
         if role == "teacher" and point.startswith("teacher_seed"):
             continue
-        what = CONTROLS.get(point, f"taught by the teacher of seed {point[12:]}")
+        what = CONTROLS.get(point, f"teacher of seed {point[12:]}")
         if role == "teacher":
-            what = "trained on the same images only"
+            what = "same images"
         parts.append((f"{ROLE_NAMES[role]}, {what}", runs))
     found = {
         name: results.paired(runs, hdkd, known)
@@ -394,7 +394,7 @@ def control_rows(
         cell = results.cells(runs).iloc[0]
         row = {"Model": name, "Epochs": f"{cell.epochs}", **accuracy(cell, leaks)}
         gain = found.get(name)
-        row["HDKD's gain over it (points)"] = f"{gain['gain'].mean:+.2f}" if gain else "–"
+        row["HDKD's gain"] = f"{gain['gain'].mean:+.2f}" if gain else "–"
         row["95 % interval"] = between(*gain["gain"].interval) if gain else "–"
         row["p (Holm)"] = shown_p(corrected[name]) if gain else "–"
         if leaks:
@@ -402,6 +402,15 @@ def control_rows(
             row["Its 95 % interval"] = between(*gain["new_gain"].interval) if gain else "–"
         rows.append(row | {"Seeds": f"{len(runs)}"})
     return rows
+
+
+CONTROLS_EXPLAINED = (
+    "What the paper's comparison leaves open, on the same images and seeds: whether HDKD gains because its teacher has "
+    "seen more images (“same images”: a teacher that has not), or because it and its teacher were trained longer "
+    "(“as many steps”, “as many MACs”: the student alone, given as many steps or multiply-accumulates as HDKD and its "
+    "share of the teacher, whose cost the HDKDs of the sweep share), and how much it matters which teacher it has. "
+    "“HDKD's gain” is over the row's model, in points."
+)
 
 
 def trial_rows(
@@ -624,7 +633,10 @@ def markdown(
             "Rivals": rival_rows(settings, dataset, table),
         }.items():
             if rows:
-                lines += ["", f"### {title}", "", *_markdown_table(rows)]
+                lines += ["", f"### {title}", ""]
+                if title == "Controls":
+                    lines += [*textwrap.wrap(CONTROLS_EXPLAINED, 110), ""]
+                lines += _markdown_table(rows)
     lines += ["", "## What it cost", "", *cost_text, "", *_markdown_table(cost_table)]
     return "\n".join([*lines, ""])
 
