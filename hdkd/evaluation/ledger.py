@@ -15,7 +15,6 @@ does a run of the profile ``paper`` whose network or images have been made small
 
 import inspect
 import math
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
     from hdkd.models.complexity import Complexity
 
-CONTROL_SEED = re.compile(r"teacher_seed\d+")
 STRUCTURAL = ("exact", "differs")
 SMALLER_PROFILE = "pilot"
 IMAGE_SIZE, CLASSES, CHANNELS = 224, 7, 3
@@ -169,8 +167,8 @@ class Measurements:
             split = summary.get("hyperparameters", {}).get("split", {})
             foreign = foreign or split.get("kind") == "clusters"
             # Controls have the teacher of other seeds.
-            point = "" if key.role == "teacher" and CONTROL_SEED.fullmatch(key.point) else key.point
-            if not point and key.group != "tuning" and not foreign:
+            other_seed = key.role == "teacher" and key.point.startswith("teacher_seed")
+            if (not key.point or other_seed) and key.group != "tuning" and not foreign:
                 cell = self.summaries.setdefault((network, key.dataset, key.subset), {})
                 cell[key.seed] = summary
 
