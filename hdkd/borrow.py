@@ -41,27 +41,17 @@ class Job:
 def value_order(settings: Settings) -> list[RunKey]:
     """Every training of a study, the most valuable for the ledger first.
 
-    Dataset by dataset the teacher, the tuning, then student and HDKD by subset; then the ablations of Tables
-    6 and 7, the rivals of Table 5, further seeds, controls, and other distillations.
+    Dataset by dataset the teacher, the tuning, then student and HDKD by subset with all seeds, because fewer than
+    three decide no verdict; then the ablations of Tables 6 and 7, the rivals of Table 5, controls, and other
+    distillations, each with its first seed before the others.
     """
-    datasets = settings.study
     ordered = []
-    for dataset in datasets:
+    for dataset in settings.study:
         ordered += plan.teacher_runs(settings, dataset)
         ordered += plan.tuning_runs(settings, dataset)
-        ordered += [
-            r
-            for r in plan.student_runs(settings, dataset)
-            if r.seed == settings.seeds_of(r.subset)[0]
-        ]
-    for runs in (
-        plan.variant_runs,
-        plan.baseline_runs,
-        plan.student_runs,
-        plan.control_runs,
-        plan.point_runs,
-    ):
-        found = [run for dataset in datasets for run in runs(settings, dataset)]
+        ordered += plan.student_runs(settings, dataset)
+    for runs in (plan.variant_runs, plan.baseline_runs, plan.control_runs, plan.point_runs):
+        found = [run for dataset in settings.study for run in runs(settings, dataset)]
         first = {run.model: run.seed for run in reversed(found)}
         ordered += sorted(found, key=lambda run: run.seed != first[run.model])
     return list(dict.fromkeys(ordered))

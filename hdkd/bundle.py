@@ -1,8 +1,8 @@
 """Run folders as a bundle of small files, to bring home from a machine without a network.
 
 A bundle is a folder: ``manifest.json`` and the parts of one compressed archive, each small enough to be
-carried. Weights of all but teachers travel in half precision; a training that was not finished travels
-as its checkpoint, so that it can go on elsewhere.
+carried. Weights travel in half precision, which is how a teacher teaches wherever it is; a training that was
+not finished travels as its checkpoint, so that it can go on elsewhere.
 """
 
 import hashlib
@@ -17,15 +17,13 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import torch
-from safetensors.torch import load, save
-
 from hdkd import plan
 from hdkd.errors import RunError
 from hdkd.files import SUMS, extract
 from hdkd.plan import RUN_FILES, RunKey
 from hdkd.training.checkpoint import epochs_in
 from hdkd.training.run_folder import RunFolder
+from hdkd.training.weights import in_half_precision
 
 MEBIBYTE = 2**20
 CHECKPOINT = "checkpoint.bin"
@@ -100,16 +98,10 @@ def contents_of(run: RunKey, folder: Path, outward: bool) -> dict[str, bytes]:
     if outward and run.role != "teacher":
         names = ("params.json", "metrics.csv", "summary.json", SUMS)
     contents = {name: (folder / name).read_bytes() for name in names}
-    if (weights := contents.get(WEIGHTS)) and run.role != "teacher":
+    if weights := contents.get(WEIGHTS):
         half = contents[WEIGHTS] = in_half_precision(weights)
         contents[SUMS] = contents[SUMS].replace(_digest(weights), _digest(half))
     return contents
-
-
-def in_half_precision(weights: bytes) -> bytes:
-    """Weights as safetensors, with every floating-point tensor as 16 bits."""
-    tensors = load(weights)
-    return save({n: t.half() if t.dtype == torch.float32 else t for n, t in tensors.items()})
 
 
 def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], list[str]]:

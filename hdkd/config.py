@@ -20,7 +20,7 @@ import yaml
 from hdkd.errors import ParameterError
 from hdkd.files import write_whole
 
-PROFILES = ("demo", "pilot", "paper")
+PROFILES = ("demo", "pilot", "reduced", "paper")
 SECTIONS = (
     "sweep",
     "split",

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from hdkd import plan
-from hdkd.bundle import in_half_precision
 from hdkd.config import Settings
 from hdkd.data.imageset import ImageSet
 from hdkd.errors import DataError, RunError
@@ -25,6 +24,7 @@ from hdkd.names import model_name
 from hdkd.plan import RunKey
 from hdkd.training.loop import has_finite_weights, predict
 from hdkd.training.run_folder import RunFolder, training_of
+from hdkd.training.weights import in_half_precision
 
 TERMS = "LICENSE"  # of the weights, which follow those of the images
 FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD, TERMS)

@@ -63,6 +63,7 @@ STEP_CODE = {
         "training/schedule.py",
         "training/train.py",
         "training/tune.py",
+        "training/weights.py",
     ),
     "tune": ("training/tune.py",),
     "compare": (

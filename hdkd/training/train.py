@@ -1,6 +1,7 @@
 """One training from prepared data to a finished run folder."""
 
 import dataclasses
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -22,10 +23,11 @@ from hdkd.plan import PACKAGE, STEP_CODE, RunKey, hyperparameters
 from hdkd.training.budget import training_of
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Teaching, peak_memory, prepare_process
-from hdkd.training.loop import Watched, predict, train
+from hdkd.training.loop import Watched, has_finite_weights, predict, train
 from hdkd.training.run_folder import RunFolder, flatten, provenance, to_json
 from hdkd.training.tracking import MLFLOW_NOTE, Tracker
 from hdkd.training.tune import chosen
+from hdkd.training.weights import in_half_precision
 
 
 def run(
@@ -260,7 +262,8 @@ def fingerprint(params: dict[str, Any], teacher: Path | None, device: str) -> di
     for name in STEP_CODE["train"]:
         parts[f"hdkd/{name}"] = sha256(PACKAGE / name)
     if teacher:
-        parts["teacher"] = sha256(teacher / "model.safetensors")
+        weights = in_half_precision(RunFolder(teacher).read("model.safetensors"))
+        parts["teacher"] = hashlib.sha256(weights).hexdigest()
     return parts
 
 
@@ -275,7 +278,10 @@ def training_images(
 
 
 def load_teacher(folder: Path | None, source: ImageSet) -> torch.nn.Module:
-    """The trained teacher. Raises ``RunError`` when it is missing or knows other classes."""
+    """The trained teacher, its weights rounded to half precision: the same from a copy that has travelled so.
+
+    Raises ``RunError`` when it is missing, knows other classes, or has weights that do not fit.
+    """
     if folder is None:
         raise RunError("HDKD needs a teacher: name its run folder with --teacher")
     run = RunFolder(folder)
@@ -286,7 +292,10 @@ def load_teacher(folder: Path | None, source: ImageSet) -> torch.nn.Module:
         raise RunError(
             f"the teacher {folder} knows the classes {', '.join(params['classes'])} only"
         )
-    return run.load_model()
+    model = run.load_model().half().float()
+    if not has_finite_weights(model):
+        raise RunError(f"the teacher {folder} has weights that do not fit 16 bits")
+    return model
 
 
 def choose_device(name: str) -> str:

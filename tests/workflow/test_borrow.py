@@ -46,15 +46,19 @@ def pieces(tmp_path_factory, parameters):
     return project, outputs
 
 
-def test_the_value_order_starts_with_teachers_students_and_hdkd():
+def test_the_value_order_starts_with_the_teacher_and_all_seeds_of_the_first_row():
     settings = config.load(ROOT / "params.yaml", "paper")
-    names = [(run.dataset, run.role, run.subset) for run in value_order(settings)]
-    assert names[:3] == [
-        ("brain_tumor", "teacher", "all"),
-        ("brain_tumor", "student", "200"),
-        ("brain_tumor", "hdkd", "200"),
+    names = [(run.dataset, run.role, run.subset, run.seed) for run in value_order(settings)]
+    assert names[:7] == [
+        ("brain_tumor", "teacher", "all", 0),
+        ("brain_tumor", "student", "200", 0),
+        ("brain_tumor", "hdkd", "200", 0),
+        ("brain_tumor", "student", "200", 1),
+        ("brain_tumor", "hdkd", "200", 1),
+        ("brain_tumor", "student", "200", 2),
+        ("brain_tumor", "hdkd", "200", 2),
     ]
-    assert names[9] == ("ham10000", "teacher", "all")
+    assert names[25] == ("ham10000", "teacher", "all", 0)
     every = [run for d in settings.study for run in plan.all_runs(settings, d)]
     assert sorted(run.folder for run in value_order(settings)) == sorted(r.folder for r in every)
 
