@@ -1,16 +1,24 @@
 # Each target sets up what it needs, then runs one ordinary command.
 PYTHON ?= python3
 CORES ?= 4
+PROFILE ?= reduced
+MINUTES ?= 600
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: all setup test test-slow chaos audit bench lint mlflow pull clean
+.PHONY: all setup study test test-slow chaos audit bench lint mlflow pull clean
 
 all: setup
 	snakemake --cores $(CORES) all
 	@echo "The report: reports/$$(hdkd profile)/report.html    Every run: make mlflow"
+
+# A study that takes days, a piece of MINUTES at a time: given again, it goes on. `hdkd borrow --state` tells how far
+# it is, `hdkd import-runs --commit .` keeps what is finished in git.
+study: setup
+	nice -n 19 snakemake --cores 2 --config profile=$(PROFILE) -- data
+	nice -n 19 hdkd borrow --profile $(PROFILE) --minutes $(MINUTES)
 
 setup: $(VENV)/.installed
 

@@ -5,6 +5,7 @@ carried. Weights travel in half precision, which is how a teacher teaches wherev
 not finished travels as its checkpoint, so that it can go on elsewhere.
 """
 
+import gzip
 import hashlib
 import io
 import json
@@ -21,12 +22,11 @@ from hdkd import plan
 from hdkd.errors import RunError
 from hdkd.files import SUMS, extract
 from hdkd.plan import RUN_FILES, RunKey
-from hdkd.training.checkpoint import epochs_in
+from hdkd.training.checkpoint import CHECKPOINT, epochs_in
 from hdkd.training.run_folder import RunFolder
 from hdkd.training.weights import in_half_precision
 
 MEBIBYTE = 2**20
-CHECKPOINT = "checkpoint.bin"
 WEIGHTS = "model.safetensors"
 
 
@@ -55,7 +55,10 @@ def write_bundle(
     left: list[RunKey] = []
     room = mebibytes * MEBIBYTE
     archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=6) as tar:
+    with (
+        gzip.GzipFile(fileobj=archive, mode="wb", compresslevel=6, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as tar,
+    ):
         for run in [*finished, *unfinished]:
             contents = contents_of(run, root / run.folder, outward)
             size = sum(map(len, contents.values()))

@@ -17,7 +17,14 @@ import time
 from pathlib import Path
 
 from hdkd.config import default_params
-from hdkd.errors import RunError, UnfinishedError, UserError, is_of_the_machine, sentence
+from hdkd.errors import (
+    ParameterError,
+    RunError,
+    UnfinishedError,
+    UserError,
+    is_of_the_machine,
+    sentence,
+)
 from hdkd.plan import BASELINES, DEADLINE, GROUPS, ROLES
 
 # What the extra `pipeline` brings, as Python imports it; networks, training and prediction do without.
@@ -178,10 +185,13 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command(
         "borrow", borrow, "train the most valuable missing runs in a piece of time", False
     )
-    sub.add_argument("--minutes", type=float, required=True, help="of the borrowed machine")
-    sub.add_argument("--parallel", type=int, default=1, help="trainings at once (1)")
+    sub.add_argument("--minutes", type=float, default=0, help="of the borrowed machine")
+    sub.add_argument(
+        "--parallel", type=int, help="trainings at once (1 on a GPU, else one per core)"
+    )
     sub.add_argument("--cores", type=int, default=os.cpu_count(), help="CPU cores (all)")
     sub.add_argument("--list", action="store_true", help="print what would be trained, and stop")
+    sub.add_argument("--state", action="store_true", help="print the last line of that, and stop")
     sub.add_argument(
         "--bundle", type=Path, help="folder to leave the run folders in, to carry home"
     )
@@ -204,15 +214,15 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("import-runs", import_runs, "take over the run folders of bundles", False)
     sub.add_argument(
-        "bundles",
+        "sources",
         type=Path,
         nargs="+",
-        help="folders that `hdkd borrow --bundle` left",
+        help="folders that `hdkd borrow --bundle` left, or other checkouts of the project",
     )
-
     sub.add_argument(
         "--files-only", action="store_true", help="put run folders in place, and leave all else"
     )
+    sub.add_argument("--commit", action="store_true", help="commit what the reports have then")
 
     sub = command("export", export, "a trained model as a small folder, with a model card")
     sub.add_argument("--run", type=Path, help="run folder (HDKD on all images, first seed)")
@@ -465,32 +475,40 @@ def _deliver(settings) -> int:
 def borrow(options: argparse.Namespace) -> None:
     from tabulate import tabulate
 
-    from hdkd import borrow, bundle, plan
+    from hdkd import borrow, bundle, handover, plan
     from hdkd.training.train import choose_device
 
     settings = _settings(options)
-    jobs = borrow.missing(settings, choose_device("auto"))
-    chosen = borrow.choose(jobs, 60 * options.minutes, options.parallel)
+    if not (options.list or options.state):
+        if not options.minutes:
+            raise ParameterError(
+                "--minutes is missing: name how long to train, or --list or --state"
+            )
+        for name in handover.restore(settings):
+            print(f"{name}: from the committed evidence")
+    device = choose_device("auto")
+    jobs = borrow.missing(settings, device)
+    state = borrow.state(settings.profile, jobs, len(borrow.value_order(settings)))
+    if options.state:
+        return print(state)
+    parallel = options.parallel or (1 if device == "cuda" else options.cores)
+    chosen = borrow.choose(jobs, 60 * options.minutes, parallel)
     rows = [
         [
             job.run.folder.as_posix(),
             f"{job.seconds / 60:.1f}",
             "chosen" if job in chosen else "later",
-            "begun" if job.begun else "",
+            "running" if job.running else "begun" if job.begun else "",
         ]
         for job in jobs
     ]
     print(tabulate(rows, headers=["run", "minutes", "", ""], disable_numparse=True), flush=True)
-    print(
-        f"{len(jobs)} trainings are missing, {sum(j.seconds for j in jobs) / 3600:.1f} hours in all"
-    )
+    print(state)
     if options.list or not chosen:
         return
     failed = None
     try:
-        left = borrow.train(
-            chosen, settings.profile, 60 * options.minutes, options.parallel, options.cores
-        )
+        left = borrow.train(chosen, settings.profile, 60 * options.minutes, parallel, options.cores)
     except RunError as error:  # what the others have made is bundled all the same
         failed, left = error, [j for j in chosen if not plan.is_finished(j.run.folder)]
     print(f"{len(chosen) - len(left)} of {len(chosen)} chosen trainings are finished")
@@ -532,40 +550,55 @@ def pack(options: argparse.Namespace) -> None:
 
 
 def import_runs(options: argparse.Namespace) -> None:
-    from hdkd import bundle, config, plan
+    from hdkd import bundle, config, handover, plan
     from hdkd.evaluation import evidence, ledger
     from hdkd.training import tracking
 
-    profiles, placed, registered = set(), 0, 0
-    titles = {n: d["title"] for n, d in _settings(options).raw["datasets"].items()}
-    for folder in options.bundles:
-        manifest, names = bundle.unpack_bundle(folder)
-        for name in names:
-            print(f"{name}: {'finished' if name in manifest['finished'] else 'to be continued'}")
-        placed += len(names)
-        if options.files_only:
-            continue
-        profiles.add(manifest["profile"])
-        finished = [Path(name) for name in manifest["finished"]]
-        try:
-            registered += tracking.deliver(manifest["profile"], titles, finished)
-        except Exception as error:  # MLflow may be out of reach, or not even installed
-            tracking.warn(error)
-        if advice := bundle.keep(folder, manifest["profile"]):
-            print(advice)
+    profiles, placed, finished = set(), [], []
+    for folder in options.sources:
+        if (folder / "models").is_dir():
+            profiles |= {path.name for path in (folder / "models").glob("*/")}
+            names = handover.gather(folder)
+            finished += names
+        else:
+            manifest, names = bundle.unpack_bundle(folder)
+            profiles.add(manifest["profile"])
+            finished += [name for name in names if name in manifest["finished"]]
+            if not options.files_only and (advice := bundle.keep(folder, manifest["profile"])):
+                print(advice)
+        placed += names
+    for name in placed:
+        print(f"{name}: {'finished' if name in finished else 'to be continued'}")
     if options.files_only:
-        print(f"{placed} new run folders")
+        print(f"{len(placed)} new run folders")
         return
     from hdkd.report.study import write_report
 
-    profiles = [profile for profile in profiles if evidence.known(profile)]
+    registered = 0
+    titles = {n: d["title"] for n, d in _settings(options).raw["datasets"].items()}
+    profiles = sorted(profile for profile in profiles if evidence.known(profile))
+    states = []
     for profile in profiles:
+        here = [plan.RunKey(**s["run"]).folder for s in evidence.known(profile)]
+        try:
+            registered += tracking.deliver(
+                profile, titles, [f for f in here if plan.is_finished(f)]
+            )
+        except Exception as error:  # MLflow may be out of reach, or not even installed
+            tracking.warn(error)
+        settings = _study_of(options.params, profile)
         _warn(evidence.refresh(profile))
+        handover.keep(settings)
+        every = [run for name in settings.study for run in plan.all_runs(settings, name)]
+        states.append(f"{profile}: {len(handover.finished(settings))} of {len(every)} trainings")
     table, _ = ledger.write_ledger(config.read(options.params), plan.LEDGER[0].parent)
     for profile in profiles:
         write_report(_study_of(options.params, profile), plan.LEDGER[0])
-    print(f"{placed} new run folders, {registered} new runs in MLflow")
-    print(ledger.headline(table))
+    print(f"{len(placed)} new run folders, {registered} new runs in MLflow")
+    print("\n".join([*states, ledger.headline(table)]))
+    if options.commit:
+        new = handover.commit(profiles, f"Evidence of {'; '.join(states)}")
+        print("committed" if new else "nothing new to commit")
 
 
 def _study_of(params: Path, profile: str):

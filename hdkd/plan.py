@@ -394,6 +394,8 @@ def _key(
     )
 
 
+# Profiles whose results the ledger has: those of the paper's datasets, the smallest scale first.
+LEDGER_PROFILES = ("pilot", "reduced", "paper")
 LEDGER = (Path("reports") / "ledger.csv", Path("reports") / "ledger.md")
 
 # Tables of the report, below its folder.

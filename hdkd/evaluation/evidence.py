@@ -148,13 +148,7 @@ def refresh(profile: str, root: Path = Path()) -> list[str]:
     summaries = known(profile, root)
     write(summaries, folder / SUMMARIES)
     left_out = predictions.update(summaries, folder, root)
-    epochs = []
-    for summary in summaries:
-        run = key_of(summary).folder
-        if (root / run / "metrics.csv").exists():
-            epochs.append(RunFolder(root / run).metrics.assign(run=run.as_posix()))
-    if epochs:
-        pd.concat(epochs).to_csv(folder / EPOCHS, index=False, float_format="%.6g")
+    write_epochs(summaries, folder / EPOCHS, root)
     gathered = facts(profile, root)
     for path in sorted((root / "data" / "prepared" / profile).glob("*/split.json")):
         prepared = json.loads(path.with_name("facts.json").read_text("utf-8"))
@@ -162,6 +156,19 @@ def refresh(profile: str, root: Path = Path()) -> list[str]:
     text = json.dumps(gathered, indent=2, ensure_ascii=False)
     (folder / "data.json").write_text(f"{text}\n", "utf-8")
     return left_out
+
+
+def write_epochs(summaries: Iterable[dict[str, Any]], path: Path, root: Path = Path()) -> None:
+    """Write the metrics of every epoch, from run folders and, where they are not here, from what ``path`` has."""
+    before = dict([*pd.read_csv(path).groupby("run")]) if path.exists() else {}
+    epochs = []
+    for run in sorted(key_of(summary).folder.as_posix() for summary in summaries):
+        if (root / run / "metrics.csv").exists():
+            epochs.append(RunFolder(root / run).metrics.assign(run=run))
+        elif run in before:
+            epochs.append(before[run].dropna(axis="columns", how="all"))
+    if epochs:
+        pd.concat(epochs).to_csv(path, index=False, float_format="%.6g")
 
 
 def facts(profile: str, root: Path = Path()) -> dict[str, dict[str, Any]]:

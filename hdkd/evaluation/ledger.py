@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hdkd.models.complexity import Complexity
 
 STRUCTURAL = ("exact", "differs")
-SMALLER_PROFILE = "pilot"
+SMALLER = ("reduced", "pilot")  # profiles that have columns of their own
 IMAGE_SIZE, CLASSES, CHANNELS = 224, 7, 3
 Comparison = tuple[Network, Network, str, str, str]
 
@@ -69,6 +69,10 @@ class Row:
     balanced: str = ""
     without_leaks: str = ""
     seeds: str = ""
+    reduced: str = ""
+    reduced_low: str = ""
+    reduced_high: str = ""
+    reduced_seeds: str = ""
     pilot: str = ""
     pilot_low: str = ""
     pilot_high: str = ""
@@ -101,12 +105,12 @@ def read_ledger(path: Path) -> pd.DataFrame:
 
 def ledger(parameters: dict[str, Any], root: Path = Path()) -> tuple[pd.DataFrame, list[str]]:
     """One row per published value, in the order of ``published.values``; and the trainings left out."""
-    paper, pilot = (
-        Measurements(profile, parameters, root) for profile in (COMPARABLE_PROFILE, SMALLER_PROFILE)
+    paper, *smaller = (
+        Measurements(profile, parameters, root) for profile in (COMPARABLE_PROFILE, *SMALLER)
     )
     corrected = _corrected(paper)
-    table = pd.DataFrame([asdict(_row(v, paper, pilot, corrected)) for v in published.values()])
-    return table, [*paper.left_out, *pilot.left_out]
+    table = pd.DataFrame([asdict(_row(v, paper, smaller, corrected)) for v in published.values()])
+    return table, [text for made in (paper, *smaller) for text in made.left_out]
 
 
 def _corrected(paper: "Measurements") -> dict[Comparison, tuple[float, int]]:
@@ -144,6 +148,7 @@ class Measurements:
     """What the trainings and the data of one profile say about a published value."""
 
     def __init__(self, profile: str, parameters: dict[str, Any], root: Path) -> None:
+        self.profile = profile
         self.facts = evidence.facts(profile, root)
         self.summaries: dict[tuple[Network, str, str], dict[int, dict[str, Any]]] = {}
         known = evidence.known(profile, root)
@@ -286,7 +291,7 @@ class Measurements:
 def _row(
     value: Value,
     paper: Measurements,
-    pilot: Measurements,
+    smaller: Sequence[Measurements],
     corrected: dict[Comparison, tuple[float, int]],
 ) -> Row:
     base = {
@@ -301,13 +306,13 @@ def _row(
         "note": value.note,
     }
     if value.quantity in TRAINED:
-        fields = _trained(value, paper, pilot, corrected)
+        fields = _trained(value, paper, smaller, corrected)
         added = fields.get("note", "")
         fields["note"] = "; ".join(text for text in (value.note, added) if text)
         return Row(**base | fields)
     if value.quantity == "count":
-        source = paper if value.dataset in paper.facts else pilot
-        if value.dataset not in source.facts:
+        source = next((m for m in (paper, *smaller) if value.dataset in m.facts), None)
+        if source is None:
             return Row(**base)
         measured = count(value, source.facts[value.dataset])
         return Row(**base | _structural(value, measured) | {"data": source.data(value.dataset)})
@@ -355,22 +360,23 @@ def _structural(value: Value, measured: float) -> dict[str, str]:
 def _trained(
     value: Value,
     paper: Measurements,
-    pilot: Measurements,
+    smaller: Sequence[Measurements],
     corrected: dict[Comparison, tuple[float, int]],
 ) -> dict[str, str]:
     """Fields of a number that trainings give."""
     fields = {}
     effect = value.quantity in EFFECTS
-    small = pilot.effect(value) if effect else pilot.accuracy(value, "last_epoch")
-    if small:
-        low, high = map(_number, pilot.interval(value, small))
-        fields |= {
-            "pilot": _number(small.mean),
-            "pilot_low": low,
-            "pilot_high": high,
-            "pilot_seeds": str(small.seeds),
-            "data": pilot.data(value.dataset),
-        }
+    for made in reversed(smaller):
+        small = made.effect(value) if effect else made.accuracy(value, "last_epoch")
+        if small:
+            low, high = map(_number, made.interval(value, small))
+            fields |= {
+                made.profile: _number(small.mean),
+                f"{made.profile}_low": low,
+                f"{made.profile}_high": high,
+                f"{made.profile}_seeds": str(small.seeds),
+                "data": made.data(value.dataset),
+            }
     found = paper.effect(value) if effect else paper.accuracy(value, "best_epoch")
     tested_all = found is not None
     if not effect and not tested_all:
@@ -543,6 +549,7 @@ SHOWN = {
     "size": "Size",
     "p_value": "p (Holm)",
     "verdict": "Verdict",
+    "reduced": "At 96 pixels",
     "pilot": "At pilot scale",
     "note": "Note",
 }
@@ -551,10 +558,13 @@ SHOWN = {
 def shown_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     """Rows as people read them; columns that are empty in all of ``table`` are left out."""
     chosen = table.copy()
-    for name, low, high in (("measured", "low", "high"), ("pilot", "pilot_low", "pilot_high")):
-        ends = zip(chosen[low], chosen[high], strict=True)
-        chosen[name] += [_between(*both) for both in ends]
-    chosen["pilot"] += chosen["pilot_seeds"].map(lambda text: f", n={text}" if text else "")
+    ends = {"measured": ("low", "high")} | {
+        name: (f"{name}_low", f"{name}_high") for name in SMALLER
+    }
+    for name, (low, high) in ends.items():
+        chosen[name] += [_between(*both) for both in zip(chosen[low], chosen[high], strict=True)]
+    for name in SMALLER:
+        chosen[name] += chosen[f"{name}_seeds"].map(lambda text: f", n={text}" if text else "")
     names = [n for n in SHOWN if (chosen[n] != "").any()]
     return chosen[names].rename(columns=SHOWN).to_dict("records")
 
@@ -598,8 +608,8 @@ def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
         "- `larger`: the published size is below the interval; of a gain, the effect has to be there, too.",
         "- `contradicted`: there is an effect in the other direction.",
         "- `inconclusive`: too few seeds or images to say; the note says how many would be needed.",
-        "- `not run`: not measured at the paper's own scale yet. The column “At pilot scale” has smaller",
-        "  networks on 48×48 pixels; it is no measurement of the published value.",
+        "- `not run`: not measured at the paper's own scale yet. The columns “At 96 pixels” (the paper's networks)",
+        "  and “At pilot scale” (smaller ones on 48×48 pixels) are no measurements of the published value.",
         "",
         "Gains and orderings are those of the last epoch, paired by seed and test image, their p values",
         "corrected within a table (Holm); orderings are what two printed accuracies or gains claim about",

@@ -20,6 +20,7 @@ from hdkd.errors import RunError, shown
 from hdkd.files import write_whole
 from hdkd.training.kept import Kept
 
+CHECKPOINT = "checkpoint.bin"
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -59,6 +60,23 @@ def differences(made: dict[str, Any] | str, now: dict[str, Any]) -> str:
     )
 
 
+def lock_of(folder: Path) -> Path:
+    """Beside the folder, and never removed: a lock that is removed can be held twice."""
+    folder = folder.resolve()
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process trains in a run folder now."""
+    if not lock_of(folder).exists():
+        return False
+    try:
+        with filelock.FileLock(lock_of(folder), blocking=False):
+            return False
+    except filelock.Timeout:
+        return True
+
+
 class Checkpoint:
     """The checkpoint of one run folder; use it as a context, which holds the folder's lock.
 
@@ -79,14 +97,12 @@ class Checkpoint:
         share: float = 0.02,
         restart: bool = False,
     ) -> None:
-        self.path = folder / "checkpoint.bin"
+        self.path = folder / CHECKPOINT
         self.fingerprint = json.loads(json.dumps(fingerprint))
         self.restart = restart
         self.finished = 0
         self.notes: dict[str, Any] = {}
-        # Beside the folder, and never removed: a lock that is removed can be held twice.
-        folder = folder.resolve()
-        self._lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
+        self._lock = filelock.FileLock(lock_of(folder))
         self._tensors: dict[str, Tensor] = {}
         self._kept: dict[str, Any] = {}
         self._share = share

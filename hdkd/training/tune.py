@@ -50,6 +50,16 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
     write_whole(output, json.dumps(content, indent=2) + "\n")
 
 
+def fits(path: Path, tuning: dict[str, Any]) -> bool:
+    """Whether what :func:`choose` wrote is of these trials."""
+    content = json.loads(path.read_text("utf-8"))
+    made = {name: content[name] for name in ("subset", "seeds")}
+    return tuning.items() >= made.items() and all(
+        [trial["settings"] for trial in method["trials"]] == tuning["grid"]
+        for method in content["methods"].values()
+    )
+
+
 def chosen(path: Path, role: str) -> dict[str, Any]:
     """The settings that a method got. Raises ``RunError`` where the file has none for it."""
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hdkd import config
+from hdkd import config, plan
 from hdkd.evaluation import ledger
 from project import ROOT
 
@@ -15,7 +15,7 @@ from project import ROOT
 def committed(tmp_path_factory) -> Path:
     """A folder with the committed reports and nothing else."""
     folder = tmp_path_factory.mktemp("committed")
-    for profile in ("pilot", "paper", "controls"):
+    for profile in (*plan.LEDGER_PROFILES, "controls"):
         if (ROOT / "reports" / profile).exists():
             shutil.copytree(
                 ROOT / "reports" / profile,

@@ -17,7 +17,7 @@ from project import ROOT
 
 PROFILES = [
     profile
-    for profile in ("pilot", "paper")
+    for profile in plan.LEDGER_PROFILES
     if (ROOT / "reports" / profile / evidence.SUMMARIES).exists()
 ]
 

@@ -180,7 +180,7 @@ def test_hdkd_does_not_count_with_a_teacher_of_other_parameters(verdict):
 def test_a_broken_section_of_another_profile_is_named_and_stops_nothing(parameters, tmp_path):
     del parameters["datasets"]["brain_tumor"]
     table, left_out = ledger.ledger(parameters, tmp_path)
-    assert len(left_out) == 2
+    assert len(left_out) == 3
     assert "everything of the profile paper (" in left_out[0]
     assert "brain_tumor" in left_out[0]
     assert (table["verdict"] == "exact").any()

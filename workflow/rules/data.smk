@@ -14,6 +14,7 @@ rule data:
             for dataset in DATASETS
             if SETTINGS.dataset(dataset)["smote"]["enabled"]
         ],
+        STORE,  # made in the same call as trainings that came from elsewhere, it would train them again
 
 
 rule acquire:

@@ -73,7 +73,7 @@ rule compare:
         # Of this study, where it is of the paper's data, and of what was committed of others.
         evidence=[
             f"reports/{profile}/{name}"
-            for profile in ("pilot", "paper")
+            for profile in plan.LEDGER_PROFILES
             for name in ("summaries.jsonl", "predictions.npz", "data.json")
             if profile == PROFILE or Path(f"reports/{profile}/{name}").exists()
         ],
@@ -82,7 +82,7 @@ rule compare:
         [path.as_posix() for path in plan.LEDGER],
     params:
         folder=lambda wildcards, output: Path(output[0]).parent.as_posix(),
-        settings=[raw_settings(profile) for profile in ("pilot", "paper")],
+        settings=[raw_settings(profile) for profile in plan.LEDGER_PROFILES],
     log:
         f"logs/{PROFILE}/compare.log",
     benchmark:

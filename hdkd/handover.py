@@ -1,0 +1,130 @@
+"""What a study that is made piece by piece keeps in git, so that any clone can go on with it.
+
+Beside the evidence (:mod:`hdkd.evaluation.evidence`), ``reports/<profile>/needed/`` has what missing trainings
+build on, a bundle for each: teachers with their weights, and trials whose choice has not been made; and
+``reports/<profile>/chosen/`` the choices. What nothing misses any more is removed.
+"""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from hdkd import bundle, plan
+from hdkd.config import Settings
+from hdkd.errors import RunError
+from hdkd.evaluation import evidence
+from hdkd.plan import RunKey
+from hdkd.training.tune import fits
+
+PART_MEBIBYTES = 32
+
+
+def keep(settings: Settings, root: Path = Path()) -> None:
+    """Keep what the missing trainings of a study need of those whose run folders are here."""
+    report = root / plan.report(settings.profile)
+    for dataset in settings.study:
+        chosen = root / plan.tuned_settings(settings.profile, dataset)
+        if chosen.exists():
+            (report / "chosen").mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(chosen, report / "chosen" / f"{dataset}.json")
+    needed = {_name(run): run for run in needed_runs(settings, root)}
+    for name, run in needed.items():
+        if plan.is_finished(root / run.folder):
+            folder = report / "needed" / name
+            bundle.write_bundle(settings.profile, [run], folder, PART_MEBIBYTES, root, outward=True)
+    for folder in (report / "needed").glob("*"):
+        if folder.name not in needed:
+            shutil.rmtree(folder)
+
+
+def restore(settings: Settings, root: Path = Path()) -> list[str]:
+    """Put what :func:`keep` kept in its place, where it is missing and fits the settings; returns what it was."""
+    report = root / plan.report(settings.profile)
+    restored = []
+    for dataset in settings.study:
+        chosen = root / plan.tuned_settings(settings.profile, dataset)
+        kept, tuning = report / "chosen" / f"{dataset}.json", settings.tuning(dataset)
+        if tuning and kept.exists() and not chosen.exists() and fits(kept, tuning):
+            chosen.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(kept, chosen)
+            restored.append(chosen.as_posix())
+    for run in needed_runs(settings, root):
+        folder = report / "needed" / _name(run)
+        if folder.exists() and not plan.is_finished(root / run.folder):
+            restored += bundle.unpack_bundle(folder, root)[1]
+    return restored
+
+
+def needed_runs(settings: Settings, root: Path = Path()) -> list[RunKey]:
+    """Finished trainings that a missing one builds on: teachers, and trials before the choice is made."""
+    done = finished(settings, root)
+    needed = []
+    for dataset in settings.study:
+        every = plan.all_runs(settings, dataset)
+        missing = [run for run in every if run not in done]
+        needed += [plan.teacher_of(settings, run) for run in missing if run.role == "hdkd"]
+        if not (root / plan.tuned_settings(settings.profile, dataset)).exists():
+            needed += plan.tuning_runs(settings, dataset)
+    return [run for run in dict.fromkeys(needed) if run in done]
+
+
+def finished(settings: Settings, root: Path = Path()) -> set[RunKey]:
+    """The trainings of a study that are made with its settings, here or as committed evidence says."""
+    counted, _ = evidence.counting(settings, evidence.known(settings.profile, root), root)
+    return {evidence.key_of(summary) for summary in counted}
+
+
+def gather(project: Path, root: Path = Path()) -> list[str]:
+    """Take over the finished run folders, and choices, of another checkout that are not here; returns the former.
+
+    Raises ``RunError`` where one is here with other results.
+    """
+    placed = []
+    for models in sorted((project / "models").glob("*/")):
+        summaries = [
+            json.loads((path.parent / "summary.json").read_text("utf-8"))
+            for path in sorted(models.rglob(plan.RUN_FILES[-1]))
+        ]
+        for chosen in models.glob("tuning/*/chosen.json"):
+            target = root / chosen.relative_to(project)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(chosen, target)
+        runs = [evidence.key_of(summary) for summary in summaries]
+        runs = [run for run in runs if not plan.is_finished(root / run.folder)]
+        if runs:
+            with tempfile.TemporaryDirectory() as temporary:
+                carried = Path(temporary)
+                bundle.write_bundle(models.name, runs, carried, PART_MEBIBYTES, project)
+                placed += bundle.unpack_bundle(carried, root)[1]
+    return placed
+
+
+def commit(profiles: Iterable[str], message: str, root: Path = Path()) -> bool:
+    """Commit the reports of ``profiles`` and the ledger, and nothing else; whether there was anything new.
+
+    Raises ``RunError`` with what git says where it refuses.
+    """
+    paths = [plan.report(profile).as_posix() for profile in profiles]
+    paths += [path.as_posix() for path in plan.LEDGER]
+    _git(root, "add", "--", *paths)
+    if not _git(root, "status", "--porcelain", "--", *paths):
+        return False
+    _git(root, "commit", "--quiet", "--message", message, "--", *paths)
+    return True
+
+
+def _git(root: Path, *command: str) -> str:
+    done = subprocess.run(["git", *command], cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if not line.startswith("hint:")]
+        reason = " ".join(said) or "it says nothing"
+        raise RunError(f"git {command[0]} fails: {reason}")
+    return done.stdout
+
+
+def _name(run: RunKey) -> str:
+    return "-".join(run.folder.parts[2:])

@@ -1,0 +1,104 @@
+"""A study that loses its machine in the middle, and goes on elsewhere from what has been committed."""
+
+import copy
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from hdkd import config, plan
+from hdkd.evaluation import evidence
+from project import Project
+
+
+@pytest.fixture(scope="module")
+def parameters(tiny_parameters) -> dict:
+    """A teacher, two trials for student and HDKD each, and two seeds of both."""
+    parameters = copy.deepcopy(tiny_parameters)
+    parameters["datasets"]["phantom"]["subsets"] = [16]
+    parameters["sweep"]["demo"]["seeds"] = [0, 1]
+    parameters["tuning"]["demo"] = {
+        "datasets": ["phantom"], "subset": 16, "grid": [{"lr": 0.002}, {"lr": 0.004}],
+    }  # fmt: skip
+    parameters["ablations"]["demo"] = {"variants": [], "distillation": None, "controls": None}
+    parameters["baselines"]["demo"]["models"] = []
+    return parameters
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory, parameters):
+    """What was committed before the machine vanished, as a repository; and the trainings that were finished."""
+    project = Project(tmp_path_factory.mktemp("lost") / "project", parameters)
+    ignored = project.folder / ".gitignore"  # which has the demo's reports, but no other profile's
+    ignored.write_text(ignored.read_text().replace("/reports/demo/\n", ""))
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "the project")
+    project.snakemake("data")
+    settings = config.resolve(parameters)
+    trials = plan.tuning_runs(settings, "phantom")
+    queue = subprocess.Popen(
+        ["hdkd", "borrow", "--minutes", "9", "--cores", "1"],
+        cwd=project.folder,
+        env=project.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 240
+    while sum(plan.is_finished(project.folder / run.folder) for run in trials) < 2:
+        assert queue.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    os.killpg(queue.pid, signal.SIGKILL)
+    queue.wait()
+    output = project.run("hdkd", "import-runs", "--commit", ".").stdout
+    assert "committed" in output
+    summaries = evidence.read(project.folder / "reports/demo/summaries.jsonl")
+    return project, {evidence.key_of(summary): summary for summary in summaries}
+
+
+def test_only_reports_are_committed(lost):
+    project, _ = lost
+    changed = project.run("git", "show", "--name-only", "--format=", "HEAD").stdout.split()
+    assert changed
+    assert all(path.startswith("reports/") for path in changed)
+    assert "committed" in project.run("git", "log", "-1", "--format=committed %s").stdout
+    assert "nothing new" in project.run("hdkd", "import-runs", "--commit", ".").stdout
+
+
+def test_a_clone_goes_on_and_trains_nothing_twice(lost, parameters, tmp_path):
+    project, before = lost
+    settings = config.resolve(parameters)
+    every = plan.all_runs(settings, "phantom")
+    assert 3 <= len(before) < len(every)
+    project.run("git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone"))
+    clone = Project.existing(tmp_path / "clone")
+    clone.snakemake("data")
+    said = f"demo: {len(before)} of {len(every)} trainings done, 0 running, "
+    assert clone.run("hdkd", "borrow", "--state").stdout.startswith(said)
+    output = clone.run("hdkd", "borrow", "--minutes", "9", "--cores", "2").stdout
+    assert "from the committed evidence" in output
+    clone.run("hdkd", "import-runs", "--commit", ".")
+    summaries = evidence.read(clone.folder / "reports/demo/summaries.jsonl")
+    after = {evidence.key_of(summary): summary for summary in summaries}
+    assert after.keys() == set(every)
+    assert {key: after[key] for key in before} == before
+    # Nothing is missing, so nothing is needed any more.
+    assert not [*(clone.folder / "reports/demo/needed").glob("*")]
+    assert (clone.folder / "reports/demo/chosen/phantom.json").exists()
+    assert "demo: 9 of 9 trainings done, 0 running, 0.0 hours of training left" in (
+        clone.run("hdkd", "borrow", "--state").stdout
+    )
+
+
+def test_another_checkout_takes_the_runs_over(lost, parameters, tmp_path):
+    project, before = lost
+    home = Project(tmp_path / "home", parameters)
+    output = home.run("hdkd", "import-runs", str(project.folder)).stdout
+    assert f"{len(before)} new run folders" in output
+    assert f"demo: {len(before)} of 9 trainings" in output
+    again = home.run("hdkd", "import-runs", str(project.folder)).stdout
+    assert "0 new run folders, 0 new runs in MLflow" in again
