@@ -14,10 +14,10 @@ from benchmarks.settings import Settings
 from benchmarks.training import generated
 from hdkd import config
 from hdkd.config import Engine
-from hdkd.cost import images_of, length
-from hdkd.data.feed import Feed
-from hdkd.data.imageset import ImageSet, TrainingSet
-from hdkd.plan import all_runs
+from hdkd.data.batches.feed import Feed
+from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.report.cost import images_of, length
+from hdkd.study.plan import all_runs
 from hdkd.training import engine
 from hdkd.training.schedule import build_optimizer
 

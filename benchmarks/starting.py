@@ -12,7 +12,8 @@ from benchmarks.measure import duration, interleaved, process, table
 from benchmarks.settings import Settings
 from benchmarks.training import generated
 from benchmarks.worker import Worker
-from hdkd import config, plan
+from hdkd import config
+from hdkd.study import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (3, 10, 59)  # 102, 214 and 998 trainings
@@ -123,7 +124,7 @@ def prediction(settings: Settings) -> str:
     """One image: a whole process, and a classifier that is loaded already."""
     from benchmarks.networks import network
     from hdkd.config import Images
-    from hdkd.predict import Classifier
+    from hdkd.deploy.predict import Classifier
 
     size = settings.sizes[-1]
     with generated(4, 4, size) as (folder, _):
@@ -149,7 +150,7 @@ def prediction(settings: Settings) -> str:
 def cold_prediction(folder: Path, image: Path, size: int, settings: Settings):
     """A run folder with the paper's HDKD in it, used from the command line."""
     from benchmarks.networks import network
-    from hdkd.training.run_folder import RunFolder
+    from hdkd.runs.folder import RunFolder
 
     run = RunFolder(folder / "run")
     arguments = {"num_classes": 7, "image_size": size, "in_channels": 3}

@@ -13,10 +13,10 @@ from benchmarks.measure import Times, interleaved, table
 from benchmarks.settings import Settings
 from benchmarks.worker import VARIANTS, Worker
 from hdkd.config import Images
-from hdkd.data import phantom
+from hdkd.data.acquire import phantom
+from hdkd.data.acquire.sources import list_files
 from hdkd.data.prepare import prepare
-from hdkd.data.sources import list_files
-from hdkd.data.splits import split
+from hdkd.data.split import split
 
 
 def steps(settings: Settings) -> str:
@@ -121,12 +121,12 @@ def epochs(settings: Settings) -> str:
 
 def arithmetic(settings: Settings, prepared: Path) -> str:
     """An epoch as it is trained against its steps on tensors in memory, taking turns."""
-    from hdkd.data.feed import Feed
-    from hdkd.data.imageset import ImageSet, TrainingSet
+    from hdkd.data.batches.feed import Feed
+    from hdkd.data.batches.imageset import ImageSet, TrainingSet
+    from hdkd.runs.folder import RunFolder
     from hdkd.training import engine
     from hdkd.training.checkpoint import Checkpoint
     from hdkd.training.kept import Kept
-    from hdkd.training.run_folder import RunFolder
     from hdkd.training.schedule import build_optimizer
 
     engine.prepare_process(settings.threads)

@@ -137,8 +137,8 @@ def epoch(step: Any, task: dict[str, Any], device: str) -> Callable[[], float]:
     """An epoch from the prepared array to updated weights."""
     import torch
 
-    from hdkd.data.feed import Feed
-    from hdkd.data.imageset import ImageSet, TrainingSet
+    from hdkd.data.batches.feed import Feed
+    from hdkd.data.batches.imageset import ImageSet, TrainingSet
 
     source = ImageSet.load(Path(task["prepared"]))
     feed = Feed(TrainingSet(source, source.part("train")), device, resident=task.get("resident"))
@@ -156,7 +156,7 @@ def evaluation(model: Any, task: dict[str, Any]) -> Callable[[], float]:
     """The test set of the prepared array, in memory as during a training."""
     import torch
 
-    from hdkd.data.imageset import ImageSet
+    from hdkd.data.batches.imageset import ImageSet
     from hdkd.training.loop import predict
 
     source = ImageSet.load(Path(task["prepared"]))

@@ -25,7 +25,7 @@ from hdkd.errors import (
     is_of_the_machine,
     sentence,
 )
-from hdkd.plan import BASELINES, DEADLINE, GROUPS, ROLES
+from hdkd.study.plan import BASELINES, DEADLINE, GROUPS, ROLES
 
 # What the extra `pipeline` brings, as Python imports it; networks, training and prediction do without.
 PIPELINE = {
@@ -252,7 +252,7 @@ def profile(options: argparse.Namespace) -> None:
 
 
 def runs(options: argparse.Namespace) -> None:
-    from hdkd import plan
+    from hdkd.study import plan
 
     settings = _settings(options)
     for group in [options.group] if options.group else GROUPS:
@@ -261,15 +261,15 @@ def runs(options: argparse.Namespace) -> None:
 
 
 def acquire(options: argparse.Namespace) -> None:
-    from hdkd import plan
-    from hdkd.data import sources
+    from hdkd.data.acquire import sources
+    from hdkd.study import plan
 
     dataset = _settings(options).dataset(options.dataset)
     sources.acquire(options.dataset, dataset, options.output or plan.raw(options.dataset))
 
 
 def _prepared(options: argparse.Namespace, settings, given: Path | None) -> Path:
-    from hdkd import plan
+    from hdkd.study import plan
 
     return given or plan.prepared(settings.profile, options.dataset)
 
@@ -283,8 +283,8 @@ def _require(path: Path, command: str) -> Path:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    from hdkd import plan
     from hdkd.data.prepare import prepare as prepare_images
+    from hdkd.study import plan
 
     settings = _settings(options)
     manifest = options.manifest or plan.raw(options.dataset) / "manifest.csv"
@@ -298,7 +298,7 @@ def prepare(options: argparse.Namespace) -> None:
 
 
 def split(options: argparse.Namespace) -> None:
-    from hdkd.data.splits import split as split_images
+    from hdkd.data.split import split as split_images
 
     settings = _settings(options)
     folder = _prepared(options, settings, options.prepared)
@@ -318,7 +318,7 @@ def smote(options: argparse.Namespace) -> None:
 
 
 def track(options: argparse.Namespace) -> None:
-    from hdkd.training import tracking
+    from hdkd.tracking import tracking
 
     settings = _settings(options)
     titles = {name: settings.dataset(name)["title"] for name in settings.study}
@@ -338,7 +338,7 @@ def train(options: argparse.Namespace) -> None:
     elif DEADLINE in os.environ:
         deadline = time.monotonic() + float(os.environ[DEADLINE]) - time.time()
     signal.signal(signal.SIGTERM, stop)
-    from hdkd.plan import RunKey
+    from hdkd.study.plan import RunKey
     from hdkd.training.train import run
 
     settings = _settings(options)
@@ -376,7 +376,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def tune(options: argparse.Namespace) -> None:
-    from hdkd import plan
+    from hdkd.study import plan
     from hdkd.training.tune import choose
 
     settings = _settings(options)
@@ -392,17 +392,17 @@ def stop(*_) -> None:
 
 def compare(options: argparse.Namespace) -> None:
     from hdkd import config
-    from hdkd.evaluation import ledger
+    from hdkd.paper import ledger
 
     table, left_out = ledger.write_ledger(config.read(options.params), options.output)
     print(ledger.markdown(table, left_out))
 
 
 def tables(options: argparse.Namespace) -> None:
-    from hdkd import plan
-    from hdkd.evaluation import evidence, predictions
     from hdkd.report import results
     from hdkd.report.tables import write_tables
+    from hdkd.runs import evidence, predictions
+    from hdkd.study import plan
 
     settings = _settings(options)
     facts = {name: results.facts(settings, name) for name in settings.study}
@@ -418,10 +418,10 @@ def _warn(reasons: list[str]) -> None:
 
 
 def figures(options: argparse.Namespace) -> None:
-    from hdkd import plan
-    from hdkd.evaluation import evidence
     from hdkd.report import results
     from hdkd.report.figures import write_figures
+    from hdkd.runs import evidence
+    from hdkd.study import plan
 
     settings = _settings(options)
     dataset = options.dataset
@@ -431,10 +431,10 @@ def figures(options: argparse.Namespace) -> None:
 
 
 def page(options: argparse.Namespace) -> None:
-    from hdkd import plan
     from hdkd.report.page import write_page
     from hdkd.report.results import sweep_metrics
-    from hdkd.training.tracking import log_report, warn
+    from hdkd.study import plan
+    from hdkd.tracking.tracking import log_report, warn
 
     settings = _settings(options)
     folder = options.output or plan.report(settings.profile)
@@ -449,7 +449,7 @@ def page(options: argparse.Namespace) -> None:
 
 
 def deliver(options: argparse.Namespace) -> None:
-    from hdkd.training import tracking
+    from hdkd.tracking import tracking
 
     try:
         lacking = _deliver(_settings(options))
@@ -464,8 +464,8 @@ def deliver(options: argparse.Namespace) -> None:
 
 
 def _deliver(settings) -> int:
-    from hdkd import plan
-    from hdkd.training import tracking
+    from hdkd.study import plan
+    from hdkd.tracking import tracking
 
     runs = [run.folder for name in settings.study for run in plan.all_runs(settings, name)]
     titles = {name: settings.dataset(name)["title"] for name in settings.study}
@@ -475,7 +475,8 @@ def _deliver(settings) -> int:
 def borrow(options: argparse.Namespace) -> None:
     from tabulate import tabulate
 
-    from hdkd import borrow, bundle, handover, plan
+    from hdkd.remote import borrow, bundle, handover
+    from hdkd.study import plan
     from hdkd.training.train import choose_device
 
     settings = _settings(options)
@@ -532,7 +533,7 @@ def borrow(options: argparse.Namespace) -> None:
 
 
 def pack(options: argparse.Namespace) -> None:
-    from hdkd import pack
+    from hdkd.remote import pack
 
     settings = _settings(options)
     sizes = pack.pack(
@@ -550,9 +551,12 @@ def pack(options: argparse.Namespace) -> None:
 
 
 def import_runs(options: argparse.Namespace) -> None:
-    from hdkd import bundle, config, handover, plan
-    from hdkd.evaluation import evidence, ledger
-    from hdkd.training import tracking
+    from hdkd import config
+    from hdkd.paper import ledger
+    from hdkd.remote import bundle, handover
+    from hdkd.runs import evidence
+    from hdkd.study import plan
+    from hdkd.tracking import tracking
 
     profiles, placed, finished = set(), [], []
     for folder in options.sources:
@@ -604,7 +608,7 @@ def import_runs(options: argparse.Namespace) -> None:
 def _study_of(params: Path, profile: str):
     """The settings of a profile's study, with every dataset that it has results of."""
     from hdkd import config
-    from hdkd.evaluation import evidence
+    from hdkd.runs import evidence
 
     parameters = config.read(params) | {"profile": profile}
     study = config.resolve(parameters).study
@@ -613,9 +617,9 @@ def _study_of(params: Path, profile: str):
 
 
 def export(options: argparse.Namespace) -> None:
-    from hdkd.export import default_run
-    from hdkd.export import export as export_run
-    from hdkd.predict import about
+    from hdkd.deploy.export import default_run
+    from hdkd.deploy.export import export as export_run
+    from hdkd.deploy.predict import about
 
     settings = _settings(options)
     run = options.run or default_run(settings, options.dataset).folder
@@ -626,7 +630,7 @@ def export(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
-    from hdkd.predict import Classifier, about, find
+    from hdkd.deploy.predict import Classifier, about, find
 
     folder = find(options.model)
     classifier = Classifier.load(folder)

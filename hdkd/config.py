@@ -59,7 +59,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes to training images (see :mod:`hdkd.data.augment`)."""
+    """Random changes to training images (see :mod:`hdkd.data.batches.augment`)."""
 
     rotation: float
     horizontal_flip: bool
@@ -543,7 +543,7 @@ def _validate_dataset(name: str, dataset: dict[str, Any]) -> None:
     if dataset["source"]["kind"] == "generated" and not classes:
         raise ParameterError(f"{key}.classes must give the number of images to generate per class")
     if classes:
-        from hdkd.data.subsets import images_per_class
+        from hdkd.data.batches.subsets import images_per_class
 
         counts = [entry["train"] for entry in classes.values()]
         for subset in dataset["subsets"]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd.config import Augmentation, Distillation, Engine
-from hdkd.data.imageset import ImageSet
+from hdkd.data.batches.imageset import ImageSet
 from hdkd.training.loop import Watched
 
 AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))

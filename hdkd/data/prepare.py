@@ -15,7 +15,8 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from hdkd.config import Images
-from hdkd.data import layouts, sources
+from hdkd.data import layouts
+from hdkd.data.acquire import sources
 from hdkd.errors import DataError, is_of_the_machine, shown
 from hdkd.files import replacing, write_whole
 

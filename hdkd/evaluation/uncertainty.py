@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from hdkd.evaluation.metrics import confidence_bins
-from hdkd.evaluation.predictions import right
 from hdkd.evaluation.statistics import Estimate, estimate
+from hdkd.runs.predictions import right
 
 DRAWS = 1000
 SEED = 0

@@ -5,7 +5,7 @@ from torch import nn
 from hdkd.models.baselines import BASELINES, build_baseline
 from hdkd.models.student import Student
 from hdkd.models.teacher import Teacher
-from hdkd.plan import ROLES
+from hdkd.study.plan import ROLES
 
 __all__ = [
     "BASELINES",

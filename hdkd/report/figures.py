@@ -11,18 +11,18 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from hdkd import plan
 from hdkd.config import Settings
-from hdkd.data.augment import normalise
-from hdkd.data.imageset import ImageSet
-from hdkd.data.recipes import blend
-from hdkd.evaluation import published
-from hdkd.evaluation.published import Network
-from hdkd.names import BLOCK_NAMES, ROLE_NAMES, family, model_name
-from hdkd.plan import RunKey
+from hdkd.data.batches.augment import normalise
+from hdkd.data.batches.imageset import ImageSet
+from hdkd.data.batches.recipes import blend
+from hdkd.paper import published
+from hdkd.paper.published import Network
 from hdkd.report import results
 from hdkd.report.tables import distillation_points, rival_cells
-from hdkd.training.run_folder import RunFolder
+from hdkd.runs.folder import RunFolder
+from hdkd.study import plan
+from hdkd.study.names import BLOCK_NAMES, ROLE_NAMES, family, model_name
+from hdkd.study.plan import RunKey
 
 THEMES = {
     "light": {"ink": "#1f2430", "grid": "#d9dde5", "teacher": "#00775a", "student": "#0063a6", "hdkd": "#c44500", "ConvNet": "#6f7a90", "ViT": "#8a5fb5", "Hybrid": "#a08437"},

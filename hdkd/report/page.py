@@ -8,11 +8,12 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from hdkd import plan
 from hdkd.config import Settings
-from hdkd.evaluation import evidence, ledger, predictions, published
-from hdkd.evaluation.predictions import Predictions
+from hdkd.paper import ledger, published
 from hdkd.report import results, tables
+from hdkd.runs import evidence, predictions
+from hdkd.runs.predictions import Predictions
+from hdkd.study import plan
 
 PART_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
 

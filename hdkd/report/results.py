@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hdkd import plan
 from hdkd.config import Settings
 from hdkd.errors import RunError
-from hdkd.evaluation import predictions, uncertainty
-from hdkd.evaluation.evidence import key_of
-from hdkd.evaluation.predictions import Predictions
+from hdkd.evaluation import uncertainty
 from hdkd.evaluation.statistics import Estimate, estimate, holm
-from hdkd.plan import RunKey
+from hdkd.runs import predictions
+from hdkd.runs.evidence import key_of
+from hdkd.runs.predictions import Predictions
+from hdkd.study import plan
+from hdkd.study.plan import RunKey
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
 NEW = ("new_accuracy", "new_balanced")

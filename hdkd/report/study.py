@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from hdkd import plan
 from hdkd.config import Settings
-from hdkd.evaluation import evidence
 from hdkd.report import results
 from hdkd.report.figures import write_figures
 from hdkd.report.page import write_page
 from hdkd.report.tables import begun, write_tables
+from hdkd.runs import evidence
+from hdkd.study import plan
 
 
 def write_report(settings: Settings, ledger: Path) -> None:

@@ -6,14 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from hdkd import cost, plan
 from hdkd.config import CONTROL, Settings
-from hdkd.evaluation import evidence, predictions, published
-from hdkd.evaluation.predictions import Predictions
-from hdkd.evaluation.published import Network
 from hdkd.evaluation.statistics import holm
-from hdkd.names import BLOCK_NAMES, ROLE_NAMES, family, model_name, network_name
-from hdkd.report import results
+from hdkd.paper import published
+from hdkd.paper.published import Network
+from hdkd.report import cost, results
+from hdkd.runs import evidence, predictions
+from hdkd.runs.predictions import Predictions
+from hdkd.study import plan
+from hdkd.study.names import BLOCK_NAMES, ROLE_NAMES, family, model_name, network_name
 from hdkd.training import tune
 
 INTERVALS = (

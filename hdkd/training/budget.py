@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hdkd import plan
 from hdkd.config import Settings, Training
-from hdkd.data.feed import cuts
+from hdkd.data.batches.feed import cuts
 from hdkd.models import build
-from hdkd.plan import RunKey
+from hdkd.study import plan
+from hdkd.study.plan import RunKey
 
 
 def epoch_images(settings: Settings, run: RunKey, class_counts: Sequence[int]) -> int:

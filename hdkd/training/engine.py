@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hdkd.config import Augmentation, Distillation, Engine
-from hdkd.data.augment import augment, normalise
+from hdkd.data.batches.augment import augment, normalise
+from hdkd.distillation.losses import distillation_loss
 from hdkd.models.folding import folded
-from hdkd.training.losses import distillation_loss
 
 EAGER_STEPS = 3  # before a graph is recorded, so that kernels are chosen and states exist
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h

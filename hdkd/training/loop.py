@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from hdkd.config import Augmentation, Engine, Training
-from hdkd.data.augment import normalise
-from hdkd.data.feed import Feed
-from hdkd.data.imageset import TrainingSet
+from hdkd.data.batches.augment import normalise
+from hdkd.data.batches.feed import Feed
+from hdkd.data.batches.imageset import TrainingSet
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import balanced_accuracy
 from hdkd.training.checkpoint import Checkpoint

@@ -11,23 +11,23 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hdkd import plan
 from hdkd.config import Settings
-from hdkd.data.imageset import ImageSet, TrainingSet
-from hdkd.data.subsets import draw_subset
+from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.data.batches.subsets import draw_subset
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import evaluate, without_leaks
 from hdkd.files import sha256
 from hdkd.models import build
-from hdkd.plan import PACKAGE, STEP_CODE, RunKey, hyperparameters
+from hdkd.runs.folder import RunFolder, flatten, provenance, to_json
+from hdkd.runs.weights import in_half_precision
+from hdkd.study import code, plan
+from hdkd.study.plan import RunKey, hyperparameters
+from hdkd.tracking.tracking import MLFLOW_NOTE, Tracker
 from hdkd.training.budget import training_of
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Teaching, peak_memory, prepare_process
 from hdkd.training.loop import Watched, has_finite_weights, predict, train
-from hdkd.training.run_folder import RunFolder, flatten, provenance, to_json
-from hdkd.training.tracking import MLFLOW_NOTE, Tracker
 from hdkd.training.tune import chosen
-from hdkd.training.weights import in_half_precision
 
 
 def run(
@@ -259,8 +259,8 @@ def fingerprint(params: dict[str, Any], teacher: Path | None, device: str) -> di
         parts["engine.precision"] = params["engine"].precision
         parts["engine.compile"] = params["engine"].compile
     parts["torch"] = torch.__version__
-    for name in STEP_CODE["train"]:
-        parts[f"hdkd/{name}"] = sha256(PACKAGE / name)
+    for name in code.files("train"):
+        parts[f"hdkd/{name}"] = sha256(code.PACKAGE / name)
     if teacher:
         weights = in_half_precision(RunFolder(teacher).read("model.safetensors"))
         parts["teacher"] = hashlib.sha256(weights).hexdigest()

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hdkd import plan
 from hdkd.config import Settings
 from hdkd.errors import RunError
 from hdkd.files import write_whole
-from hdkd.training.run_folder import RunFolder
+from hdkd.runs.folder import RunFolder
+from hdkd.study import plan
 
 
 def best(validations: list[list[dict[str, float]]]) -> tuple[list[dict[str, float]], int]:

@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 from chaos.training import Study
-from hdkd.data.imageset import ImageSet
-from hdkd.data.splits import PREPARED_FILES
+from hdkd.data.batches.imageset import ImageSet
+from hdkd.data.split import PREPARED_FILES
 from hdkd.errors import UserError
 from hdkd.files import SUMS
-from hdkd.plan import RUN_FILES
-from hdkd.training.run_folder import RunFolder
+from hdkd.runs.folder import RunFolder
+from hdkd.study.plan import RUN_FILES
 
 
 def flip(path: Path, generator: random.Random) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from hdkd import cli, config
-from hdkd.plan import RunKey
+from hdkd.study.plan import RunKey
 from hdkd.training.train import run
 from project import parameters, tiny
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hdkd import config, plan
-from hdkd.evaluation import ledger
+from hdkd import config
+from hdkd.paper import ledger
+from hdkd.study import plan
 from project import ROOT
 
 

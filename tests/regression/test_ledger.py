@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from hdkd import plan
-from hdkd.evaluation import evidence, ledger, published
+from hdkd.paper import ledger, published
+from hdkd.runs import evidence
+from hdkd.study import plan
 from project import ROOT
 
 RECORDED = ROOT / "tests/regression/verdicts.csv"

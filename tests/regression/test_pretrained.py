@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from hdkd import config, plan
-from hdkd.data.imageset import ImageSet
-from hdkd.evaluation import evidence
-from hdkd.export import card, measure, terms
+from hdkd import config
+from hdkd.data.batches.imageset import ImageSet
+from hdkd.deploy.export import card, measure, terms
 from hdkd.files import read_sums, sha256
-from hdkd.training.run_folder import RunFolder
+from hdkd.runs import evidence
+from hdkd.runs.folder import RunFolder
+from hdkd.study import plan
 from project import ROOT
 
 MODELS = sorted(path.parent for path in plan.PRETRAINED.glob("*/summary.json"))

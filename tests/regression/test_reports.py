@@ -8,11 +8,12 @@ import shutil
 import pandas as pd
 import pytest
 
-from hdkd import config, plan
-from hdkd.evaluation import evidence, predictions
-from hdkd.evaluation.predictions import PREDICTIONS
+from hdkd import config
 from hdkd.files import SUMS
 from hdkd.report.tables import write_tables
+from hdkd.runs import evidence, predictions
+from hdkd.runs.predictions import PREDICTIONS
+from hdkd.study import plan
 from project import ROOT
 
 PROFILES = [

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from hdkd import plan
+from hdkd.study import plan
 from project import ROOT, Project, parameters, without_controls
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from hdkd.data.imageset import ImageSet
+from hdkd.data.batches.imageset import ImageSet
 from small import noise
 
 

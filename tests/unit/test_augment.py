@@ -8,7 +8,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
 from hdkd.config import Augmentation
-from hdkd.data import augment
+from hdkd.data.batches import augment
 
 NOTHING = Augmentation(
     rotation=0.0,

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hdkd.config import Training
-from hdkd.data.imageset import TrainingSet
+from hdkd.data.batches.imageset import TrainingSet
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint
@@ -20,7 +20,7 @@ from hdkd.training.kept import Kept
 from hdkd.training.loop import train
 from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT, watched
 
-SAME = {"training.lr": 0.001, "hdkd/training/losses.py": "0" * 64, "torch": "2.15.0"}
+SAME = {"training.lr": 0.001, "hdkd/distillation/losses.py": "0" * 64, "torch": "2.15.0"}
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 5, 4, 2)
 
 
@@ -111,7 +111,7 @@ def test_a_changed_byte_is_noticed(source, tmp_path, capsys):
     ("change", "sentence"),
     [
         ({"training.lr": 0.002}, "training.lr 0.001 instead of 0.002"),
-        ({"hdkd/training/losses.py": "1" * 64}, "another hdkd/training/losses.py"),
+        ({"hdkd/distillation/losses.py": "1" * 64}, "another hdkd/distillation/losses.py"),
         ({"torch": "2.11.0"}, "torch 2.15.0 instead of 2.11.0"),
         ({"teacher": "1" * 64}, "teacher nothing instead of another"),
     ],

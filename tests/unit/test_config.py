@@ -1,12 +1,14 @@
 """Parameters: what is merged, and how what is wrong is named."""
 
+import ast
 import dataclasses
 
 import pytest
 import yaml
 
-from hdkd import cli, config, plan
+from hdkd import cli, config
 from hdkd.errors import ParameterError
+from hdkd.study import code, plan
 from project import ROOT
 
 
@@ -230,35 +232,28 @@ def test_schema_and_settings_have_the_same_keys(section, kind, extra):
 
 
 def test_the_code_of_every_step_exists():
-    for step in plan.STEP_CODE:
-        for name in plan.STEP_CODE[step]:
-            assert (ROOT / "hdkd" / name).is_file(), name
+    for step, names in code.STEP_CODE.items():
+        for name in names:
+            assert (ROOT / "hdkd" / name).exists(), name
+        assert code.files(step)
 
 
 @pytest.mark.parametrize("step", ["train", "compare", "report"])
 def test_the_modules_that_a_step_imports_are_its_code(step):
     """What a step runs must be an input of its rule, or a change would go unnoticed."""
-    import ast
-
-    # Wiring that changes no number: settings (plan.hyperparameters are params of the rules), paths, files,
-    # errors, logging.
-    wiring = {"hdkd.config", "hdkd.plan", "hdkd.errors", "hdkd.training.tracking"}
-    wiring |= {"hdkd.training.run_folder", "hdkd.files"}
-    declared = set(plan.STEP_CODE[step])
+    # What changes no number: settings (those that decide numbers are parameters of the rules), paths, files, errors,
+    # tracking.
+    wiring = {"config", "study", "runs", "tracking", "errors", "files"}
+    declared = set(code.files(step))
     if step == "report":  # trainings are inputs of the report, and have their own code as an input
-        declared |= set(plan.STEP_CODE["train"])
-    for name in sorted(declared):
-        if not name.endswith(".py"):
-            continue
+        declared |= set(code.files("train"))
+    for name in sorted(name for name in declared if name.endswith(".py")):
         for node in ast.walk(ast.parse((ROOT / "hdkd" / name).read_text())):
-            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("hdkd"):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("hdkd."):
                 continue
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                if {node.module, whole} & wiring:
-                    continue
-                module, part = (
-                    text.removeprefix("hdkd.").replace(".", "/") for text in (node.module, whole)
-                )
-                files = {f"{module}.py", f"{module}/__init__.py", f"{part}.py"}
-                assert files & declared, f"{name}: {whole}"
+            if node.module.split(".")[1] in wiring:
+                continue
+            module = node.module.removeprefix("hdkd.").replace(".", "/")
+            files = {f"{module}.py", f"{module}/__init__.py"}
+            files |= {f"{module}/{alias.name}.py" for alias in node.names}
+            assert files & declared, f"{name}: {node.module}"

@@ -5,10 +5,11 @@ import math
 
 import pytest
 
-from hdkd import config, plan
+from hdkd import config
 from hdkd.errors import ParameterError, RunError
-from hdkd.evaluation import evidence
 from hdkd.report.results import macs
+from hdkd.runs import evidence
+from hdkd.study import plan
 from hdkd.training import tune
 from hdkd.training.budget import epoch_images, forward_macs, training_of
 

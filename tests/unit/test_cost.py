@@ -4,8 +4,10 @@ import math
 
 import pytest
 
-from hdkd import config, cost, plan
+from hdkd import config
+from hdkd.report import cost
 from hdkd.report.results import macs
+from hdkd.study import plan
 from hdkd.training.budget import epoch_images
 
 IMAGES = {"a": {"train": 30, "test": 5}, "b": {"train": 10, "test": 5}}

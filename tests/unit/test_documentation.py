@@ -4,7 +4,8 @@ import re
 
 import yaml
 
-from hdkd import __version__, config, plan
+from hdkd import __version__, config
+from hdkd.study import plan
 from project import ROOT
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from hdkd.config import Engine, Training
-from hdkd.data.feed import Feed
-from hdkd.data.imageset import ImageSet, TrainingSet
+from hdkd.data.batches.feed import Feed
+from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.models import build
 from hdkd.models.attend import attend
 from hdkd.models.blocks import CBAM

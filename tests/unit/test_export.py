@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from hdkd import config
-from hdkd.export import default_run, holding, terms
-from hdkd.plan import PRETRAINED
+from hdkd.deploy.export import default_run, holding, terms
+from hdkd.study.plan import PRETRAINED
 from project import without_controls
 
 

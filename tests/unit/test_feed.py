@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from hdkd.data.feed import Feed, cuts
-from hdkd.data.imageset import ImageSet, TrainingSet
+from hdkd.data.batches.feed import Feed, cuts
+from hdkd.data.batches.imageset import ImageSet, TrainingSet
 
 RECIPES = pd.DataFrame(
     {"base": [2, 7, 7], "neighbour": [3, 9, 11], "gap": [0.0, 0.25, 0.9], "label": [0, 1, 1]}

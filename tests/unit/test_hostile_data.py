@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from hdkd.config import Images
-from hdkd.data import sources, splits
+from hdkd.data import split as splits
+from hdkd.data.acquire import sources
 from hdkd.data.prepare import decode, prepare
 from hdkd.errors import DataError
 

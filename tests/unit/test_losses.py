@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hdkd.training.losses import distillation_loss, feature_loss, hard_label_loss, kl_divergence
+from hdkd.distillation.losses import distillation_loss, feature_loss, hard_label_loss, kl_divergence
 
 
 def logits(*probabilities: float) -> torch.Tensor:

@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-from hdkd.evaluation.metrics import (
-    evaluate,
-    expected_calibration_error,
-    one_vs_rest_auroc,
-)
+from hdkd.evaluation.metrics import evaluate, expected_calibration_error, one_vs_rest_auroc
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3]])
 LABELS = np.array([0, 0, 1, 1])

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hdkd import plan
 from hdkd.models import BASELINES, build, build_student, build_teacher
 from hdkd.models.baselines import ImageNetwork
 from hdkd.models.complexity import complexity
+from hdkd.study import plan
 
 # Parameters (M) and multiply-accumulates (G) at 224×224 and 7 classes, measured on the released
 # implementation with ptflops; they round to the paper's Tables 1, 2, 6 and 7.

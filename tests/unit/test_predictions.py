@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from hdkd.errors import RunError
-from hdkd.evaluation import predictions
 from hdkd.evaluation.metrics import evaluate
-from hdkd.evaluation.predictions import PREDICTIONS
-from hdkd.plan import RunKey
-from hdkd.training.run_folder import RunFolder
+from hdkd.runs import predictions
+from hdkd.runs.folder import RunFolder
+from hdkd.runs.predictions import PREDICTIONS
+from hdkd.study.plan import RunKey
 
 CLASSES = ["a", "b", "NA"]
 

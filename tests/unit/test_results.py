@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from hdkd.evaluation.metrics import balanced_accuracy, evaluate
-from hdkd.evaluation.predictions import Predictions, TestImages
 from hdkd.evaluation.statistics import Estimate, estimate, holm
-from hdkd.plan import RunKey
 from hdkd.report import results
 from hdkd.report.tables import metric_rows
+from hdkd.runs.predictions import Predictions, TestImages
+from hdkd.study.plan import RunKey
 
 CLASSES = ("a", "b", "c")
 LABELS = np.repeat([0, 1, 2], [120, 50, 30])

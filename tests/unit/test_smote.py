@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from imblearn.over_sampling import SMOTE
 
-from hdkd.data.imageset import ImageSet, TrainingSet
-from hdkd.data.recipes import blend
+from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.data.batches.recipes import blend
 from hdkd.data.smote import recipes, squared_distances
 from hdkd.errors import DataError
 

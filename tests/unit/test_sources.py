@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from hdkd.config import Images
-from hdkd.data import sources
+from hdkd.data.acquire import sources
 from hdkd.data.prepare import decode, prepare
 from hdkd.errors import DataError
 

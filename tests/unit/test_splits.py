@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hdkd.data import splits
+from hdkd.data import split as splits
 from hdkd.errors import DataError, ParameterError
 
 NO_VALIDATION = {"validation_fraction": 0, "validation_seed": 0}

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hdkd.data import subsets
+from hdkd.data.batches import subsets
 from hdkd.errors import ParameterError
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hdkd.config import Training
-from hdkd.data.imageset import ImageSet, TrainingSet
+from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.errors import RunError
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint

@@ -8,11 +8,12 @@ import pytest
 import torch
 import yaml
 
-from hdkd import cli, config, plan
-from hdkd.data.imageset import PREPARED_FILES, ImageSet
+from hdkd import cli, config
+from hdkd.data.batches.imageset import PREPARED_FILES, ImageSet
 from hdkd.files import write_sums
+from hdkd.runs.folder import RunFolder
+from hdkd.study import plan
 from hdkd.training.loop import predict
-from hdkd.training.run_folder import RunFolder
 from project import parameters, tiny, with_controls
 
 PREPARED = Path("data/prepared/demo/phantom")

@@ -11,10 +11,10 @@ from hdkd import cli
 from hdkd.errors import RunError
 from hdkd.files import write_sums
 from hdkd.models import build
-from hdkd.plan import RUN_FILES
-from hdkd.training import tracking
+from hdkd.runs.folder import RunFolder
+from hdkd.study.plan import RUN_FILES
+from hdkd.tracking import tracking
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.run_folder import RunFolder
 from project import ROOT
 from small import SIZES
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdkd import config, plan
-from hdkd.evaluation import evidence, ledger, predictions, verdicts
-from hdkd.evaluation.published import EFFECTS, Network
+from hdkd import config
 from hdkd.evaluation.statistics import Estimate
-from hdkd.plan import RunKey
+from hdkd.paper import ledger, verdicts
+from hdkd.paper.published import EFFECTS, Network
+from hdkd.runs import evidence, predictions
+from hdkd.study import plan
+from hdkd.study.plan import RunKey
 from project import ROOT
 
 TEACHER = "Table 5 teacher mbcsa stride 2 brain_tumor accuracy"  # 99.69 % in the paper

@@ -8,12 +8,13 @@ import mlflow
 import pandas as pd
 import pytest
 
-from hdkd import config, plan
-from hdkd.borrow import Job, choose, value_order
-from hdkd.bundle import contents_of, write_bundle
-from hdkd.evaluation import predictions
+from hdkd import config
+from hdkd.remote.borrow import Job, choose, value_order
+from hdkd.remote.bundle import contents_of, write_bundle
+from hdkd.runs import predictions
+from hdkd.runs.folder import RunFolder
+from hdkd.study import plan
 from hdkd.training.checkpoint import epochs_in
-from hdkd.training.run_folder import RunFolder
 from project import ROOT, Project
 
 
@@ -94,7 +95,7 @@ def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
     runs = [r.folder.as_posix() for r in value_order(config.resolve(parameters))]
     # All that was made, in one bundle.
     script = (
-        "from pathlib import Path; from hdkd import bundle, config; from hdkd.borrow import value_order\n"
+        "from pathlib import Path; from hdkd import bundle, config; from hdkd.remote.borrow import value_order\n"
         "settings = config.load(Path('params.yaml'))\n"
         f"bundle.write_bundle('demo', value_order(settings), Path({str(tmp_path / 'all')!r}), 0.02)"
     )

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from hdkd import config, plan
-from hdkd.evaluation import evidence
+from hdkd import config
+from hdkd.runs import evidence
+from hdkd.study import plan
 from project import Project
 
 

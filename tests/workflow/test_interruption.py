@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from hdkd import plan
+from hdkd.study import plan
 from project import Project
 
 EPOCHS = 40
@@ -107,7 +107,7 @@ def trainings_in_mlflow(store) -> pd.DataFrame:
 def deliver(built, store, folder) -> None:
     """What the workflow's last step does with a finished run folder."""
     command = (
-        "from pathlib import Path; from hdkd.training.tracking import deliver\n"
+        "from pathlib import Path; from hdkd.tracking.tracking import deliver\n"
         f"deliver('demo', {{'phantom': 'Phantom'}}, [Path({str(folder)!r})])"
     )
     built.run("python", "-c", command, **store)

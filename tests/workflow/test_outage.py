@@ -12,8 +12,8 @@ import mlflow
 import pandas as pd
 import pytest
 
-from hdkd import plan
 from hdkd.config import resolve
+from hdkd.study import plan
 from project import Project
 
 EPOCHS = 30

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hdkd.evaluation import evidence
-from hdkd.pack import missing
+from hdkd.remote.pack import missing
+from hdkd.runs import evidence
 from project import Project
 
 LIMIT = 2**20

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from hdkd import config, plan
-from hdkd.evaluation import predictions
-from hdkd.training.run_folder import RunFolder
+from hdkd import config
+from hdkd.runs import predictions
+from hdkd.runs.folder import RunFolder
+from hdkd.study import plan
 from project import Project
 
 # Teacher; student and HDKD on two subsets; teacher, student, HDKD with the other block; HDKD with hard
@@ -380,7 +381,7 @@ class TestUserErrors:
         ("change", "sentence"),
         [
             ("profil=demo", "error: unknown parameter profil: params.yaml takes profile, study"),
-            ("profile=full", "error: profile must be one of demo, pilot, paper, not 'full'"),
+            ("profile=full", "error: profile must be one of demo, pilot, reduced, paper, not 'full'"),
             ("study=[mri]", "error: there is no dataset 'mri': datasets has phantom"),
         ],
     )

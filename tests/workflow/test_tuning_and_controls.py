@@ -6,8 +6,9 @@ import shutil
 import pandas as pd
 import pytest
 
-from hdkd import config, plan
-from hdkd.training.run_folder import RunFolder
+from hdkd import config
+from hdkd.runs.folder import RunFolder
+from hdkd.study import plan
 from project import Project, parameters, tiny, with_controls
 
 

@@ -14,7 +14,7 @@ rule train_baseline:
         facts=f"{PREPARED}/facts.json",
         tuned=tuned("baseline"),
         store=ancient(STORE),
-        code=plan.code("train"),
+        code=code.inputs("train"),
     output:
         **run_files(BASELINE_RUN),
     params:

@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from hdkd import plan
 from hdkd.config import plain, resolve, save
 from hdkd.errors import UserError
+from hdkd.study import code, plan
 
 
 try:

@@ -19,7 +19,7 @@ rule data:
 
 rule acquire:
     input:
-        code=plan.code("acquire"),
+        code=code.inputs("acquire"),
     output:
         manifest="data/raw/{dataset}/manifest.csv",
     params:
@@ -47,7 +47,7 @@ rule acquire:
 rule prepare:
     input:
         manifest="data/raw/{dataset}/manifest.csv",
-        code=plan.code("prepare"),
+        code=code.inputs("prepare"),
     output:
         images=f"{PREPARED}/images.npy",
         index=f"{PREPARED}/index.csv",
@@ -78,7 +78,7 @@ rule split:
     input:
         images=f"{PREPARED}/images.npy",
         index=f"{PREPARED}/index.csv",
-        code=plan.code("split"),
+        code=code.inputs("split"),
     output:
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/split.json",
@@ -106,7 +106,7 @@ rule smote:
     input:
         images=f"{PREPARED}/images.npy",
         split=f"{PREPARED}/split.csv",
-        code=plan.code("smote"),
+        code=code.inputs("smote"),
     output:
         recipes=f"{PREPARED}/smote.csv",
     params:

@@ -9,7 +9,7 @@ rule tables:
     input:
         summaries=summaries(plan.all_runs),
         facts=expand(f"{PREPARED}/{{file}}", dataset=DATASETS, file=["facts.json", "split.json"]),
-        code=plan.code("report"),
+        code=code.inputs("report"),
     output:
         [f"{REPORT}/{name}" for name in plan.TABLES],
         expand(f"{REPORT}/accuracy/{{dataset}}.csv", dataset=DATASETS),
@@ -37,7 +37,7 @@ for DATASET in DATASETS:
             summaries=[f"{run.folder}/summary.json" for run in plan.all_runs(SETTINGS, DATASET)],
             images=f"data/prepared/{PROFILE}/{DATASET}/images.npy",
             split=f"data/prepared/{PROFILE}/{DATASET}/split.csv",
-            code=plan.code("report"),
+            code=code.inputs("report"),
         output:
             light=[
                 report(
@@ -77,7 +77,7 @@ rule compare:
             for name in ("summaries.jsonl", "predictions.npz", "data.json")
             if profile == PROFILE or Path(f"reports/{profile}/{name}").exists()
         ],
-        code=plan.code("compare"),
+        code=code.inputs("compare"),
     output:
         [path.as_posix() for path in plan.LEDGER],
     params:
@@ -105,7 +105,7 @@ rule page:
             for name in plan.figures(SETTINGS, dataset)
             for suffix in (".svg", ".dark.svg")
         ],
-        code=plan.code("report"),
+        code=code.inputs("report"),
     output:
         report(
             f"{REPORT}/report.html",

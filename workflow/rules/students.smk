@@ -13,7 +13,7 @@ rule train_student:
         facts=f"{PREPARED}/facts.json",
         tuned=tuned("student"),
         store=ancient(STORE),
-        code=plan.code("train"),
+        code=code.inputs("train"),
     output:
         **run_files(STUDENT_RUN),
     params:
@@ -48,7 +48,7 @@ rule train_hdkd:
         teacher_params=lambda wildcards: f"{teacher_folder(wildcards)}/params.json",
         tuned=tuned("hdkd"),
         store=ancient(STORE),
-        code=plan.code("train"),
+        code=code.inputs("train"),
     output:
         **run_files(HDKD_RUN),
     params:

@@ -13,7 +13,7 @@ rule train_teacher:
         facts=f"{PREPARED}/facts.json",
         recipes=recipes,
         store=ancient(STORE),
-        code=plan.code("train"),
+        code=code.inputs("train"),
     output:
         **run_files(TEACHER_RUN),
     params:

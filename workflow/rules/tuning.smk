@@ -14,7 +14,7 @@ rule tune:
         trials=lambda wildcards: [
             f"{run.folder}/summary.json" for run in plan.tuning_runs(SETTINGS, wildcards.dataset)
         ],
-        code=plan.code("tune"),
+        code=code.inputs("tune"),
     output:
         chosen=f"models/{PROFILE}/tuning/{{dataset}}/chosen.json",
     params:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from hdkd.data import phantom
+from hdkd.data.acquire import phantom
 from hdkd.errors import DataError, is_of_the_machine, shown
 from hdkd.files import extract, replacing, sha256
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hdkd.data import duplicates
-from hdkd.data.imageset import PREPARED_FILES
-from hdkd.data.subsets import images_per_class
+from hdkd.data.batches.imageset import PREPARED_FILES
+from hdkd.data.batches.subsets import images_per_class
 from hdkd.errors import DataError, shown
 from hdkd.files import replacing, write_sums, write_whole
 

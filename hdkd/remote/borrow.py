@@ -12,12 +12,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdkd import cost, plan
 from hdkd.config import Settings
 from hdkd.errors import RunError
-from hdkd.evaluation.evidence import counting, key_of, known
-from hdkd.plan import DEADLINE, RunKey
-from hdkd.report import results
+from hdkd.report import cost, results
+from hdkd.runs.evidence import counting, key_of, known
+from hdkd.study import plan
+from hdkd.study.plan import DEADLINE, RunKey
 from hdkd.training.checkpoint import CHECKPOINT, epochs_in, is_locked
 
 # Multiply-accumulates per second of a training, until a run on this machine has been measured.

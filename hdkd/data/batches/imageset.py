@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hdkd.data.recipes import blend
+from hdkd.data.batches.recipes import blend
 from hdkd.errors import DataError
 from hdkd.files import SUMS, read_sums, sha256
 
@@ -63,7 +63,7 @@ class ImageSet:
 class TrainingSet:
     """What one training draws from: real images at ``positions``, then the synthetic ``recipes``.
 
-    ``arithmetic`` is how recipes are blended (see :func:`hdkd.data.recipes.blend`).
+    ``arithmetic`` is how recipes are blended (see :func:`hdkd.data.batches.recipes.blend`).
     """
 
     source: ImageSet

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hdkd import plan
 from hdkd.config import Settings, Training
-from hdkd.evaluation.evidence import key_of
-from hdkd.plan import RunKey
 from hdkd.report.results import macs
+from hdkd.runs.evidence import key_of
+from hdkd.study import plan
+from hdkd.study.plan import RunKey
 from hdkd.training.budget import epoch_images, training_of
 
 GIBIBYTE = 2**30

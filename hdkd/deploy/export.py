@@ -14,17 +14,17 @@ import jinja2
 import numpy as np
 import torch
 
-from hdkd import plan
 from hdkd.config import Settings
-from hdkd.data.imageset import ImageSet
+from hdkd.data.batches.imageset import ImageSet
 from hdkd.errors import DataError, RunError
 from hdkd.evaluation.metrics import evaluate, interval, without_leaks
 from hdkd.files import write_sums
-from hdkd.names import model_name
-from hdkd.plan import RunKey
+from hdkd.runs.folder import RunFolder, training_of
+from hdkd.runs.weights import in_half_precision
+from hdkd.study import plan
+from hdkd.study.names import model_name
+from hdkd.study.plan import RunKey
 from hdkd.training.loop import has_finite_weights, predict
-from hdkd.training.run_folder import RunFolder, training_of
-from hdkd.training.weights import in_half_precision
 
 TERMS = "LICENSE"  # of the weights, which follow those of the images
 FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD, TERMS)

@@ -25,13 +25,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hdkd import config, plan
+from hdkd import config
 from hdkd.errors import ParameterError
-from hdkd.evaluation import evidence, predictions, published, verdicts
-from hdkd.evaluation.published import COMPARABLE_PROFILE, EFFECTS, TRAINED, Network, Value
 from hdkd.evaluation.statistics import Estimate, estimate, holm, holm_steps, mcnemar
-from hdkd.names import network_name
-from hdkd.plan import BASELINES
+from hdkd.paper import published, verdicts
+from hdkd.paper.published import COMPARABLE_PROFILE, EFFECTS, TRAINED, Network, Value
+from hdkd.runs import evidence, predictions
+from hdkd.study import plan
+from hdkd.study.names import network_name
+from hdkd.study.plan import BASELINES
 
 if TYPE_CHECKING:
     from torch import nn

@@ -18,13 +18,13 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hdkd import plan
 from hdkd.errors import RunError
 from hdkd.files import SUMS, extract
-from hdkd.plan import RUN_FILES, RunKey
+from hdkd.runs.folder import RunFolder
+from hdkd.runs.weights import in_half_precision
+from hdkd.study import plan
+from hdkd.study.plan import RUN_FILES, RunKey
 from hdkd.training.checkpoint import CHECKPOINT, epochs_in
-from hdkd.training.run_folder import RunFolder
-from hdkd.training.weights import in_half_precision
 
 MEBIBYTE = 2**20
 WEIGHTS = "model.safetensors"

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from hdkd import plan
 from hdkd.config import Images
 from hdkd.data.prepare import decode
 from hdkd.errors import DataError, RunError
-from hdkd.names import model_name
+from hdkd.runs.folder import RunFolder
+from hdkd.study import plan
+from hdkd.study.names import model_name
 from hdkd.training.loop import predict
-from hdkd.training.run_folder import RunFolder
 
 
 def find(model: str) -> Path:

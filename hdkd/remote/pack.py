@@ -1,7 +1,7 @@
 """What has to travel to a machine without a network, in folders small enough to be carried one by one.
 
 There, ``bash offline.sh MINUTES`` puts it together and trains what the ledger misses most
-(:mod:`hdkd.borrow`). Runs that were made before travel along as far as they are needed: teachers, which
+(:mod:`hdkd.remote.borrow`). Runs that were made before travel along as far as they are needed: teachers, which
 HDKD learns from, unfinished trainings, and the names of finished ones.
 """
 
@@ -22,9 +22,11 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from hdkd import bundle, config, plan
+from hdkd import config
 from hdkd.errors import DataError, RunError
-from hdkd.training.run_folder import COMMIT_NOTE, git_commit
+from hdkd.remote import bundle
+from hdkd.runs.folder import COMMIT_NOTE, git_commit
+from hdkd.study import plan
 
 SOURCE = ("Snakefile", "params.yaml", "workflow", "hdkd", "profiles")
 # What tracks and downloads stays at home; PuLP is of a scheduler that borrowing does not use.

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hdkd.data.augment import draw
-from hdkd.data.imageset import TrainingSet
+from hdkd.data.batches.augment import draw
+from hdkd.data.batches.imageset import TrainingSet
 
 RESIDENT_SHARE = 0.25  # of the GPU's free memory; trainings share a GPU
 AHEAD = 2  # batches that wait for a GPU
@@ -79,7 +79,7 @@ class Resident:
     """A training set's images in a device's memory, each as two images and how far between them.
 
     A real image lies at the first; a synthetic one is base + gap × (neighbour − base), as bytes (see
-    :func:`hdkd.data.recipes.blend`).
+    :func:`hdkd.data.batches.recipes.blend`).
     """
 
     def __init__(self, training_set: TrainingSet, device: str) -> None:

@@ -14,8 +14,8 @@ from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
 
+from hdkd.deploy.predict import Classifier
 from hdkd.errors import DataError
-from hdkd.predict import Classifier
 
 
 class ServedClassifier(PythonModel):

@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import urlparse
 
 from hdkd.files import write_whole
-from hdkd.plan import RunKey
-from hdkd.training.run_folder import RunFolder, flatten, training_of
+from hdkd.runs.folder import RunFolder, flatten, training_of
+from hdkd.study.plan import RunKey
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -372,8 +372,8 @@ def final_metrics(summary: dict[str, Any]) -> dict[str, float]:
 def log_model(mlflow: Any, folder: RunFolder) -> None:
     """Log a servable model: encoded image files in, class and probabilities out."""
     import hdkd
-    from hdkd import serving
-    from hdkd.serving import signature
+    from hdkd.deploy import serving
+    from hdkd.deploy.serving import signature
 
     package = Path(hdkd.__file__).parent
     # The signature says all; an example would make every training load its model again.

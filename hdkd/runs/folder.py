@@ -27,7 +27,8 @@ import pandas as pd
 
 from hdkd.errors import RunError
 from hdkd.files import SUMS, read_sums, replacing, write_sums, write_whole
-from hdkd.plan import PACKAGE, RUN_FILES, RunKey
+from hdkd.study.code import PACKAGE
+from hdkd.study.plan import RUN_FILES, RunKey
 
 if TYPE_CHECKING:
     from torch import nn

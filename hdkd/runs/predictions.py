@@ -25,8 +25,8 @@ import numpy as np
 
 from hdkd.errors import RunError
 from hdkd.files import SUMS, read_sums, replacing, write_sums
-from hdkd.plan import RunKey
-from hdkd.training.run_folder import RunFolder
+from hdkd.runs.folder import RunFolder
+from hdkd.study.plan import RunKey
 
 PREDICTIONS = "predictions.npz"
 PRINTED = 1e-5  # how far two probabilities may be from each other that print the same

@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from hdkd import plan
 from hdkd.config import Settings
 from hdkd.errors import ParameterError, RunError, shown
-from hdkd.evaluation import predictions
-from hdkd.plan import RunKey
-from hdkd.training.run_folder import RunFolder, flatten
+from hdkd.runs import predictions
+from hdkd.runs.folder import RunFolder, flatten
+from hdkd.study import plan
+from hdkd.study.plan import RunKey
 
 SUMMARIES = "summaries.jsonl"
 EPOCHS = "epochs.csv"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hdkd.config import Settings, plain
-from hdkd.names import RIVALS
+from hdkd.study.code import PACKAGE
+from hdkd.study.names import RIVALS
 
 GROUPS = ("teacher", "tuning", "students", "ablations", "baselines")
 BUDGETS = ("same_steps", "same_macs")  # controls: the student alone, trained as long as HDKD
@@ -23,7 +24,6 @@ RUN_FILES = (
     "summary.json",
     "SHA256SUMS",
 )
-PACKAGE = Path(__file__).parent
 # Models that come with the project: in an installed package inside it, in a checkout beside it.
 PRETRAINED = next(
     (p for p in (PACKAGE / "pretrained", PACKAGE.parent / "pretrained") if p.is_dir()),
@@ -32,79 +32,6 @@ PRETRAINED = next(
 CARD = "README.md"  # of an exported model
 # The variable that tells every training of a workflow when its time ends, in seconds since 1970.
 DEADLINE = "HDKD_DEADLINE"
-
-# The modules that each step runs. A change of one of them is a reason to run the step again.
-STEP_CODE = {
-    "acquire": ("data/sources.py", "data/phantom.py"),
-    "prepare": ("data/prepare.py", "data/layouts.py"),
-    "split": ("data/duplicates.py", "data/splits.py"),
-    "smote": ("data/smote.py",),
-    "train": (
-        "data/augment.py",
-        "data/feed.py",
-        "data/imageset.py",
-        "data/recipes.py",
-        "data/subsets.py",
-        "evaluation/metrics.py",
-        "models/__init__.py",
-        "models/attend.py",
-        "models/baselines.py",
-        "models/blocks.py",
-        "models/folding.py",
-        "models/pvt.py",
-        "models/student.py",
-        "models/teacher.py",
-        "training/engine.py",
-        "training/loop.py",
-        "training/checkpoint.py",
-        "training/kept.py",
-        "training/budget.py",
-        "training/losses.py",
-        "training/schedule.py",
-        "training/train.py",
-        "training/tune.py",
-        "training/weights.py",
-    ),
-    "tune": ("training/tune.py",),
-    "compare": (
-        "evaluation/evidence.py",
-        "evaluation/ledger.py",
-        "evaluation/metrics.py",
-        "evaluation/predictions.py",
-        "evaluation/published.py",
-        "evaluation/published.yaml",
-        "evaluation/statistics.py",
-        "evaluation/verdicts.py",
-        "models/__init__.py",
-        "models/attend.py",
-        "models/baselines.py",
-        "models/blocks.py",
-        "models/complexity.py",
-        "names.py",
-        "models/pvt.py",
-        "models/student.py",
-        "models/teacher.py",
-    ),
-    "report": (
-        "cost.py",
-        "evaluation/evidence.py",
-        "evaluation/ledger.py",
-        "evaluation/metrics.py",
-        "evaluation/predictions.py",
-        "evaluation/published.py",
-        "evaluation/published.yaml",
-        "evaluation/statistics.py",
-        "evaluation/uncertainty.py",
-        "evaluation/verdicts.py",
-        "models/complexity.py",
-        "names.py",
-        "report/figures.py",
-        "report/page.py",
-        "report/template.html",
-        "report/results.py",
-        "report/tables.py",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -182,15 +109,6 @@ def is_tuned(settings: Settings, key: RunKey) -> bool:
 def is_finished(folder: Path) -> bool:
     """Whether a run folder has the file that is written last."""
     return (folder / RUN_FILES[-1]).exists()
-
-
-def code(step: str) -> list[str]:
-    """Files of the package that ``step`` runs, relative to the project folder where possible."""
-    try:
-        package = PACKAGE.relative_to(Path.cwd())
-    except ValueError:
-        package = PACKAGE
-    return [(package / name).as_posix() for name in STEP_CODE[step]]
 
 
 def raw(dataset: str) -> Path:

@@ -1,6 +1,6 @@
 """What a study that is made piece by piece keeps in git, so that any clone can go on with it.
 
-Beside the evidence (:mod:`hdkd.evaluation.evidence`), ``reports/<profile>/needed/`` has what missing trainings
+Beside the evidence (:mod:`hdkd.runs.evidence`), ``reports/<profile>/needed/`` has what missing trainings
 build on, a bundle for each: teachers with their weights, and trials whose choice has not been made; and
 ``reports/<profile>/chosen/`` the choices. What nothing misses any more is removed.
 """
@@ -12,11 +12,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from hdkd import bundle, plan
 from hdkd.config import Settings
 from hdkd.errors import RunError
-from hdkd.evaluation import evidence
-from hdkd.plan import RunKey
+from hdkd.remote import bundle
+from hdkd.runs import evidence
+from hdkd.study import plan
+from hdkd.study.plan import RunKey
 from hdkd.training.tune import fits
 
 PART_MEBIBYTES = 32

@@ -1,0 +1,36 @@
+"""Which code each step runs: folders and files of this package, so that a change of them runs the step again."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+
+STEP_CODE = {
+    "acquire": ("data/acquire",),
+    "prepare": ("data/prepare.py", "data/layouts.py"),
+    "split": ("data/split.py", "data/duplicates.py"),
+    "smote": ("data/smote.py",),
+    "train": ("data/batches", "models", "distillation", "training", "evaluation/metrics.py"),
+    "tune": ("training/tune.py",),
+    "compare": ("evaluation", "models", "paper", "runs", "study/names.py"),
+    "report": ("evaluation", "models/complexity.py", "paper", "report", "runs", "study/names.py"),
+}
+SUFFIXES = {".py", ".yaml", ".html", ".md"}
+
+
+def files(step: str) -> list[str]:
+    """The files that ``step`` runs, relative to the package, in a fixed order."""
+    found = []
+    for name in STEP_CODE[step]:
+        path = PACKAGE / name
+        every = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found += [p.relative_to(PACKAGE).as_posix() for p in every if p.suffix in SUFFIXES]
+    return found
+
+
+def inputs(step: str) -> list[str]:
+    """The files of ``step`` as inputs of its rule, relative to the project folder where possible."""
+    try:
+        package = PACKAGE.relative_to(Path.cwd())
+    except ValueError:
+        package = PACKAGE
+    return [(package / name).as_posix() for name in files(step)]
