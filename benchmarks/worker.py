@@ -1,6 +1,6 @@
 """One side of a comparison in a process of its own, which takes turns with the other's.
 
-A process of its own, because each side may set up its process as it does in use: threads, memory.
+A process of its own, because each side sets up its process as it does in use.
 """
 
 import json
@@ -13,9 +13,7 @@ from typing import Any
 
 VARIANTS = {
     "without the attention's own gradient": "attention",
-    "without folding the teacher": "folding",
     "without channels last": "layout",
-    "without keeping memory": "memory",
 }
 
 
@@ -101,10 +99,7 @@ def ours(task: dict[str, Any]) -> Callable[[], float]:
     from hdkd.training.schedule import build_optimizer
 
     without, device = task.get("without"), task.get("device", "cpu")
-    if without == "memory":
-        torch.set_num_threads(task["threads"])
-    else:
-        engine.prepare_process(task["threads"])
+    engine.prepare_process(task["threads"])
     if without == "attention":
         blocks.CBAM.forward = plain_attention
     if without == "layout":
@@ -114,8 +109,6 @@ def ours(task: dict[str, Any]) -> Callable[[], float]:
     teaching = None
     if role == "hdkd":
         teaching = engine.Teaching(networks.network("teacher", size), networks.DISTILLATION)
-    if without == "folding":
-        engine.folded = lambda teacher: teacher.eval().requires_grad_(False)
     optimizer = build_optimizer(model, networks.training(role, count))
     settings = dataclasses.replace(networks.ENGINE, **task.get("engine", {}))
     step = engine.Step(model, optimizer, networks.AUGMENTATION, settings, device, count, teaching)

@@ -1,4 +1,9 @@
-"""Parameters and multiply-accumulates, counted as the paper's tables count them."""
+"""Parameters and multiply-accumulates, counted as the paper's tables count them.
+
+The paper counts with ptflops, which does not see the two products of fused attention. The released
+code writes its attention out, so the paper's figures have them for its own networks, and not for
+most baselines.
+"""
 
 import copy
 from dataclasses import dataclass
@@ -7,16 +12,19 @@ import torch
 from ptflops import get_model_complexity_info
 from ptflops.pytorch_ops import MODULES_MAPPING
 from torch import nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+from hdkd.models.student import SelfAttention
 
 
 @dataclass(frozen=True)
 class Complexity:
     """``parameters``, ``macs`` and ``unseen_macs`` of one image, all as plain counts.
 
-    ``macs`` is ptflops' figure, the paper's "FLOPs": it counts a multiply-accumulate once and adds
-    normalisations and activations. It does not see products of activations written as ``a @ b`` or as
-    fused attention, as some rivals have them; those are ``unseen_macs``.
+    ``macs`` is the paper's "FLOPs": a multiply-accumulate counts once, and normalisations and activations
+    are added. ``unseen_macs`` are products of activations in networks of others, written as ``a @ b`` or
+    as fused attention, that are not among them.
     """
 
     parameters: int
@@ -31,46 +39,65 @@ def complexity(model: nn.Module, image_size: int, in_channels: int = 3) -> Compl
         macs, parameters = get_model_complexity_info(
             model.eval(), shape, as_strings=False, print_per_layer_stat=False, backend="pytorch"
         )
-    return Complexity(int(parameters), int(macs), unseen_macs(model, shape))
+    products = attention_products(model, shape)
+    return Complexity(int(parameters), int(macs) + products.written_out, products.unseen)
 
 
-def unseen_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
+def attention_products(model: nn.Module, shape: tuple[int, int, int]) -> "AttentionProducts":
     """The products of activations that ptflops does not see, for one image of ``shape``."""
     # Shapes are all that is needed: tensors without data cost nothing to multiply.
     model = copy.deepcopy(model).to("meta").eval()
-    products = UnseenProducts(model)
+    products = AttentionProducts(model)
     with torch.inference_mode(), products:
         model(torch.empty(1, *shape, device="meta"))
-    return products.macs
+    return products
 
 
-class UnseenProducts(TorchFunctionMode):
-    """Counts the products of activations in a forward pass that ptflops does not see."""
+class AttentionProducts(TorchFunctionMode):
+    """Counts what ptflops does not see in a forward pass.
+
+    ``written_out`` is what it counts where the released code writes our attention out: two products and
+    a softmax. ``unseen`` are the products in networks of others.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.macs = 0
-        self._seen = 0  # depth inside modules that ptflops counts as a whole
+        self.written_out = 0
+        self.unseen = 0
+        self._ours: list[nn.Module] = []  # the attention that is running
+        self._counted: list[
+            nn.Module
+        ] = []  # modules that are running and that ptflops counts whole
         for module in model.modules():
-            if type(module) in MODULES_MAPPING and list(module.children()):
-                module.register_forward_pre_hook(self._enter)
-                module.register_forward_hook(self._leave)
-
-    def _enter(self, *_) -> None:
-        self._seen += 1
-
-    def _leave(self, *_) -> None:
-        self._seen -= 1
+            if isinstance(module, SelfAttention):
+                note_running(module, self._ours)
+            elif type(module) in MODULES_MAPPING and list(module.children()):
+                note_running(module, self._counted)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        if not self._seen:
-            if (
-                func is torch.Tensor.matmul
-            ):  # how ``@`` arrives here; torch.matmul is another function
-                self.macs += result.numel() * args[0].shape[-1]
-            elif func is torch.nn.functional.scaled_dot_product_attention:
-                query, key, value = args[:3]
-                scores = query.numel() // query.shape[-1] * key.shape[-2]
-                self.macs += scores * (query.shape[-1] + value.shape[-1])
+        if func is F.scaled_dot_product_attention:
+            query, key, value = args[:3]
+            scores = query.numel() // query.shape[-1] * key.shape[-2]
+            products = scores * (query.shape[-1] + value.shape[-1])
+            if self._ours:
+                self.written_out += products + scores
+            elif not self._counted:
+                self.unseen += products
+        elif func is torch.Tensor.matmul and not self._counted:
+            # How ``a @ b`` arrives here; torch.matmul is another function, which ptflops sees.
+            self.unseen += result.numel() * args[0].shape[-1]
         return result
+
+
+def note_running(module: nn.Module, running: list[nn.Module]) -> None:
+    """Have ``module`` in the list ``running`` during its forward passes."""
+
+    def enter(*_) -> None:
+        running.append(module)
+
+    def leave(*_) -> None:
+        running.pop()
+
+    module.register_forward_pre_hook(enter)
+    module.register_forward_hook(leave)

