@@ -19,6 +19,7 @@ from hdkd.data import layouts
 from hdkd.data.acquire import sources
 from hdkd.errors import DataError, is_of_the_machine, shown
 from hdkd.files import replacing, write_whole
+from hdkd.progress import progress
 
 SIZES_SHOWN = 5
 # Pillow's warning at half of the size that it refuses; slides of that size are no attack.
@@ -101,7 +102,8 @@ def prepare(
         # Written from front to back: a file mapped into memory would end the process on a full disk.
         with partial.open("wb") as file, ThreadPoolExecutor() as pool:
             _write_header(file, len(table), images)
-            for path, image in zip(table["path"], pool.map(attempt, table["path"]), strict=True):
+            decoded = progress(pool.map(attempt, table["path"]), "decoding", len(table))
+            for path, image in zip(table["path"], decoded, strict=True):
                 if isinstance(image, DataError):
                     unreadable[path] = str(image)
                     continue

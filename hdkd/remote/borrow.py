@@ -14,11 +14,13 @@ from pathlib import Path
 
 from hdkd.config import Settings
 from hdkd.errors import RunError
+from hdkd.remote.bundle import write_bundle
 from hdkd.report import cost, results
 from hdkd.runs.evidence import counting, key_of, known
 from hdkd.study import plan
 from hdkd.study.plan import DEADLINE, RunKey
 from hdkd.training.checkpoint import CHECKPOINT, epochs_in, is_locked
+from hdkd.training.train import choose_device
 
 # Multiply-accumulates per second of a training, until a run on this machine has been measured.
 FIRST_RATES = {"cuda": 4e12, "cpu": 2e10}
@@ -99,13 +101,6 @@ def missing(settings: Settings, device: str) -> list[Job]:
     return jobs
 
 
-def state(profile: str, jobs: list[Job], trainings: int) -> str:
-    """``reduced: 12 of 54 trainings done, 2 running, 31.2 hours of training left``"""
-    running, hours = sum(job.running for job in jobs), sum(job.seconds for job in jobs) / 3600
-    done = trainings - len(jobs)
-    return f"{profile}: {done} of {trainings} trainings done, {running} running, {hours:.1f} hours of training left"
-
-
 def choose(jobs: list[Job], seconds: float, parallel: int) -> list[Job]:
     """The first jobs that can be begun within ``seconds`` on ``parallel`` places, the last ones in part.
 
@@ -124,29 +119,91 @@ def choose(jobs: list[Job], seconds: float, parallel: int) -> list[Job]:
     return chosen
 
 
-def train(jobs: list[Job], profile: str, seconds: float, parallel: int, cores: int) -> list[Job]:
-    """Have Snakemake train ``jobs`` for ``seconds``; returns those that are not finished then.
+@dataclass(frozen=True)
+class Piece:
+    """A piece of ``seconds`` on a machine: the missing trainings of a study, and those chosen for it."""
 
-    Raises ``RunError`` naming a training that failed for another reason than time.
-    """
-    environment = {**os.environ, DEADLINE: str(time.time() + seconds - SETTLING_SECONDS)}
-    targets = [(job.run.folder / "summary.json").as_posix() for job in jobs]
-    binary = Path(sys.executable).with_name("snakemake")
-    command = [
-        str(binary) if binary.exists() else "snakemake",
-        "--cores", str(cores), "--scheduler", "greedy", "--keep-going",
-        "--resources", f"gpu={parallel}",
-        "--config", f"profile={profile}", "--", *targets,
-    ]  # fmt: skip
-    code = subprocess.run(command, env=environment).returncode
-    left = [job for job in jobs if not plan.is_finished(job.run.folder)]
-    for job in left:
-        reason = failure(job.run)
-        if reason:
-            raise RunError(f"the training {job.run.name} failed: {reason}")
-    if code and not left:
-        raise RunError(f"Snakemake ended with the code {code}: its messages stand above")
-    return left
+    settings: Settings
+    seconds: float
+    parallel: int
+    cores: int
+    missing: list[Job]
+    chosen: list[Job]
+
+    @classmethod
+    def plan(cls, settings: Settings, seconds: float, parallel: int | None, cores: int) -> "Piece":
+        """Choose for ``cores`` CPU cores and as many trainings at once as ``parallel``, or as fit the machine."""
+        device = choose_device("auto")
+        parallel = parallel or (1 if device == "cuda" else cores)
+        jobs = missing(settings, device)
+        return cls(settings, seconds, parallel, cores, jobs, choose(jobs, seconds, parallel))
+
+    @property
+    def state(self) -> str:
+        """``reduced: 12 of 54 trainings done, 2 running, 31.2 hours of training left``"""
+        running = sum(job.running for job in self.missing)
+        hours = sum(job.seconds for job in self.missing) / 3600
+        trainings = len(value_order(self.settings))
+        return (
+            f"{self.settings.profile}: {trainings - len(self.missing)} of {trainings} trainings done, "
+            f"{running} running, {hours:.1f} hours of training left"
+        )
+
+    def rows(self) -> list[list[str]]:
+        """Run folder, minutes, whether chosen and whether begun, of each missing training."""
+        return [
+            [
+                job.run.folder.as_posix(),
+                f"{job.seconds / 60:.1f}",
+                "chosen" if job in self.chosen else "later",
+                "running" if job.running else "begun" if job.begun else "",
+            ]
+            for job in self.missing
+        ]
+
+    def left(self) -> list[Job]:
+        """The chosen trainings that are not finished."""
+        return [job for job in self.chosen if not plan.is_finished(job.run.folder)]
+
+    def train(self) -> RunError | None:
+        """Have Snakemake train what is chosen until the time is over.
+
+        Returns, rather than raises, that a training failed for another reason than time: what the others have
+        made is bundled all the same.
+        """
+        ends = time.time() + self.seconds - SETTLING_SECONDS
+        targets = [(job.run.folder / "summary.json").as_posix() for job in self.chosen]
+        binary = Path(sys.executable).with_name("snakemake")
+        command = [
+            str(binary) if binary.exists() else "snakemake",
+            "--cores", str(self.cores), "--scheduler", "greedy", "--keep-going",
+            "--resources", f"gpu={self.parallel}",
+            "--config", f"profile={self.settings.profile}", "--", *targets,
+        ]  # fmt: skip
+        code = subprocess.run(command, env={**os.environ, DEADLINE: str(ends)}).returncode
+        for job in self.left():
+            if reason := failure(job.run):
+                return RunError(f"the training {job.run.name} failed: {reason}")
+        if code and not self.left():
+            return RunError(f"Snakemake ended with the code {code}: its messages stand above")
+        return None
+
+    def bundle(self, output: Path, part_mebibytes: float, bundle_mebibytes: float) -> list[str]:
+        """Bundle what the chosen trainings have left, if anything; returns what is in it, a sentence each."""
+        runs = [job.run for job in self.chosen]
+        if not any(run.folder.exists() for run in runs):
+            return []
+        manifest = write_bundle(
+            self.settings.profile, runs, output, part_mebibytes, mebibytes=bundle_mebibytes
+        )
+        return [
+            f"{output}: {len(manifest['finished'])} finished and {len(manifest['unfinished'])} unfinished runs "
+            f"in {len(manifest['parts'])} parts",
+            *(
+                f"{name} stays behind: the bundle would be larger than it may be"
+                for name in manifest["left"]
+            ),
+        ]
 
 
 def failure(run: RunKey) -> str | None:

@@ -24,6 +24,7 @@ from packaging.utils import canonicalize_name
 
 from hdkd import config
 from hdkd.errors import DataError, RunError
+from hdkd.progress import progress
 from hdkd.remote import bundle
 from hdkd.runs.folder import COMMIT_NOTE, git_commit
 from hdkd.study import plan
@@ -65,7 +66,7 @@ def pack(
         if machine:
             _wheels(missing(machine.read_text("utf-8")), python, loose)
         _runs(settings, loose)
-        for name in datasets:
+        for name in progress(datasets, "archives"):
             _archive(name, settings.dataset(name)["source"], loose)
         return _fill(sorted(loose.iterdir()), output, int(transfer_mebibytes * bundle.MEBIBYTE))
 
@@ -93,7 +94,7 @@ def _wheels(packages: list[str], python: str, folder: Path) -> None:
     target = ["--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
     target += [f"--platform=manylinux_2_{n}_x86_64" for n in (28, 17)] + ["--platform=any"]
     target += ["--platform=manylinux2014_x86_64"]
-    for package in packages:
+    for package in progress(packages, "wheels"):
         options = ["--no-deps", package]
         fetched = subprocess.run(
             [*pip, "download", *target, "--dest", str(folder), *options], capture_output=True

@@ -1,4 +1,7 @@
-"""Names of networks as people read them."""
+"""Names: of groups of trainings and of networks, and how people read these."""
+
+GROUPS = ("teacher", "tuning", "students", "ablations", "baselines")
+ROLES = ("teacher", "student", "hdkd")
 
 ROLE_NAMES = {"teacher": "Teacher", "student": "Student alone", "hdkd": "HDKD"}
 BLOCK_NAMES = {"mbcsa": "MBCSA", "mbconv": "MBConv"}
@@ -14,6 +17,7 @@ RIVALS = {
     "pvt_v2_b0": ("PVTv2-B0", "Hybrid"),
     "coatnet_0": ("CoAtNet-0", "Hybrid"),
 }
+BASELINES = tuple(RIVALS)
 
 
 def model_name(role: str) -> str:

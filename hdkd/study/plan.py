@@ -10,12 +10,9 @@ from typing import Any
 
 from hdkd.config import Settings, plain
 from hdkd.study.code import PACKAGE
-from hdkd.study.names import RIVALS
+from hdkd.study.names import BASELINES, GROUPS, ROLES  # noqa: F401
 
-GROUPS = ("teacher", "tuning", "students", "ablations", "baselines")
 BUDGETS = ("same_steps", "same_macs")  # controls: the student alone, trained as long as HDKD
-ROLES = ("teacher", "student", "hdkd")
-BASELINES = tuple(RIVALS)
 RUN_FILES = (
     "params.json",
     "metrics.csv",

@@ -1,6 +1,5 @@
 """The training loop: epochs of steps, the watched images, checkpoints, the time budget."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from hdkd.config import Augmentation, Engine, Training
 from hdkd.data.batches.augment import normalise
@@ -17,6 +15,7 @@ from hdkd.data.batches.feed import Feed
 from hdkd.data.batches.imageset import TrainingSet
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import balanced_accuracy
+from hdkd.progress import progress
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Step, Teaching
 from hdkd.training.kept import Kept
@@ -83,7 +82,10 @@ def train(
         set_learning_rate(optimizer, rate)
         model.train()
         batches = feed.epoch(training.batch_size, order, draws)
-        for images, labels, chances in progress(batches, epoch, training, len(feed)):
+        title = f"epoch {epoch + 1}/{training.epochs}"
+        for images, labels, chances in progress(
+            batches, title, -(-len(feed) // training.batch_size)
+        ):
             step(images, labels, chances)
         means = step.means(len(feed))
         seconds = time.perf_counter() - started
@@ -167,11 +169,3 @@ def predict(model: nn.Module, images: Tensor, labels: np.ndarray) -> tuple[np.nd
     stacked = torch.cat(logits).cpu()
     loss = F.cross_entropy(stacked, torch.from_numpy(np.array(labels)))
     return stacked.softmax(dim=1).numpy(), loss.item()
-
-
-def progress(batches, epoch: int, training: Training, images: int):
-    """A progress bar in a terminal, nothing in a log."""
-    if not sys.stderr.isatty():
-        return batches
-    total = -(-images // training.batch_size)
-    return tqdm(batches, f"epoch {epoch + 1}/{training.epochs}", total, leave=False)

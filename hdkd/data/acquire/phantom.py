@@ -16,6 +16,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from hdkd.progress import progress
+
 CLASSES = ("none", "glioma", "meningioma", "pituitary")
 
 
@@ -29,7 +31,7 @@ def write(folder: Path, counts: dict[str, dict[str, int]], size: int, seed: int)
         for part_number, part in enumerate(("train", "test")):
             target = folder / part / name
             target.mkdir(parents=True, exist_ok=True)
-            for number in range(counts[name][part]):
+            for number in progress(range(counts[name][part]), f"drawing {name}, {part}"):
                 generator = np.random.default_rng([seed, label, part_number, number])
                 Image.fromarray(draw(name, size, generator)).save(target / f"{number:04d}.png")
 

@@ -21,6 +21,7 @@ import pandas as pd
 from hdkd.data.acquire import phantom
 from hdkd.errors import DataError, is_of_the_machine, shown
 from hdkd.files import extract, replacing, sha256
+from hdkd.progress import progress
 
 IGNORED = {".DS_Store", "Thumbs.db", "desktop.ini"}
 # Images are compressed already: an archive that grows more than this is not one of images.
@@ -132,7 +133,7 @@ def _copy_folder(source: Path, target: Path) -> None:
             "themselves there"
         )
     _check_room(source, sum(path.stat().st_size for path in paths if path.is_file()), target)
-    for path in paths:
+    for path in progress(paths, "copying"):
         destination = target / path.relative_to(source)
         if path.is_dir():  # empty class folders, too, so that they are noticed
             destination.mkdir(parents=True, exist_ok=True)
@@ -200,7 +201,7 @@ def _extract_zip(source: Path, target: Path) -> None:
                 _check_member(source, member.filename)
             chosen = [m for m in members if not _is_ignored(PurePosixPath(m.filename))]
             _check_room(source, sum(member.file_size for member in chosen), target)
-            for member in chosen:
+            for member in progress(chosen, "extracting"):
                 archive.extract(member, target)
     except (
         zipfile.BadZipFile,
@@ -236,7 +237,7 @@ def list_files(files: Path) -> pd.DataFrame:
     """Path, size in bytes and SHA-256 of every file below ``files``, by path."""
     paths = sorted(path for path in files.rglob("*") if path.is_file())
     with ThreadPoolExecutor() as pool:
-        digests = list(pool.map(sha256, paths))
+        digests = list(progress(pool.map(sha256, paths), "checksums", len(paths)))
     return pd.DataFrame(
         {
             "path": [path.relative_to(files).as_posix() for path in paths],

@@ -1,0 +1,80 @@
+"""The command line: one module per topic, imported when a command of it is called or listed.
+
+A command parses, calls one function of the rooms below, and prints. What takes long to import is imported
+inside the commands, so that ``hdkd --help`` answers at once.
+"""
+
+import gc
+import os
+import sys
+from contextlib import ExitStack
+
+import click
+
+from hdkd.cli.group import hdkd
+from hdkd.errors import UnfinishedError, UserError, is_of_the_machine, sentence
+
+# What the extra `pipeline` brings, as Python imports it; networks, training and prediction do without.
+PIPELINE = {
+    "dvc", "imblearn", "jinja2", "kagglehub", "matplotlib", "mlflow", "packaging", "ptflops", "snakemake",
+}  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    2 after a user error, which is one sentence on stderr; 75 where the same command continues what has
+    stopped; 130 after an interruption.
+    """
+    with ExitStack() as outputs:  # what --log opens, which has the last sentence, too
+        return _run(sys.argv[1:] if arguments is None else arguments, outputs)
+
+
+def console() -> None:
+    """The command ``hdkd``."""
+    # Importing torch makes a million objects that stay: by default the collector goes through them for a second.
+    gc.set_threshold(200_000, 50, 50)
+    sys.exit(main())
+
+
+def _run(arguments: list[str], outputs: ExitStack) -> int:
+    try:
+        with hdkd.make_context("hdkd", arguments, obj=outputs) as context:
+            hdkd.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as ended:  # after --help
+        return ended.exit_code
+    except click.ClickException as error:
+        return _failed(_usage(error))
+    except UserError as error:
+        return _failed(str(error))
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in PIPELINE:
+            raise
+        return _failed(f"this needs {error.name}: pip install 'hdkd[pipeline]'")
+    except BrokenPipeError:  # whoever read our output has closed it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not is_of_the_machine(error):
+            raise
+        return _failed(sentence(error))
+    except UnfinishedError as stopped:
+        print(f"{stopped}; the same command continues it", file=sys.stderr)
+        return 75
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _failed(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _usage(error: click.ClickException) -> str:
+    """What click says of a wrong option, as one sentence with the way out."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "hdkd"
+    return f"{message[0].lower()}{message[1:]}: see `{path} --help`"

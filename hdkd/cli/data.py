@@ -1,0 +1,74 @@
+"""Images: acquired, prepared, split and balanced."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hdkd.cli.options import dataset, path, require, with_settings
+
+if TYPE_CHECKING:
+    from hdkd.config import Settings
+
+prepared_option = path("--prepared", "folder of the prepared data")
+
+
+def prepared_folder(settings: "Settings", dataset: str, given: Path | None) -> Path:
+    """The folder of a dataset's prepared images: the given one, or that of the profile."""
+    from hdkd.study import plan
+
+    return given or plan.prepared(settings.profile, dataset)
+
+
+@click.command()
+@with_settings
+@dataset
+@path("--output", "folder (data/raw/DATASET)")
+def acquire(settings: "Settings", dataset: str, output: Path | None) -> None:
+    """Bring a dataset's files into data/raw and list them."""
+    from hdkd.data.acquire import sources
+    from hdkd.study import plan
+
+    sources.acquire(dataset, settings.dataset(dataset), output or plan.raw(dataset))
+
+
+@click.command()
+@with_settings
+@dataset
+@path("--manifest", "manifest.csv of the acquired files")
+@path("--output", "folder (data/prepared/PROFILE/DATASET)")
+def prepare(settings: "Settings", dataset: str, manifest: Path | None, output: Path | None) -> None:
+    """Decode and resize every image once, into one array."""
+    from hdkd.data.prepare import prepare as prepare_images
+    from hdkd.study import plan
+
+    described, images = settings.dataset(dataset), settings.images(dataset)
+    manifest = require(manifest or plan.raw(dataset) / "manifest.csv", "acquire")
+    prepare_images(dataset, described, images, manifest, prepared_folder(settings, dataset, output))
+
+
+@click.command()
+@with_settings
+@dataset
+@prepared_option
+def split(settings: "Settings", dataset: str, prepared: Path | None) -> None:
+    """Split the images into parts, and find copies among them."""
+    from hdkd.data.split import split as split_images
+
+    folder = prepared_folder(settings, dataset, prepared)
+    index = require(folder / "index.csv", "prepare")
+    split_images(dataset, settings.dataset(dataset), settings.raw["split"], index, folder)
+
+
+@click.command()
+@with_settings
+@dataset
+@prepared_option
+@path("--output", "recipes (smote.csv in the prepared data)")
+def smote(settings: "Settings", dataset: str, prepared: Path | None, output: Path | None) -> None:
+    """Choose the images that SMOTE interpolates for balance."""
+    from hdkd.data.smote import balance
+
+    folder = prepared_folder(settings, dataset, prepared)
+    require(folder / "split.csv", "split")
+    balance(dataset, settings.dataset(dataset), folder, output or folder / "smote.csv")

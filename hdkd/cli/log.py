@@ -1,0 +1,59 @@
+"""Everything that a command prints in one file; errors and warnings on the terminal as well."""
+
+import io
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from typing import TextIO
+
+from hdkd.errors import UserError
+
+
+class Both(io.TextIOBase):
+    """A stream that writes to ``terminal`` and to ``file``; no terminal itself, so that no bars are drawn on it."""
+
+    encoding = "utf-8"
+
+    def __init__(self, terminal: TextIO, file: TextIO) -> None:
+        self.terminal = terminal
+        self.file = file
+
+    def write(self, text: str) -> int:
+        self.terminal.write(text)
+        with suppress(OSError):  # a full disk must not hide the error that says so
+            self.file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self.terminal.flush()
+
+    def fileno(self) -> int:
+        return self.terminal.fileno()
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Write what is printed meanwhile to ``path``, line by line, and what goes to stderr there and to stderr.
+
+    A traceback that ends the block is among it. Raises ``UserError`` where ``path`` cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        reason = (
+            f"the log {path} cannot be written ({error.strerror}): name another file with --log"
+        )
+        raise UserError(reason) from None
+    try:
+        with redirect_stdout(file), redirect_stderr(Both(sys.stderr, file)):
+            yield
+    except BaseException:
+        with suppress(OSError):
+            traceback.print_exc(file=file)
+        raise
+    finally:
+        with suppress(OSError):
+            file.close()

@@ -1,0 +1,68 @@
+"""Trained models: exported, and used to classify images."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hdkd.cli.options import dataset, path, with_settings
+
+if TYPE_CHECKING:
+    from hdkd.config import Settings
+
+
+@click.command()
+@with_settings
+@dataset
+@path("--run", "run folder (HDKD on all images, first seed)")
+@path("--output", "folder (pretrained/DATASET, here)")
+def export(settings: "Settings", dataset: str, run: Path | None, output: Path | None) -> None:
+    """Export a trained model as a small folder with a card."""
+    from hdkd.deploy.export import default_run
+    from hdkd.deploy.export import export as export_run
+    from hdkd.deploy.predict import about
+
+    chosen = "by hand" if run else "before any result: HDKD, most images, first seed"
+    output = output or Path("pretrained") / dataset
+    export_run(settings, run or default_run(settings, dataset).folder, output, chosen)
+    print(about(output))
+
+
+@click.command()
+@click.option(
+    "--model",
+    default="brain_tumor",
+    help="run folder of the trained model, or the name of one in pretrained/ (brain_tumor)",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="one JSON object per image instead of a table"
+)
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+def predict(model: str, as_json: bool, images: tuple[Path, ...]) -> None:
+    """Classify image files with a trained model."""
+    from tabulate import tabulate
+
+    from hdkd.deploy.predict import Classifier, about, find
+
+    folder = find(model)
+    classifier = Classifier.load(folder)
+    if note := about(folder):
+        print(note, file=sys.stderr)
+    probabilities = classifier.probabilities(list(images))
+    names = classifier.classes
+    if as_json:
+        for image, row in zip(images, probabilities, strict=True):
+            content = {
+                "image": str(image),
+                "class": names[row.argmax()],
+                "probabilities": {n: round(float(p), 6) for n, p in zip(names, row, strict=True)},
+            }
+            print(json.dumps(content, ensure_ascii=False))
+        return
+    rows = [
+        [str(image), names[row.argmax()], *(f"{value:.4f}" for value in row)]
+        for image, row in zip(images, probabilities, strict=True)
+    ]
+    print(tabulate(rows, headers=["image", "class", *names], disable_numparse=True))

@@ -1,0 +1,135 @@
+"""A study made in pieces, on machines that may have no network: pack, borrow, import."""
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hdkd.cli.options import params, path, profile, warn, with_settings
+from hdkd.errors import ParameterError
+
+if TYPE_CHECKING:
+    from hdkd.config import Settings
+
+
+@click.command()
+@with_settings
+@click.option("--minutes", type=float, default=0, help="of the borrowed machine")
+@click.option("--parallel", type=int, help="trainings at once (1 on a GPU, else one per core)")
+@click.option("--cores", type=int, default=os.cpu_count(), help="CPU cores (all)")
+@click.option("--list", "listing", is_flag=True, help="print what would be trained, and stop")
+@click.option("--state", is_flag=True, help="print the last line of that, and stop")
+@path("--bundle", "folder to leave the run folders in, to carry home")
+@click.option("--part-mebibytes", type=float, default=16, help="size of the bundle's parts (16)")
+@click.option(
+    "--bundle-mebibytes",
+    type=float,
+    default=math.inf,
+    help="of all parts (no limit): what is too much stays behind, unfinished trainings first",
+)
+def borrow(
+    settings: "Settings",
+    minutes: float,
+    parallel: int | None,
+    cores: int,
+    listing: bool,
+    state: bool,
+    bundle: Path | None,
+    **mebibytes: float,
+) -> None:
+    """Train the most valuable missing runs in a piece of time."""
+    from tabulate import tabulate
+
+    from hdkd.remote import borrow as borrowing
+    from hdkd.remote import handover
+
+    if not (listing or state):
+        if not minutes:
+            raise ParameterError(
+                "--minutes is missing: name how long to train, or --list or --state"
+            )
+        for name in handover.restore(settings):
+            print(f"{name}: from the committed evidence")
+    piece = borrowing.Piece.plan(settings, 60 * minutes, parallel, cores)
+    if state:
+        return print(piece.state)
+    headers = ["run", "minutes", "", ""]
+    print(tabulate(piece.rows(), headers=headers, disable_numparse=True))
+    print(piece.state, flush=True)
+    if listing or not piece.chosen:
+        return
+    failed = piece.train()
+    count = len(piece.chosen)
+    print(f"{count - len(piece.left())} of {count} chosen trainings are finished")
+    if bundle:
+        for line in piece.bundle(bundle, **mebibytes):
+            print(line)
+    if failed:
+        raise failed
+
+
+@click.command()
+@params
+@profile
+@click.option("--datasets", multiple=True, metavar="NAME...", help="only these (the study's)")
+@click.argument("more_datasets", nargs=-1, metavar="")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="PATH", default=Path("carried"),
+    help="folder (carried)",
+)  # fmt: skip
+@click.option("--transfer-mebibytes", type=float, default=60, help="largest folder to carry (60)")
+@path("--machine", "`pip freeze` of that machine: wheels come along")
+@click.option("--python", default="3.12", help="that machine's Python (3.12)")
+def pack(
+    params: Path,
+    profile: str | None,
+    datasets: tuple[str, ...],
+    more_datasets: tuple[str, ...],  # the second and later names after --datasets
+    output: Path,
+    transfer_mebibytes: float,
+    machine: Path | None,
+    python: str,
+) -> None:
+    """Pack what has to travel to an offline machine."""
+    from hdkd import config
+    from hdkd.remote import pack as packing
+
+    settings = config.load(params, profile)
+    chosen = [*datasets, *more_datasets] or settings.study
+    sizes = packing.pack(
+        params, settings.profile, chosen, output, transfer_mebibytes, machine, python
+    )
+    for number, size in enumerate(sizes, start=1):
+        print(f"{output / str(number)}: {size / 2**20:.1f} MiB")
+    print(f"carry these and {output}/offline.sh; there: bash offline.sh MINUTES")
+
+
+@click.command()
+@params
+@profile
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--files-only", is_flag=True, help="put run folders in place, and leave all else")
+@click.option("--commit", is_flag=True, help="commit what the reports have then")
+def import_runs(
+    params: Path, profile: str | None, sources: tuple[Path, ...], files_only: bool, commit: bool
+) -> None:
+    """Take over run folders of bundles or other checkouts."""
+    from hdkd.remote import handover, homecoming
+
+    taken = homecoming.take_over(sources, keep=not files_only)
+    for advice in taken.advice:
+        print(advice)
+    for name in taken.placed:
+        print(f"{name}: {'finished' if name in taken.finished else 'to be continued'}")
+    if files_only:
+        return print(f"{len(taken.placed)} new run folders")
+    renewed = homecoming.renew(params, profile, taken.profiles)
+    warn(renewed.warnings)
+    print(f"{len(taken.placed)} new run folders, {renewed.registered} new runs in MLflow")
+    print("\n".join([*renewed.states, renewed.headline]))
+    if commit:
+        message = f"Evidence of {'; '.join(renewed.states)}"
+        new = handover.commit(renewed.profiles, message)
+        print("committed" if new else "nothing new to commit")

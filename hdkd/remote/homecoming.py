@@ -1,0 +1,92 @@
+"""Bundles brought home: run folders in their places, then MLflow, evidence, ledger and reports renewed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hdkd import config
+from hdkd.config import Settings
+from hdkd.paper import ledger
+from hdkd.remote import bundle, handover
+from hdkd.report.study import write_report
+from hdkd.runs import evidence
+from hdkd.study import plan
+from hdkd.tracking import tracking
+
+
+@dataclass
+class Taken:
+    """The run folders that came from bundles or checkouts and were not here, the finished ones among them."""
+
+    placed: list[str] = field(default_factory=list)
+    finished: set[str] = field(default_factory=set)
+    profiles: set[str] = field(default_factory=set)
+    advice: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """What was renewed: runs new to MLflow, each profile's state in a line, the ledger's headline, warnings."""
+
+    profiles: list[str]
+    registered: int
+    states: list[str]
+    headline: str
+    warnings: list[str]
+
+
+def take_over(sources: Iterable[Path], keep: bool) -> Taken:
+    """Put the run folders of ``sources`` in their places: bundles, or other checkouts of the project.
+
+    With ``keep`` DVC versions the bundles, and the advice says what to do then. Raises ``RunError`` where a
+    bundle is damaged, or a run is here with other results.
+    """
+    taken = Taken()
+    for folder in sources:
+        if (folder / "models").is_dir():
+            taken.profiles |= {path.name for path in (folder / "models").glob("*/")}
+            names = handover.gather(folder)
+            taken.finished |= set(names)
+        else:
+            manifest, names = bundle.unpack_bundle(folder)
+            taken.profiles.add(manifest["profile"])
+            taken.finished |= set(names) & set(manifest["finished"])
+            if keep and (advice := bundle.keep(folder, manifest["profile"])):
+                taken.advice.append(advice)
+        taken.placed += names
+    return taken
+
+
+def renew(params: Path, profile: str | None, imported: Iterable[str]) -> Renewed:
+    """Renew what follows from run folders, for the profiles that were ``imported`` and have any results.
+
+    ``params`` is the parameter file, ``profile`` replaces its own.
+    """
+    registered, warnings, states = 0, [], []
+    raw = config.load(params, profile).raw
+    titles = {name: dataset["title"] for name, dataset in raw["datasets"].items()}
+    profiles = sorted(name for name in imported if evidence.known(name))
+    for name in profiles:
+        known = [evidence.key_of(summary).folder for summary in evidence.known(name)]
+        try:
+            here = [folder for folder in known if plan.is_finished(folder)]
+            registered += tracking.deliver(name, titles, here)
+        except Exception as error:  # MLflow may be out of reach, or not even installed
+            tracking.warn(error)
+        settings = study_of(params, name)
+        warnings += evidence.refresh(name)
+        handover.keep(settings)
+        every = [run for dataset in settings.study for run in plan.all_runs(settings, dataset)]
+        states.append(f"{name}: {len(handover.finished(settings))} of {len(every)} trainings")
+    table, _ = ledger.write_ledger(config.read(params), plan.LEDGER[0].parent)
+    for name in profiles:
+        write_report(study_of(params, name), plan.LEDGER[0])
+    return Renewed(profiles, registered, states, ledger.headline(table), warnings)
+
+
+def study_of(params: Path, profile: str) -> Settings:
+    """The settings of a profile's study, with every dataset that it has results of."""
+    parameters = config.read(params) | {"profile": profile}
+    study = config.resolve(parameters).study
+    known = [summary["run"]["dataset"] for summary in evidence.known(profile)]
+    return config.resolve(parameters | {"study": list(dict.fromkeys([*study, *known]))})

@@ -1,0 +1,37 @@
+"""The report's steps, as the commands call them: tables, the figures of a dataset, the page."""
+
+from pathlib import Path
+
+from hdkd.config import Settings
+from hdkd.report import results
+from hdkd.report.figures import write_figures
+from hdkd.report.page import write_page
+from hdkd.report.tables import write_tables
+from hdkd.runs import evidence, predictions
+from hdkd.tracking import study as mlflow_study
+
+
+def tables(settings: Settings, folder: Path) -> list[str]:
+    """Write a study's tables and evidence into ``folder``.
+
+    Returns why predictions are left out, a sentence each. Raises ``RunError`` where a run folder is missing
+    or was made with other parameters.
+    """
+    facts = {name: results.facts(settings, name) for name in settings.study}
+    summaries = evidence.of_study(settings)
+    left_out = predictions.update(summaries, folder)
+    write_tables(settings, folder, summaries, facts)
+    return left_out
+
+
+def figures(settings: Settings, dataset: str, folder: Path) -> None:
+    """Draw the figures of ``dataset`` into ``folder``. Raises ``RunError`` as :func:`tables` does."""
+    facts = results.facts(settings, dataset)
+    write_figures(settings, dataset, folder, evidence.of_study(settings), facts)
+
+
+def page(settings: Settings, folder: Path, ledger: Path) -> None:
+    """Write the page from the tables and figures in ``folder`` and the ``ledger``, and show all of it in MLflow."""
+    write_page(settings, folder, ledger)
+    metrics = {name: results.sweep_metrics(folder, name) for name in settings.study}
+    mlflow_study.show_report(settings, folder, metrics)

@@ -1,0 +1,60 @@
+"""What MLflow has of a whole study."""
+
+from pathlib import Path
+
+from hdkd.config import Settings
+from hdkd.errors import RunError, UserError
+from hdkd.study import plan
+from hdkd.tracking import tracking
+
+
+def create(settings: Settings) -> str:
+    """Create the store, experiments and sweeps; returns the tracking URI without credentials.
+
+    Where MLflow is out of reach a warning says so: a study never depends on it.
+    """
+    try:
+        tracking.create_store(settings.profile, titles(settings))
+    except Exception as error:
+        tracking.warn(error)
+    return tracking.shown_uri()
+
+
+def deliver(settings: Settings) -> int:
+    """Give MLflow what it lacks of finished runs; returns how many were new or not whole.
+
+    Raises ``RunError`` where MLflow is out of reach.
+    """
+    try:
+        return tracking.deliver(settings.profile, titles(settings), finished(settings))
+    except UserError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"MLflow at {tracking.shown_uri()} is out of reach ({type(error).__name__}): nothing is lost, "
+            "run this command again when it is there"
+        ) from None
+
+
+def show_report(settings: Settings, folder: Path, metrics: dict[str, dict[str, float]]) -> None:
+    """Give MLflow what it lacks, and put ``folder``'s report and ``metrics`` by dataset into the sweeps.
+
+    A failure is a warning: the report is written, whatever MLflow raises.
+    """
+    try:
+        tracking.deliver(settings.profile, titles(settings), finished(settings))
+    except Exception as error:
+        return tracking.warn(error)
+    for dataset, values in metrics.items():
+        tracking.log_report(settings.profile, dataset, folder, values, plan.LEDGER)
+
+
+def titles(settings: Settings) -> dict[str, str]:
+    """The title of every dataset of the study, by name."""
+    return {name: settings.dataset(name)["title"] for name in settings.study}
+
+
+def finished(settings: Settings) -> list[Path]:
+    """The run folders of the study that are finished."""
+    runs = [run.folder for name in settings.study for run in plan.all_runs(settings, name)]
+    return [folder for folder in runs if plan.is_finished(folder)]

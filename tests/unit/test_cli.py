@@ -1,0 +1,95 @@
+"""The command line: what is imported, what is printed where, and which code a command ends with."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hdkd import cli
+from hdkd.cli.group import MODULES
+from project import ROOT
+
+HEAVY = ("torch", "pandas", "mlflow", "matplotlib", "rich", "hdkd.config")
+
+
+@pytest.fixture(autouse=True)
+def parameters(monkeypatch):
+    monkeypatch.setenv("HDKD_PARAMS", str(ROOT / "params.yaml"))
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy():
+    script = (
+        "import sys; from hdkd.cli import main; main(['--help']);"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    *text, heavy = run.stdout.splitlines()
+    assert {line.split()[0] for line in text if line.startswith("  ")} >= set(MODULES)
+    assert "..." not in "".join(text[text.index("Commands:") :]), "a line of help is cut off"
+    assert heavy == "[]"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_command_explains_its_options(name, capsys):
+    assert cli.main([name, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: hdkd {name} ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "missing command: see `hdkd --help`"),
+        (["trian"], "no such command 'trian'"),
+        (["train"], "missing option '--dataset': see `hdkd train --help`"),
+        (["runs", "--seed", "1"], "no such option '--seed'"),
+        (["runs", "--group"], "option '--group' requires an argument"),
+        (["train", "--dataset", "phantom", "--role", "tutor"], "invalid value for '--role'"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_code_2(arguments, sentence, capsys):
+    assert cli.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {sentence}")
+
+
+def test_a_user_error_is_one_sentence_and_code_2(capsys):
+    assert cli.main(["profile", "--profile", "large"]) == 2
+    assert capsys.readouterr().err.startswith("error: profile must be one of demo")
+
+
+class TestLog:
+    def test_takes_what_a_command_prints(self, tmp_path, capsys):
+        log = tmp_path / "logs" / "profile.log"
+        assert cli.main(["--log", str(log), "profile"]) == 0
+        assert log.read_text() == "demo\n"
+        assert capsys.readouterr() == ("", "")
+
+    def test_shows_errors_on_the_terminal_too_and_keeps_the_code(self, tmp_path, capsys):
+        log = tmp_path / "log"
+        assert cli.main(["--log", str(log), "profile", "--profile", "large"]) == 2
+        assert log.read_text() == capsys.readouterr().err != ""
+
+    def test_has_the_traceback_of_what_nobody_expected(self, tmp_path, monkeypatch):
+        def fail(*_):
+            raise ValueError("nobody expected this")
+
+        monkeypatch.setattr("hdkd.config.load", fail)
+        with pytest.raises(ValueError, match="nobody"):
+            cli.main(["--log", str(tmp_path / "log"), "profile"])
+        assert (tmp_path / "log").read_text().startswith("Traceback")
+
+    def test_that_cannot_be_written_is_named(self, tmp_path, capsys):
+        (tmp_path / "file").touch()
+        assert cli.main(["--log", str(tmp_path / "file" / "log"), "profile"]) == 2
+        assert "name another file with --log" in capsys.readouterr().err
+
+
+def test_output_that_is_closed_early_is_no_error():
+    script = "import sys; from hdkd.cli import main; sys.exit(main(['runs']))"
+    run = subprocess.run(
+        ["bash", "-c", f'{sys.executable} -c "{script}" | true; echo ${{PIPESTATUS[0]}}'],
+        capture_output=True, text=True, cwd=ROOT, check=True,
+    )  # fmt: skip
+    assert (run.stdout, run.stderr) == ("0\n", "")
