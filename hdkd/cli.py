@@ -26,6 +26,7 @@ from hdkd.errors import (
     sentence,
 )
 from hdkd.study.plan import BASELINES, DEADLINE, GROUPS, ROLES
+from hdkd.tracking import ENVIRONMENT
 
 # What the extra `pipeline` brings, as Python imports it; networks, training and prediction do without.
 PIPELINE = {
@@ -37,6 +38,8 @@ SUBSET_HELP = "number of training images, balanced over classes, or all"
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; user errors are one sentence and exit code 2."""
     options = build_parser().parse_args(arguments)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         options.command(options)
     except UserError as error:
@@ -126,9 +129,6 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("smote", smote, "recipes of the synthetic images that balance the training set")
     sub.add_argument("--prepared", type=Path, help="folder of the prepared data")
     sub.add_argument("--output", type=Path, help="recipes (smote.csv in the prepared data)")
-
-    sub = command("track", track, "create the MLflow store, its experiments and sweeps", False)
-    sub.add_argument("--output", type=Path, help="file to note the tracking URI in")
 
     sub = command("train", train, "train a teacher, a student or HDKD and leave a run folder")
     sub.add_argument(
@@ -317,20 +317,6 @@ def smote(options: argparse.Namespace) -> None:
     balance(options.dataset, settings.dataset(options.dataset), folder, output)
 
 
-def track(options: argparse.Namespace) -> None:
-    from hdkd.tracking import tracking
-
-    settings = _settings(options)
-    titles = {name: settings.dataset(name)["title"] for name in settings.study}
-    try:
-        tracking.create_store(settings.profile, titles)
-    except Exception as error:  # a study never depends on its tracking server
-        tracking.warn(error)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(tracking.shown_uri() + "\n")
-
-
 def train(options: argparse.Namespace) -> None:
     deadline = None
     if options.time_budget is not None:
@@ -339,6 +325,8 @@ def train(options: argparse.Namespace) -> None:
         deadline = time.monotonic() + float(os.environ[DEADLINE]) - time.time()
     signal.signal(signal.SIGTERM, stop)
     from hdkd.study.plan import RunKey
+    from hdkd.tracking.live import Live
+    from hdkd.training.job import Job
     from hdkd.training.train import run
 
     settings = _settings(options)
@@ -359,7 +347,7 @@ def train(options: argparse.Namespace) -> None:
     )
     folder = _prepared(options, settings, options.prepared)
     _require(folder / "split.csv", "split")
-    run(
+    job = Job(
         settings,
         key,
         folder,
@@ -368,11 +356,9 @@ def train(options: argparse.Namespace) -> None:
         teacher=options.teacher,
         tuned=options.tuned and _require(options.tuned, "tune"),
         device=options.device,
-        threads=options.threads,
-        tracked=not options.no_tracking,
-        deadline=deadline,
-        restart=options.restart,
     )
+    observer = None if options.no_tracking else Live()
+    run(job, observer, options.threads, deadline, options.restart)
 
 
 def tune(options: argparse.Namespace) -> None:
@@ -434,7 +420,8 @@ def page(options: argparse.Namespace) -> None:
     from hdkd.report.page import write_page
     from hdkd.report.results import sweep_metrics
     from hdkd.study import plan
-    from hdkd.tracking.tracking import log_report, warn
+    from hdkd.tracking.address import warn
+    from hdkd.tracking.sweep import log_report
 
     settings = _settings(options)
     folder = options.output or plan.report(settings.profile)
@@ -449,7 +436,7 @@ def page(options: argparse.Namespace) -> None:
 
 
 def deliver(options: argparse.Namespace) -> None:
-    from hdkd.tracking import tracking
+    from hdkd.tracking.address import shown_uri
 
     try:
         lacking = _deliver(_settings(options))
@@ -457,7 +444,7 @@ def deliver(options: argparse.Namespace) -> None:
         raise
     except Exception as error:
         raise RunError(
-            f"MLflow at {tracking.shown_uri()} is out of reach ({type(error).__name__}): nothing is lost, "
+            f"MLflow at {shown_uri()} is out of reach ({type(error).__name__}): nothing is lost, "
             "run this command again when it is there"
         ) from None
     print(f"{lacking} runs were new to MLflow or not whole")
@@ -465,11 +452,10 @@ def deliver(options: argparse.Namespace) -> None:
 
 def _deliver(settings) -> int:
     from hdkd.study import plan
-    from hdkd.tracking import tracking
+    from hdkd.tracking import mirror
 
     runs = [run.folder for name in settings.study for run in plan.all_runs(settings, name)]
-    titles = {name: settings.dataset(name)["title"] for name in settings.study}
-    return tracking.deliver(settings.profile, titles, [f for f in runs if plan.is_finished(f)])
+    return mirror.deliver(filter(plan.is_finished, runs))
 
 
 def borrow(options: argparse.Namespace) -> None:
@@ -477,7 +463,7 @@ def borrow(options: argparse.Namespace) -> None:
 
     from hdkd.remote import borrow, bundle, handover
     from hdkd.study import plan
-    from hdkd.training.train import choose_device
+    from hdkd.training.job import choose_device
 
     settings = _settings(options)
     if not (options.list or options.state):
@@ -556,7 +542,8 @@ def import_runs(options: argparse.Namespace) -> None:
     from hdkd.remote import bundle, handover
     from hdkd.runs import evidence
     from hdkd.study import plan
-    from hdkd.tracking import tracking
+    from hdkd.tracking import mirror
+    from hdkd.tracking.address import warn
 
     profiles, placed, finished = set(), [], []
     for folder in options.sources:
@@ -579,17 +566,14 @@ def import_runs(options: argparse.Namespace) -> None:
     from hdkd.report.study import write_report
 
     registered = 0
-    titles = {n: d["title"] for n, d in _settings(options).raw["datasets"].items()}
     profiles = sorted(profile for profile in profiles if evidence.known(profile))
     states = []
     for profile in profiles:
         here = [plan.RunKey(**s["run"]).folder for s in evidence.known(profile)]
         try:
-            registered += tracking.deliver(
-                profile, titles, [f for f in here if plan.is_finished(f)]
-            )
+            registered += mirror.deliver(filter(plan.is_finished, here))
         except Exception as error:  # MLflow may be out of reach, or not even installed
-            tracking.warn(error)
+            warn(error)
         settings = _study_of(options.params, profile)
         _warn(evidence.refresh(profile))
         handover.keep(settings)
