@@ -125,7 +125,7 @@ def arithmetic(settings: Settings, prepared: Path) -> str:
     from hdkd.data.batches.imageset import ImageSet, TrainingSet
     from hdkd.runs.folder import RunFolder
     from hdkd.training import engine
-    from hdkd.training.checkpoint import Checkpoint
+    from hdkd.training.checkpoint import Checkpoint, State
     from hdkd.training.kept import Kept
     from hdkd.training.schedule import build_optimizer
 
@@ -153,16 +153,16 @@ def arithmetic(settings: Settings, prepared: Path) -> str:
         ]
         folder = RunFolder(prepared / f"run-{role}")
         folder.start({})
-        kept = Kept("last")
+        state = State(model, optimizer, generators, Kept("last"))
         with Checkpoint(folder.path, {}) as checkpoint:
 
-            def whole(step=step, feed=feed, generators=generators, folder=folder, model=model,
-                      optimizer=optimizer, checkpoint=checkpoint, kept=kept) -> None:  # fmt: skip
+            def whole(step=step, feed=feed, generators=generators, folder=folder,
+                      checkpoint=checkpoint, state=state) -> None:  # fmt: skip
                 for batch in feed.epoch(count, **generators):
                     step(*batch)
                 folder.append_metrics({"epoch": 1, **step.means(len(feed))})
                 if checkpoint.due:
-                    checkpoint.save(1, model, optimizer, generators, kept)
+                    checkpoint.save(1, state)
 
             def pure(step=step, batches=batches, feed=feed) -> None:
                 for batch in batches:

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from hdkd.config import Augmentation, Distillation, Engine
-from hdkd.data.batches.imageset import ImageSet
-from hdkd.training.loop import Watched
+from hdkd.config import Augmentation, Distillation, Engine, Training
+from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.training.engine import Teaching
+from hdkd.training.loop import Setup, Watched
 
 AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))
 DISTILLATION = Distillation(0.5, 1.0, "soft", "batch_and_classes", 10.0, 1.0, (1, 1, 1))
@@ -28,6 +29,8 @@ def noise() -> ImageSet:
     return ImageSet(images, table, {"classes": ["a", "b"]})
 
 
-def watched(source: ImageSet) -> Watched:
-    """The same images, in the place of others to evaluate on."""
-    return Watched("validation", source.images, source.labels)
+def setup(source: ImageSet, training: Training, teaching: Teaching | None = None) -> Setup:
+    """Training on the CPU with all images, which also stand in the place of others to evaluate on."""
+    watched = Watched("validation", source.images, source.labels)
+    every = TrainingSet(source, np.arange(len(source.images)))
+    return Setup(every, watched, training, AUGMENTATION, ENGINE, 5, "cpu", teaching)

@@ -13,6 +13,7 @@ import click
 
 from hdkd.cli.group import hdkd
 from hdkd.errors import UnfinishedError, UserError, is_of_the_machine, sentence
+from hdkd.tracking import ENVIRONMENT
 
 # What the extra `pipeline` brings, as Python imports it; networks, training and prediction do without.
 PIPELINE = {
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     2 after a user error, which is one sentence on stderr; 75 where the same command continues what has
     stopped; 130 after an interruption.
     """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     with ExitStack() as outputs:  # what --log opens, which has the last sentence, too
         return _run(sys.argv[1:] if arguments is None else arguments, outputs)
 

@@ -16,7 +16,6 @@ MODULES = {
     "prepare": "data",
     "split": "data",
     "smote": "data",
-    "track": "tracking",
     "train": "training",
     "tune": "training",
     "compare": "report",

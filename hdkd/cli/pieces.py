@@ -108,13 +108,10 @@ def pack(
 
 @click.command()
 @params
-@profile
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--files-only", is_flag=True, help="put run folders in place, and leave all else")
 @click.option("--commit", is_flag=True, help="commit what the reports have then")
-def import_runs(
-    params: Path, profile: str | None, sources: tuple[Path, ...], files_only: bool, commit: bool
-) -> None:
+def import_runs(params: Path, sources: tuple[Path, ...], files_only: bool, commit: bool) -> None:
     """Take over run folders of bundles or other checkouts."""
     from hdkd.remote import handover, homecoming
 
@@ -125,7 +122,7 @@ def import_runs(
         print(f"{name}: {'finished' if name in taken.finished else 'to be continued'}")
     if files_only:
         return print(f"{len(taken.placed)} new run folders")
-    renewed = homecoming.renew(params, profile, taken.profiles)
+    renewed = homecoming.renew(params, taken.profiles)
     warn(renewed.warnings)
     print(f"{len(taken.placed)} new run folders, {renewed.registered} new runs in MLflow")
     print("\n".join([*renewed.states, renewed.headline]))

@@ -61,6 +61,8 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
     """Train a teacher, a student or HDKD and leave a run folder."""
     ends = deadline(options["time_budget"])
     signal.signal(signal.SIGTERM, stop)
+    from hdkd.tracking.live import Live
+    from hdkd.training.job import Job
     from hdkd.training.train import run
 
     settings.dataset(dataset)
@@ -70,16 +72,11 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
     for name, command in (("recipes", "smote"), ("tuned", "tune")):
         if options[name]:
             require(options[name], command)
-    passed_on = ("recipes", "teacher", "tuned", "device", "threads", "restart")
-    run(
-        settings,
-        key,
-        folder,
-        options["output"] or key.folder,
-        tracked=not options["no_tracking"],
-        deadline=ends,
-        **{name: options[name] for name in passed_on},
-    )
+    files = {name: options[name] for name in ("recipes", "teacher", "tuned")}
+    output = options["output"] or key.folder
+    job = Job(settings, key, folder, output, **files, device=options["device"])
+    observer = None if options["no_tracking"] else Live()
+    run(job, observer, options["threads"], ends, options["restart"])
 
 
 @click.command()

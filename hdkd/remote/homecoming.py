@@ -11,7 +11,8 @@ from hdkd.remote import bundle, handover
 from hdkd.report.study import write_report
 from hdkd.runs import evidence
 from hdkd.study import plan
-from hdkd.tracking import tracking
+from hdkd.tracking import mirror
+from hdkd.tracking.address import warn
 
 
 @dataclass
@@ -57,22 +58,19 @@ def take_over(sources: Iterable[Path], keep: bool) -> Taken:
     return taken
 
 
-def renew(params: Path, profile: str | None, imported: Iterable[str]) -> Renewed:
+def renew(params: Path, imported: Iterable[str]) -> Renewed:
     """Renew what follows from run folders, for the profiles that were ``imported`` and have any results.
 
-    ``params`` is the parameter file, ``profile`` replaces its own.
+    ``params`` is the parameter file.
     """
     registered, warnings, states = 0, [], []
-    raw = config.load(params, profile).raw
-    titles = {name: dataset["title"] for name, dataset in raw["datasets"].items()}
     profiles = sorted(name for name in imported if evidence.known(name))
     for name in profiles:
         known = [evidence.key_of(summary).folder for summary in evidence.known(name)]
         try:
-            here = [folder for folder in known if plan.is_finished(folder)]
-            registered += tracking.deliver(name, titles, here)
+            registered += mirror.deliver(filter(plan.is_finished, known))
         except Exception as error:  # MLflow may be out of reach, or not even installed
-            tracking.warn(error)
+            warn(error)
         settings = study_of(params, name)
         warnings += evidence.refresh(name)
         handover.keep(settings)

@@ -5,19 +5,9 @@ from pathlib import Path
 from hdkd.config import Settings
 from hdkd.errors import RunError, UserError
 from hdkd.study import plan
-from hdkd.tracking import tracking
-
-
-def create(settings: Settings) -> str:
-    """Create the store, experiments and sweeps; returns the tracking URI without credentials.
-
-    Where MLflow is out of reach a warning says so: a study never depends on it.
-    """
-    try:
-        tracking.create_store(settings.profile, titles(settings))
-    except Exception as error:
-        tracking.warn(error)
-    return tracking.shown_uri()
+from hdkd.tracking import mirror
+from hdkd.tracking.address import shown_uri, warn
+from hdkd.tracking.sweep import log_report
 
 
 def deliver(settings: Settings) -> int:
@@ -26,12 +16,12 @@ def deliver(settings: Settings) -> int:
     Raises ``RunError`` where MLflow is out of reach.
     """
     try:
-        return tracking.deliver(settings.profile, titles(settings), finished(settings))
+        return mirror.deliver(finished(settings))
     except UserError:
         raise
     except Exception as error:
         raise RunError(
-            f"MLflow at {tracking.shown_uri()} is out of reach ({type(error).__name__}): nothing is lost, "
+            f"MLflow at {shown_uri()} is out of reach ({type(error).__name__}): nothing is lost, "
             "run this command again when it is there"
         ) from None
 
@@ -42,16 +32,11 @@ def show_report(settings: Settings, folder: Path, metrics: dict[str, dict[str, f
     A failure is a warning: the report is written, whatever MLflow raises.
     """
     try:
-        tracking.deliver(settings.profile, titles(settings), finished(settings))
+        mirror.deliver(finished(settings))
     except Exception as error:
-        return tracking.warn(error)
+        return warn(error)
     for dataset, values in metrics.items():
-        tracking.log_report(settings.profile, dataset, folder, values, plan.LEDGER)
-
-
-def titles(settings: Settings) -> dict[str, str]:
-    """The title of every dataset of the study, by name."""
-    return {name: settings.dataset(name)["title"] for name in settings.study}
+        log_report(settings.profile, dataset, folder, values, plan.LEDGER)
 
 
 def finished(settings: Settings) -> list[Path]:

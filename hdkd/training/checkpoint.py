@@ -8,6 +8,8 @@ removes it when a training is killed. Nothing in it is ever unpickled.
 import hashlib
 import json
 import time
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,6 +77,16 @@ def is_locked(folder: Path) -> bool:
             return False
     except filelock.Timeout:
         return True
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a training changes as it goes; ``generators`` by what they draw."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    generators: dict[str, torch.Generator]
+    kept: Kept
 
 
 class Checkpoint:
@@ -151,68 +163,40 @@ class Checkpoint:
         self._tensors, self.finished, self.notes = tensors, header["finished"], header["notes"]
         self._kept = header["kept"]
 
-    def restore(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        generators: dict[str, torch.Generator],
-        kept: Kept,
-    ) -> None:
-        """Put the saved state back, if there is one, into freshly built objects."""
+    def restore(self, state: State) -> None:
+        """Put what is saved, if there is anything, into the freshly built objects of ``state``."""
         if not self.finished:
             return
-        parts: dict[str, dict[str, Tensor]] = {
-            "model": {},
-            "optimizer": {},
-            "random": {},
-            "kept": {},
-        }
+        parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
         for name, tensor in self._tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = tensor
-        model.load_state_dict(parts["model"])
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in parts["optimizer"].items():
-            index, _, field = name.partition("/")
-            like = parameters[int(index)]
-            if tensor.shape == like.shape and tensor.ndim:
-                # Fused steps go through memory as it lies, so it must lie as the parameter does.
-                tensor = torch.empty_like(like).copy_(tensor)
-            state.setdefault(int(index), {})[field] = tensor
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
-        kept.epoch, kept.score = self._kept["epoch"], self._kept["score"]
-        kept.state = parts["kept"]
-        for name, generator in generators.items():
+        state.model.load_state_dict(parts["model"])
+        _restore_optimizer(state.optimizer, parts["optimizer"])
+        state.kept.epoch, state.kept.score = self._kept["epoch"], self._kept["score"]
+        state.kept.state = parts["kept"]
+        for name, generator in state.generators.items():
             generator.set_state(parts["random"][name])
         torch.set_rng_state(parts["random"]["torch"])
         if "cuda" in parts["random"]:
             torch.cuda.set_rng_state(parts["random"]["cuda"])
         self._tensors = {}
 
-    def save(
-        self,
-        finished: int,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        generators: dict[str, torch.Generator],
-        kept: Kept,
-    ) -> None:
-        """Write the state after ``finished`` epochs, with what is kept, every random stream and the notes."""
+    def save(self, finished: int, state: State) -> None:
+        """Write the state after ``finished`` epochs, with every random stream and the notes."""
         started = time.monotonic()
-        tensors = {f"model/{name}": t for name, t in model.state_dict().items()}
-        for index, fields in optimizer.state_dict()["state"].items():
+        tensors = {f"model/{name}": t for name, t in state.model.state_dict().items()}
+        for index, fields in state.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{field}": t for field, t in fields.items()}
-        tensors |= {f"random/{name}": g.get_state() for name, g in generators.items()}
-        tensors |= {f"kept/{name}": tensor for name, tensor in kept.state.items()}
+        tensors |= {f"random/{name}": g.get_state() for name, g in state.generators.items()}
+        tensors |= {f"kept/{name}": tensor for name, tensor in state.kept.state.items()}
         tensors["random/torch"] = torch.get_rng_state()
-        if next(model.parameters()).is_cuda:
+        if next(state.model.parameters()).is_cuda:
             tensors["random/cuda"] = torch.cuda.get_rng_state()
         header = {
             "fingerprint": self.fingerprint,
             "finished": finished,
-            "kept": {"epoch": kept.epoch, "score": kept.score},
+            "kept": {"epoch": state.kept.epoch, "score": state.kept.score},
             "notes": self.notes,
         }
         tensors["header"] = torch.tensor(list(json.dumps(header).encode()), dtype=torch.uint8)
@@ -225,3 +209,18 @@ class Checkpoint:
     def remove(self) -> None:
         """The run is finished: nothing is left to continue."""
         self.path.unlink(missing_ok=True)
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
+    """Put back tensors that are named ``index of the parameter/field``."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in saved.items():
+        index, _, field = name.partition("/")
+        like = parameters[int(index)]
+        if tensor.shape == like.shape and tensor.ndim:
+            # Fused steps go through memory as it lies, so it must lie as the parameter does.
+            tensor = torch.empty_like(like).copy_(tensor)
+        state.setdefault(int(index), {})[field] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -16,13 +16,14 @@ from hdkd.data.batches.imageset import TrainingSet
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import balanced_accuracy
 from hdkd.progress import progress
-from hdkd.training.checkpoint import Checkpoint
+from hdkd.training.checkpoint import Checkpoint, State
 from hdkd.training.engine import Step, Teaching
 from hdkd.training.kept import Kept
 from hdkd.training.schedule import build_optimizer, learning_rate, set_learning_rate
 
 EVALUATION_BATCH = 256
 BATCHNORM_MOMENTUM = 0.1
+WATCHED_METRICS = ("loss", "accuracy", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,27 @@ class Watched:
     labels: np.ndarray
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What a network is trained with: images, schedule, seed, device and, for HDKD, its teacher."""
+
+    training_set: TrainingSet
+    watched: Watched
+    training: Training
+    augmentation: Augmentation
+    engine: Engine
+    seed: int
+    device: str
+    teaching: Teaching | None = None
+
+
+Row = dict[str, float | None]
+
+
 def train(
     model: nn.Module,
-    training_set: TrainingSet,
-    watched: Watched,
-    training: Training,
-    augmentation: Augmentation,
-    engine: Engine,
-    seed: int,
-    device: str,
-    on_epoch: Callable[[dict[str, float | None]], None],
-    teaching: Teaching | None = None,
+    setup: Setup,
+    on_epoch: Callable[[Row], None],
     checkpoint: Checkpoint | None = None,
     deadline: float | None = None,
 ) -> Kept:
@@ -54,77 +65,113 @@ def train(
 
     With a ``checkpoint`` it continues after the epochs that this has behind it, and saves when due.
     Raises ``UnfinishedError`` after an epoch when another as long would not end before ``deadline``, a
-    reading of ``time.monotonic``.
-
-    After each epoch ``on_epoch`` gets its number (from 1), learning rate, losses and accuracies on train (as
-    trained, augmented) and on what is ``watched``, and images per second; those on the watched
-    images are ``None`` where ``evaluate_every`` skips them. Raises ``RunError`` when the loss or a
-    weight is no longer a finite number; the checkpoint from before stays.
+    reading of ``time.monotonic``. ``on_epoch`` gets each row of :meth:`Loop.epoch`. Raises ``RunError``
+    when the loss or a weight is no longer a finite number; the checkpoint from before stays.
     """
-    model.to(device, memory_format=torch.channels_last)
-    if teaching:
-        set_batchnorm_momentum(model, teaching.settings.batchnorm_updates)
-    optimizer = build_optimizer(model, training)
-    step = Step(model, optimizer, augmentation, engine, device, training.batch_size, teaching)
-    feed = Feed(training_set, device, training.epoch_images)
-    pixels = torch.from_numpy(np.array(watched.images)).to(device)
-    kept = Kept(training.keep)
-    order = torch.Generator().manual_seed(seed)
-    draws = torch.Generator().manual_seed(seed + 1_000_003)
-    generators = {"order": order, "draws": draws}
-    torch.manual_seed(seed + 2_000_003)  # of dropout, which takes no generator
-    slowest = 0.0
+    loop = Loop(model, setup)
+    epochs = setup.training.epochs
+    finished, slowest = 0, 0.0
     if checkpoint:
-        checkpoint.restore(model, optimizer, generators, kept)
-    for epoch in range(checkpoint.finished if checkpoint else 0, training.epochs):
+        checkpoint.restore(loop.state)
+        finished = checkpoint.finished
+    while finished < epochs:
         started = time.perf_counter()
-        rate = learning_rate(epoch, training)
-        set_learning_rate(optimizer, rate)
-        model.train()
-        batches = feed.epoch(training.batch_size, order, draws)
-        title = f"epoch {epoch + 1}/{training.epochs}"
-        for images, labels, chances in progress(
-            batches, title, -(-len(feed) // training.batch_size)
-        ):
-            step(images, labels, chances)
-        means = step.means(len(feed))
-        seconds = time.perf_counter() - started
-        trouble = None
-        if not np.isfinite(means["loss"]):
-            first = int(step.sound_steps) + 1
-            trouble = f"the loss is {means['loss']} from step {first} of epoch {epoch + 1} on"
-        elif not has_finite_weights(model):
-            trouble = f"a weight is no finite number after epoch {epoch + 1}"
-        if trouble:
-            kept = ""
+        try:
+            row = loop.epoch(finished)
+        except FloatingPointError as error:
+            saved = ""
             if checkpoint and checkpoint.finished:
-                kept = f"; {checkpoint.path} has the state after epoch {checkpoint.finished}"
-            raise RunError(f"{trouble}, at learning rate {rate:g}: lower the learning rate{kept}")
-        step.sound_steps.zero_()
-        row = {
-            "epoch": epoch + 1,
+                saved = f"; {checkpoint.path} has the state after epoch {checkpoint.finished}"
+            raise RunError(f"{error}: lower the learning rate{saved}") from None
+        on_epoch(row)
+        finished += 1
+        slowest = max(slowest, time.perf_counter() - started)
+        late = deadline is not None and time.monotonic() + slowest > deadline
+        stops = late and finished < epochs
+        if checkpoint and (checkpoint.due or stops):
+            checkpoint.save(finished, loop.state)
+        if stops:
+            raise UnfinishedError(f"the time budget ends after epoch {finished} of {epochs}")
+    return loop.state.kept
+
+
+class Loop:
+    """The epochs of a training, one after the other; all that changes is in ``state``."""
+
+    def __init__(self, model: nn.Module, setup: Setup) -> None:
+        training, teaching = setup.training, setup.teaching
+        model.to(setup.device, memory_format=torch.channels_last)
+        if teaching:
+            set_batchnorm_momentum(model, teaching.settings.batchnorm_updates)
+        optimizer = build_optimizer(model, training)
+        generators = {
+            "order": torch.Generator().manual_seed(setup.seed),
+            "draws": torch.Generator().manual_seed(setup.seed + 1_000_003),
+        }
+        torch.manual_seed(setup.seed + 2_000_003)  # of dropout, which takes no generator
+        self.state = State(model, optimizer, generators, Kept(training.keep))
+        self._setup = setup
+        self._step = Step(
+            model,
+            optimizer,
+            setup.augmentation,
+            setup.engine,
+            setup.device,
+            training.batch_size,
+            teaching,
+        )
+        self._feed = Feed(setup.training_set, setup.device, training.epoch_images)
+        self._pixels = torch.from_numpy(np.array(setup.watched.images)).to(setup.device)
+
+    def epoch(self, finished: int) -> Row:
+        """Train one more epoch after ``finished`` ones, evaluate it where it is due, and return its row.
+
+        A row has the epoch's number (from 1), learning rate, losses and accuracies on train (as trained,
+        augmented) and on what is watched, and images per second; those on the watched images are
+        ``None`` where ``evaluate_every`` skips them. Raises ``FloatingPointError`` when the loss or a
+        weight is no longer a finite number.
+        """
+        training, watched, state = self._setup.training, self._setup.watched, self.state
+        number = finished + 1
+        rate = learning_rate(finished, training)
+        set_learning_rate(state.optimizer, rate)
+        means, seconds = self._train(finished)
+        self._check(means["loss"], number, rate)
+        row: Row = {
+            "epoch": number,
             "learning_rate": rate,
             **{f"train_{name}": value for name, value in means.items()},
-            "images_per_second": len(feed) / seconds,
-            **{
-                f"{watched.part}_{name}": None for name in ("loss", "accuracy", "balanced_accuracy")
-            },
+            "images_per_second": len(self._feed) / seconds,
+            **{f"{watched.part}_{name}": None for name in WATCHED_METRICS},
         }
-        last = epoch + 1 == training.epochs
-        if last or (epoch + 1) % training.evaluate_every == 0:
-            for name, value in evaluated(model, pixels, watched.labels).items():
-                row[f"{watched.part}_{name}"] = value
-            kept.offer(row, model)
-        on_epoch(row)
-        slowest = max(slowest, time.perf_counter() - started)
-        stops = not last and deadline is not None and time.monotonic() + slowest > deadline
-        if checkpoint and (checkpoint.due or stops):
-            checkpoint.save(epoch + 1, model, optimizer, generators, kept)
-        if stops:
-            raise UnfinishedError(
-                f"the time budget ends after epoch {epoch + 1} of {training.epochs}"
-            )
-    return kept
+        if number == training.epochs or number % training.evaluate_every == 0:
+            values = evaluated(state.model, self._pixels, watched.labels)
+            row |= {f"{watched.part}_{name}": value for name, value in values.items()}
+            state.kept.offer(row, state.model)
+        return row
+
+    def _train(self, finished: int) -> tuple[dict[str, float], float]:
+        """Means of the losses over the images of an epoch, and the seconds that it took."""
+        training = self._setup.training
+        started = time.perf_counter()
+        self.state.model.train()
+        batches = self._feed.epoch(training.batch_size, **self.state.generators)
+        title = f"epoch {finished + 1}/{training.epochs}"
+        for batch in progress(batches, title, -(-len(self._feed) // training.batch_size)):
+            self._step(*batch)
+        means = self._step.means(len(self._feed))
+        return means, time.perf_counter() - started
+
+    def _check(self, loss: float, number: int, rate: float) -> None:
+        sound = int(self._step.sound_steps)
+        self._step.sound_steps.zero_()
+        if not np.isfinite(loss):
+            trouble = f"the loss is {loss} from step {sound + 1} of epoch {number} on"
+        elif not has_finite_weights(self.state.model):
+            trouble = f"a weight is no finite number after epoch {number}"
+        else:
+            return
+        raise FloatingPointError(f"{trouble}, at learning rate {rate:g}")
 
 
 def evaluated(model: nn.Module, images: Tensor, labels: np.ndarray) -> dict[str, float]:

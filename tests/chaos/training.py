@@ -19,6 +19,7 @@ import pandas as pd
 
 from hdkd import cli, config
 from hdkd.study.plan import RunKey
+from hdkd.training.job import Job
 from hdkd.training.train import run
 from project import parameters, tiny
 
@@ -76,10 +77,7 @@ class Study:
             if rig:
                 rig()
             key = RunKey("demo", "phantom", "students", role, subset, 0, "mbcsa", 2)
-            run(
-                self.settings, key, self.prepared, output,
-                teacher=self.teacher, threads=1, tracked=False,
-            )  # fmt: skip
+            run(Job(self.settings, key, self.prepared, output, teacher=self.teacher), threads=1)
             code = 0
         except BaseException:
             traceback.print_exc()

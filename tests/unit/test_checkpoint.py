@@ -5,20 +5,18 @@ import fcntl
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from hdkd.config import Training
-from hdkd.data.batches.imageset import TrainingSet
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.models import build
-from hdkd.training.checkpoint import Checkpoint
+from hdkd.training.checkpoint import Checkpoint, State
 from hdkd.training.engine import Teaching
 from hdkd.training.kept import Kept
 from hdkd.training.loop import train
-from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT, watched
+from small import DISTILLATION, SIZES, STUDENT, setup
 
 SAME = {"training.lr": 0.001, "hdkd/distillation/losses.py": "0" * 64, "torch": "2.15.0"}
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 5, 4, 2)
@@ -44,10 +42,7 @@ def trained(
 
     with Checkpoint(folder, SAME, share=1e9) as checkpoint:
         before = checkpoint.finished
-        kept = train(
-            model, TrainingSet(images, np.arange(13)), watched(images), training,
-            AUGMENTATION, ENGINE, 5, "cpu", on_epoch, teaching, checkpoint, deadline,
-        )  # fmt: skip
+        kept = train(model, setup(images, training, teaching), on_epoch, checkpoint, deadline)
     kept.put_back(model)
     return model, rows, before
 
@@ -179,5 +174,5 @@ def test_saving_takes_no_more_than_its_share_of_the_time(tmp_path):
     optimizer = torch.optim.Adam(model.parameters())
     with Checkpoint(tmp_path, SAME, share=1e-9) as checkpoint:
         assert checkpoint.due  # what it takes is not known yet
-        checkpoint.save(1, model, optimizer, {}, Kept("last"))
+        checkpoint.save(1, State(model, optimizer, {}, Kept("last")))
         assert not checkpoint.due

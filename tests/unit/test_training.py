@@ -1,19 +1,18 @@
 """The training loop: statistics of normalisations, reproducibility, what stops it."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from hdkd.config import Training
-from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.data.batches.imageset import ImageSet
 from hdkd.errors import RunError
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import Teaching
+from hdkd.training.job import load_teacher
 from hdkd.training.loop import set_batchnorm_momentum, train
-from hdkd.training.train import load_teacher
-from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT, watched
+from small import DISTILLATION, SIZES, STUDENT, setup
 
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
 
@@ -24,18 +23,7 @@ def trained(source: ImageSet, training: Training = TRAINING, distilled: bool = T
     model = build("hdkd" if distilled else "student", **SIZES, **STUDENT)
     teaching = Teaching(build("teacher", **SIZES), DISTILLATION) if distilled else None
     rows = []
-    train(
-        model,
-        TrainingSet(source, np.arange(13)),
-        watched(source),
-        training,
-        AUGMENTATION,
-        ENGINE,
-        5,
-        "cpu",
-        rows.append,
-        teaching,
-    )
+    train(model, setup(source, training, teaching), rows.append)
     return model, rows
 
 
@@ -67,19 +55,7 @@ def test_the_teacher_does_not_change(source):
     teacher = build("teacher", **SIZES)
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     model = build("hdkd", **SIZES, **STUDENT)
-    positions = np.arange(13)
-    train(
-        model,
-        TrainingSet(source, positions),
-        watched(source),
-        TRAINING,
-        AUGMENTATION,
-        ENGINE,
-        0,
-        "cpu",
-        lambda row: None,
-        Teaching(teacher, DISTILLATION),
-    )
+    train(model, setup(source, TRAINING, Teaching(teacher, DISTILLATION)), lambda row: None)
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
 
 
@@ -102,12 +78,11 @@ def test_the_last_good_checkpoint_survives_a_loss_that_is_no_number(source, tmp_
     model = build("student", **SIZES, **STUDENT)
     # One epoch of warming up at a usable rate, then one that nothing survives.
     rising = Training("adam", 1e38, 1e38, 1e-4, 1, 0.0, 3, 4, 1)
-    run = (TrainingSet(source, np.arange(13)), watched(source), rising)
     with (
         Checkpoint(tmp_path, {}, share=1e9) as checkpoint,
         pytest.raises(RunError, match=r"checkpoint\.bin has the state after epoch 1$"),
     ):
-        train(model, *run, AUGMENTATION, ENGINE, 5, "cpu", lambda row: None, None, checkpoint)
+        train(model, setup(source, rising), lambda row: None, checkpoint)
     with Checkpoint(tmp_path, {}) as checkpoint:
         assert checkpoint.finished == 1
 

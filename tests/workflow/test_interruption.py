@@ -34,12 +34,10 @@ def command(built, tmp_path_factory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def store(built, tmp_path_factory) -> dict[str, str]:
+def store(tmp_path_factory) -> dict[str, str]:
     """A tracking store of these tests alone, as a variable."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    variable = {"MLFLOW_TRACKING_URI": f"sqlite:///{path}"}
-    built.run("hdkd", "track", **variable)
-    return variable
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{path}"}
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +105,8 @@ def trainings_in_mlflow(store) -> pd.DataFrame:
 def deliver(built, store, folder) -> None:
     """What the workflow's last step does with a finished run folder."""
     command = (
-        "from pathlib import Path; from hdkd.tracking.tracking import deliver\n"
-        f"deliver('demo', {{'phantom': 'Phantom'}}, [Path({str(folder)!r})])"
+        "from pathlib import Path; from hdkd.tracking.mirror import deliver\n"
+        f"deliver([Path({str(folder)!r})])"
     )
     built.run("python", "-c", command, **store)
 

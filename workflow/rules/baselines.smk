@@ -13,7 +13,6 @@ rule train_baseline:
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/facts.json",
         tuned=tuned("baseline"),
-        store=ancient(STORE),
         code=code.inputs("train"),
     output:
         **run_files(BASELINE_RUN),

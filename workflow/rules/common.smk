@@ -43,7 +43,6 @@ STUDENT_RUN = RUN.replace("{role}", "student")
 HDKD_RUN = RUN.replace("{role}", "hdkd")
 BASELINE_RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{baseline}}{{point}}/n{{subset}}/seed{{seed}}"
 REPORT = f"reports/{PROFILE}"
-STORE = f"mlflow/{PROFILE}.uri"
 
 
 wildcard_constraints:

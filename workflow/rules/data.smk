@@ -14,7 +14,6 @@ rule data:
             for dataset in DATASETS
             if SETTINGS.dataset(dataset)["smote"]["enabled"]
         ],
-        STORE,  # made in the same call as trainings that came from elsewhere, it would train them again
 
 
 rule acquire:
@@ -124,22 +123,3 @@ rule smote:
     shell:
         "hdkd smote --dataset {wildcards.dataset} --prepared {params.folder:q}"
         " --output {output.recipes:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
-
-
-# Every training logs to MLflow, and a new SQLite store opened by many of them at once breaks.
-rule track:
-    output:
-        uri=STORE,
-    params:
-        datasets=DATASETS,
-    log:
-        f"logs/{PROFILE}/track.log",
-    benchmark:
-        f"logs/benchmarks/{PROFILE}/track.tsv"
-    conda:
-        "../envs/hdkd.yaml"
-    priority: 20
-    message:
-        "Creating the MLflow store"
-    shell:
-        "hdkd track --output {output.uri:q} 2>&1 > {log:q} | tee -a {log:q} >&2"

@@ -12,7 +12,6 @@ rule train_student:
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/facts.json",
         tuned=tuned("student"),
-        store=ancient(STORE),
         code=code.inputs("train"),
     output:
         **run_files(STUDENT_RUN),
@@ -47,7 +46,6 @@ rule train_hdkd:
         teacher=lambda wildcards: f"{teacher_folder(wildcards)}/model.safetensors",
         teacher_params=lambda wildcards: f"{teacher_folder(wildcards)}/params.json",
         tuned=tuned("hdkd"),
-        store=ancient(STORE),
         code=code.inputs("train"),
     output:
         **run_files(HDKD_RUN),

@@ -12,7 +12,6 @@ rule train_teacher:
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/facts.json",
         recipes=recipes,
-        store=ancient(STORE),
         code=code.inputs("train"),
     output:
         **run_files(TEACHER_RUN),

@@ -1,0 +1,169 @@
+"""One training in MLflow: whatever its run there lacks of its run folder, finished or not, is added.
+
+What MLflow has already stays, so that any process may do this at any time, as often as it likes.
+"""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Container, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hdkd.files import write_whole
+from hdkd.runs.folder import RunFolder, flatten, training_of
+from hdkd.study.plan import RUN_FILES, RunKey, is_finished
+from hdkd.tracking import store, values
+from hdkd.tracking.model import log_model
+
+NOTE = "mlflow_run.txt"  # in a run folder: the run of a training that has not ended
+WEIGHTS = "model.safetensors"
+BATCH = 1000  # metrics that one request may carry
+RUNNING, FINISHED = "RUNNING", "FINISHED"
+
+
+def deliver(folders: Iterable[Path]) -> int:
+    """Give MLflow what it lacks of finished run folders, whether made out of its reach or in an outage.
+
+    Runs get their own times. Returns how many runs were new or not whole. Raises ``RunError`` for a
+    damaged run folder, and whatever MLflow raises.
+    """
+    runs = [RunFolder(path) for path in folders]
+    return sum(Mirror(run, run.summary["provenance"]).update(FINISHED) for run in runs)
+
+
+class Mirror:
+    """The MLflow run of a run folder, found or made; ``made`` is the provenance of the training.
+
+    Where the folder names another run, of a training that was killed and begun anew, that run is deleted.
+    Every method raises whatever MLflow raises.
+    """
+
+    def __init__(self, folder: RunFolder, made: dict[str, Any]) -> None:
+        self._folder, self._made = folder, made
+        self._params = folder.params
+        self._key = RunKey(**self._params["run"])
+        self._start = round(datetime.fromisoformat(made["started"]).timestamp() * 1000)
+        self._logged: dict[str, set[int]] = {}  # epochs by metric, as far as they were asked for
+        self._experiment = store.experiment(
+            self._key.profile, self._key.dataset, self._params["data"]["title"]
+        )
+        self._mlflow = store.connect()
+        self._client = self._mlflow.MlflowClient()
+        self._note = folder.path / NOTE
+        found = self._find()
+        self._forget_abandoned(found)
+        self.run, self._status = found or (self._create(), RUNNING)
+
+    def update(self, status: str) -> bool:
+        """Bring the run to the state of the folder, and to ``status``; whether it was not finished yet.
+
+        ``status`` is one of MLflow's: ``RUNNING``, or how the training has ended. ``FINISHED`` needs a
+        finished run folder.
+        """
+        lacking = self._status != FINISHED
+        if lacking:
+            end = round(time.time() * 1000)
+            if status == FINISHED:
+                duration = self._folder.summary["provenance"]["duration_seconds"]
+                end = self._start + round(duration * 1000)
+            self._log_epochs(end)
+            if status == FINISHED:
+                self._log_result(end)
+            self._set_status(status, end)
+        if status == FINISHED:
+            self._note.unlink(missing_ok=True)
+        return lacking
+
+    def _find(self) -> tuple[str, str] | None:
+        """The run of this training and its status."""
+        tag, training = values.TRAINING_TAG, training_of(self._key, self._made)
+        found = self._client.search_runs(
+            [self._experiment.identifier], f"tags.`{tag}` = '{training}'", max_results=1
+        )
+        return (found[0].info.run_id, found[0].info.status) if found else None
+
+    def _create(self) -> str:
+        tags = values.tags(self._key, self._params, self._made)
+        tags["mlflow.parentRunId"] = self._experiment.sweep
+        created = self._client.create_run(
+            self._experiment.identifier, self._start, tags, self._key.name
+        )
+        run = created.info.run_id
+        if not is_finished(self._folder.path):
+            write_whole(self._note, run)
+        self._log_params(run, known={})
+        return run
+
+    def _forget_abandoned(self, own: tuple[str, str] | None) -> None:
+        if not self._note.exists():
+            return
+        noted = self._note.read_text("utf-8")
+        if own is None or noted != own[0]:
+            with contextlib.suppress(self._mlflow.exceptions.MlflowException):  # of another store
+                self._client.delete_run(noted)
+            self._note.unlink()
+
+    def _set_status(self, status: str, end: int) -> None:
+        if status == RUNNING:
+            if self._status != RUNNING:  # it was stopped before
+                self._client.update_run(self.run, status)
+        else:
+            self._client.set_terminated(self.run, status, end)
+        self._status = status
+
+    def _log_epochs(self, end: int) -> None:
+        """Log what is lacking of the epochs so far, spread evenly until ``end`` (ms since 1970)."""
+        if not (self._folder.path / "metrics.csv").exists():
+            return  # before the first epoch
+        table = self._folder.metrics
+        step = (end - self._start) / len(table)
+        metrics = []
+        for name in table.columns.drop("epoch"):
+            if name not in self._logged:
+                history = self._client.get_metric_history(self.run, name)
+                self._logged[name] = {metric.step for metric in history}
+            rows = table.loc[~table["epoch"].isin(self._logged[name]), ["epoch", name]].dropna()
+            metrics += [
+                (name, float(value), self._start + round(epoch * step), int(epoch))
+                for epoch, value in rows.itertuples(index=False)
+            ]
+        self._log_metrics(metrics)
+        for name, _, _, epoch in metrics:
+            self._logged[name].add(epoch)
+
+    def _log_result(self, end: int) -> None:
+        """Log parameters, final metrics, the run folder, the confusion matrix and the model."""
+        recorded = self._client.get_run(self.run).data
+        self._log_params(self.run, recorded.params)
+        summary, classes = self._folder.summary, self._params["classes"]
+        final = values.final_metrics(summary).items()
+        self._log_metrics([(n, v, end, 0) for n, v in final if n not in recorded.metrics])
+        matrix = {"classes": classes, "rows": summary["final"]["confusion_matrix"]}
+        self._client.log_dict(self.run, matrix, "confusion_matrix.json")
+        with tempfile.TemporaryDirectory() as temporary:
+            copy = Path(temporary) / "run"  # without what only an unfinished training needs
+            copy.mkdir()
+            for name in RUN_FILES:
+                if (self._folder.path / name).exists():  # some travel without their weights
+                    shutil.copyfile(self._folder.path / name, copy / name)
+            self._client.log_artifacts(self.run, str(copy), "run")
+            if (copy / WEIGHTS).exists():
+                with self._mlflow.start_run(self.run):
+                    log_model(self._mlflow, copy, classes)
+
+    def _log_params(self, run: str, known: Container[str]) -> None:
+        params = [
+            self._mlflow.entities.Param(name, str(value))
+            for name, value in flatten(self._params).items()
+            if name not in known
+        ]
+        self._client.log_batch(run, params=params)
+
+    def _log_metrics(self, metrics: list[tuple[str, float, int, int]]) -> None:
+        """Log (name, value, milliseconds since 1970, step), as many at once as a request may carry."""
+        entities = [self._mlflow.entities.Metric(*each) for each in metrics]
+        for first in range(0, len(entities), BATCH):
+            self._client.log_batch(self.run, entities[first : first + BATCH])

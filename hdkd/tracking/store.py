@@ -1,0 +1,104 @@
+"""The MLflow store: one experiment per profile and dataset, in it the parent run of its sweep."""
+
+import contextlib
+import functools
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from hdkd.tracking.address import STORE, database, tracking_uri
+
+SWEEP_TAG = "hdkd.sweep"
+# Tells MLflow that the experiment holds trainings, not conversations with a language model.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+LOCK_SECONDS = 60  # that another process may take to create the store
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Identifiers of an experiment and of the parent run of its sweep."""
+
+    identifier: str
+    sweep: str
+
+
+def connect() -> Any:
+    """The package ``mlflow``, which takes seconds to import and may be missing, at our tracking URI.
+
+    A client of it may be made where :func:`experiment` has been called.
+    """
+    import mlflow
+
+    if mlflow.__file__ is None:  # the folder of the store, which Python takes for a package
+        raise ImportError("the package mlflow is not installed")
+    mlflow.set_tracking_uri(tracking_uri())
+    return mlflow
+
+
+def experiment(profile: str, dataset: str, title: str) -> Experiment:
+    """The experiment of a dataset, made with the whole store where there is none yet.
+
+    Any number of processes may ask at once. ``title`` is that of the dataset. Raises whatever MLflow
+    raises, and ``filelock.Timeout`` where another process creates the store for too long.
+    """
+    return _experiment(tracking_uri(), profile, dataset, title)
+
+
+@functools.cache
+def _experiment(uri: str, profile: str, dataset: str, title: str) -> Experiment:
+    mlflow, file = connect(), database()
+    # A server that does not answer must fail before the lock, or processes would wait for each other.
+    if (not file or _is_complete(file)) and (found := find_experiment(profile, dataset)):
+        return found
+    lock = (file or STORE / "mlflow.db").with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(lock, timeout=LOCK_SECONDS):
+        # Opens the store: a new SQLite file breaks when several processes do that at once.
+        client = mlflow.MlflowClient()
+        if file:
+            with contextlib.closing(sqlite3.connect(file)) as connection:
+                connection.execute("PRAGMA journal_mode=wal")
+        return find_experiment(profile, dataset) or _create(client, profile, dataset, title)
+
+
+def _is_complete(file: Path) -> bool:
+    """Whether a SQLite store has been created to its end, which is when its journal is switched."""
+    if not file.exists():
+        return False
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        try:
+            return connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        except sqlite3.OperationalError:  # another process is creating it
+            return False
+
+
+def find_experiment(profile: str, dataset: str) -> Experiment | None:
+    """The experiment of a dataset with its sweep; ``None`` where one of them is missing."""
+    client = connect().MlflowClient()
+    found = client.get_experiment_by_name(_name(profile, dataset))
+    if found is None:
+        return None
+    sweeps = client.search_runs(
+        [found.experiment_id], f"tags.`{SWEEP_TAG}` = 'true'", max_results=1
+    )
+    return Experiment(found.experiment_id, sweeps[0].info.run_id) if sweeps else None
+
+
+def _create(client: Any, profile: str, dataset: str, title: str) -> Experiment:
+    name = _name(profile, dataset)
+    if found := client.get_experiment_by_name(name):
+        identifier = found.experiment_id
+    else:
+        place = (STORE / "artifacts" / name).resolve().as_uri() if database() else None
+        identifier = client.create_experiment(name, place, tags=EXPERIMENT_TAGS)
+    tags = {SWEEP_TAG: "true", "profile": profile, "dataset": dataset, "title": title}
+    run = client.create_run(identifier, tags=tags, run_name=f"sweep {dataset} {profile}")
+    client.set_terminated(run.info.run_id)
+    return Experiment(identifier, run.info.run_id)
+
+
+def _name(profile: str, dataset: str) -> str:
+    return f"hdkd-{profile}-{dataset}"

@@ -1,0 +1,227 @@
+"""What one training is made from, and what that becomes: images, network, teacher, parameters."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from hdkd.config import Settings, Training
+from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.data.batches.subsets import draw_subset
+from hdkd.errors import RunError
+from hdkd.files import sha256
+from hdkd.models import build
+from hdkd.runs.folder import RunFolder, flatten, to_json
+from hdkd.runs.weights import in_half_precision
+from hdkd.study import code, plan
+from hdkd.study.plan import RunKey
+from hdkd.training.budget import training_of
+from hdkd.training.engine import Teaching
+from hdkd.training.loop import Setup, Watched, has_finite_weights
+from hdkd.training.tune import chosen
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training to do: what ``key`` names, on the ``prepared`` data, into the run folder ``output``.
+
+    ``recipes`` is a table of SMOTE recipes to add; ``teacher`` the run folder that HDKD is taught by;
+    ``tuned`` what ``hdkd tune`` has chosen. ``device`` is ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    settings: Settings
+    key: RunKey
+    prepared: Path
+    output: Path
+    recipes: Path | None = None
+    teacher: Path | None = None
+    tuned: Path | None = None
+    device: str = "auto"
+
+    @property
+    def part(self) -> str:
+        """What the training is evaluated on at its end: for a trial of the tuning the validation images."""
+        return "validation" if self.key.group == "tuning" else "test"
+
+    @property
+    def tuned_settings(self) -> dict[str, Any] | None:
+        """What trials have chosen for this training. Raises ``RunError`` where that is needed and missing."""
+        if self.tuned:
+            return chosen(self.tuned, self.key.role)
+        if plan.is_tuned(self.settings, self.key):
+            raise RunError(
+                f"{self.key.name} trains with settings that trials choose: run `hdkd tune` and name its file "
+                "with --tuned"
+            )
+        return None
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A job whose files have been read: its images, the fresh network, how it is trained, its parameters."""
+
+    job: Job
+    source: ImageSet
+    model: nn.Module
+    setup: Setup
+    params: dict[str, Any]
+
+
+def assemble(job: Job) -> Assembled:
+    """Read what a job needs and build its network, with the seed of its key.
+
+    Raises ``RunError`` when HDKD has no teacher, or one that does not fit.
+    """
+    settings, key = job.settings, job.key
+    tuned = job.tuned_settings
+    device = choose_device(job.device)
+    source = ImageSet.load(job.prepared)
+    training_set = training_images(job, source)
+    arguments = network_arguments(job, source)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key.seed)
+        model = build(key.role, **arguments)
+    teaching = None
+    if key.role == "hdkd":
+        teacher = load_teacher(job.teacher, source)
+        teaching = Teaching(teacher, settings.distillation(key.point))
+    setup = Setup(
+        training_set,
+        watched_images(job, source),
+        how_to_train(job, source, tuned or {}),
+        settings.augmentation,
+        settings.engine,
+        key.seed,
+        device,
+        teaching,
+    )
+    return Assembled(job, source, model, setup, parameters(job, source, setup, arguments))
+
+
+def network_arguments(job: Job, source: ImageSet) -> dict[str, Any]:
+    """Keyword arguments for :func:`hdkd.models.build`."""
+    settings, key = job.settings, job.key
+    images = settings.images(key.dataset)
+    arguments = settings.network(key.block, key.stem_stride).arguments(key.role) | {
+        "num_classes": len(source.classes),
+        "image_size": images.size,
+        "in_channels": images.channels,
+    }
+    if key.role == "hdkd":
+        arguments["predicting"] = settings.distillation(key.point).heads
+    return arguments
+
+
+def how_to_train(job: Job, source: ImageSet, tuned: dict[str, Any]) -> Training:
+    """Optimiser and schedule: of the settings, as long as a control asks for, and as trials have chosen."""
+    counts = np.bincount(source.labels[source.part("train")])
+    training = training_of(job.settings, job.key, counts.tolist())
+    return dataclasses.replace(training, **tuned)
+
+
+def training_images(job: Job, source: ImageSet) -> TrainingSet:
+    """A balanced subset drawn with the seed of the key, or all images and the SMOTE recipes."""
+    key, positions = job.key, source.part("train")
+    subset = key.subset if key.subset == "all" else int(key.subset)
+    positions = positions[draw_subset(source.labels[positions], subset, key.seed)]
+    recipes = pd.read_csv(job.recipes) if job.recipes else None
+    return TrainingSet(source, positions, recipes, job.settings.raw["smote"]["arithmetic"])
+
+
+def watched_images(job: Job, source: ImageSet) -> Watched:
+    """The validation images, or the test images where there are none; a trial needs the former."""
+    part = "validation" if len(source.part("validation")) else "test"
+    if job.part == "validation" and part != "validation":
+        raise RunError(
+            "a trial needs validation images: raise split.validation_fraction and split again"
+        )
+    positions = source.part(part)
+    return Watched(part, source.images[positions], source.labels[positions])
+
+
+def parameters(
+    job: Job, source: ImageSet, setup: Setup, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """What ``params.json`` says of a training."""
+    training_set, watched = setup.training_set, setup.watched
+    return {
+        "run": job.key,
+        "classes": source.classes,
+        "images": job.settings.images(job.key.dataset),
+        "model": arguments,
+        "training": setup.training,
+        "augmentation": setup.augmentation,
+        "engine": setup.engine,
+        "distillation": setup.teaching.settings if setup.teaching else None,
+        "teacher": str(job.teacher) if setup.teaching else None,
+        "training_images": len(training_set.positions),
+        "synthetic_images": len(training_set) - len(training_set.positions),
+        "watched": {"part": watched.part, "images": len(watched.labels)},
+        "data": {
+            "title": source.facts["title"],
+            "synthetic": source.facts["synthetic"],
+            "content_hash": source.facts["content_hash"],
+            "training_digest": training_set.digest(),
+            "arithmetic": training_set.arithmetic if job.recipes else None,
+        },
+    }
+
+
+def fingerprint(made: Assembled) -> dict[str, Any]:
+    """What must not change between the parts of one training: settings, data, teacher, code, by name.
+
+    Where the teacher lies is not among it, nor what of the engine changes no number on the device.
+    """
+    device, engine = made.setup.device, made.setup.engine
+    kept = {name: value for name, value in made.params.items() if name not in ("teacher", "engine")}
+    parts = flatten(json.loads(json.dumps(kept, default=to_json)))
+    for name in ("data.title", "data.synthetic"):
+        del parts[name]
+    parts["device"] = device
+    if device == "cuda":
+        parts["engine.precision"] = engine.precision
+        parts["engine.compile"] = engine.compile
+    parts["torch"] = torch.__version__
+    for name in code.files("train"):
+        parts[f"hdkd/{name}"] = sha256(code.PACKAGE / name)
+    if made.job.teacher:
+        weights = in_half_precision(RunFolder(made.job.teacher).read("model.safetensors"))
+        parts["teacher"] = hashlib.sha256(weights).hexdigest()
+    return parts
+
+
+def load_teacher(folder: Path | None, source: ImageSet) -> nn.Module:
+    """The trained teacher, its weights rounded to half precision: the same from a copy that has travelled so.
+
+    Raises ``RunError`` when it is missing, knows other classes, or has weights that do not fit.
+    """
+    if folder is None:
+        raise RunError("HDKD needs a teacher: name its run folder with --teacher")
+    run = RunFolder(folder)
+    params = run.params
+    if params["run"]["role"] != "teacher":
+        raise RunError(f"{folder} is a {params['run']['role']}, not a teacher")
+    if params["classes"] != source.classes:
+        raise RunError(
+            f"the teacher {folder} knows the classes {', '.join(params['classes'])} only"
+        )
+    model = run.load_model().half().float()
+    if not has_finite_weights(model):
+        raise RunError(f"the teacher {folder} has weights that do not fit 16 bits")
+    return model
+
+
+def choose_device(name: str) -> str:
+    """``auto`` takes a GPU where there is one."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RunError("--device cuda: there is no GPU that torch can use; leave it at auto")
+    return name

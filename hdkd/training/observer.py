@@ -1,0 +1,22 @@
+"""Who follows a training from outside, as a tracking server does."""
+
+from typing import Any
+
+from hdkd.runs.folder import RunFolder
+
+
+class Observer:
+    """Is told what happens to a run folder; this one does nothing about it. No method may raise."""
+
+    def started(self, folder: RunFolder, made: dict[str, Any]) -> str | None:
+        """A training begins or continues, with the provenance of its beginning.
+
+        Returns the identifier that the training has elsewhere, which its summary then names.
+        """
+        return None
+
+    def epoch_ended(self) -> None:
+        """The metrics of another epoch are in the folder."""
+
+    def ended(self, status: str) -> None:
+        """The training is ``FINISHED``, and so is its folder; or it was ``KILLED``, or has ``FAILED``."""

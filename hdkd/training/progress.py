@@ -1,0 +1,82 @@
+"""What is noted while a training runs: in its run folder, for its observer, on the screen.
+
+The checkpoint's notes have it too, so that a stopped training goes on with what it had reported.
+"""
+
+import time
+from typing import Any
+
+from hdkd.runs.folder import RunFolder
+from hdkd.training.checkpoint import Checkpoint
+from hdkd.training.engine import peak_memory
+from hdkd.training.job import Assembled
+from hdkd.training.loop import Row
+from hdkd.training.observer import Observer
+
+
+class Progress:
+    """The notes of one training; this piece of it has run ``since`` a reading of ``time.perf_counter``."""
+
+    def __init__(
+        self, made: Assembled, checkpoint: Checkpoint, observer: Observer, since: float
+    ) -> None:
+        self._made, self._checkpoint, self._observer = made, checkpoint, observer
+        self._folder = RunFolder(made.job.output)
+        self._since = since
+        self._piece: dict[str, Any] = {}
+
+    @property
+    def rows(self) -> list[Row]:
+        """The metrics of every epoch so far, of earlier pieces too."""
+        return self._checkpoint.notes["rows"]
+
+    @property
+    def observed_as(self) -> str | None:
+        """The identifier that the observer has given the training."""
+        return self._checkpoint.notes["mlflow_run"]
+
+    def begin(self, provenance: dict[str, Any]) -> None:
+        """Begin a piece of the training, the first or a further one, in a run folder begun anew."""
+        notes = self._checkpoint.notes
+        if not notes:
+            notes |= {"rows": [], "made": provenance, "pieces": [], "mlflow_run": None}
+        self._piece = {"started": provenance["started"], "seconds": 0.0, "peak_memory_bytes": 0}
+        notes["pieces"].append(self._piece)
+        self._folder.start(self._made.params)
+        for row in self.rows:
+            self._folder.append_metrics(row)
+        observed = self._observer.started(self._folder, notes["made"])
+        notes["mlflow_run"] = observed or notes["mlflow_run"]
+        if self._checkpoint.finished:
+            name, finished = self._made.job.key.name, self._checkpoint.finished
+            print(f"{name}  continues after epoch {finished}", flush=True)
+
+    def epoch(self, row: Row) -> None:
+        """Note the metrics of an epoch."""
+        self._folder.append_metrics(row)
+        self._observer.epoch_ended()
+        self.rows.append(row)
+        self._note_cost()
+        part, epochs = self._made.setup.watched.part, self._made.setup.training.epochs
+        accuracy = row[f"{part}_accuracy"]
+        print(
+            f"{self._made.job.key.name}  epoch {row['epoch']}/{epochs}  "
+            f"loss {row['train_loss']:.4f}  train {row['train_accuracy']:.4f}  "
+            f"{part} {'–' if accuracy is None else format(accuracy, '.4f')}  "
+            f"{row['images_per_second']:.0f} images/s",
+            flush=True,
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        """Where and with what the training began, and what its pieces took together."""
+        self._note_cost()
+        pieces = self._checkpoint.notes["pieces"]
+        return self._checkpoint.notes["made"] | {
+            "duration_seconds": round(sum(piece["seconds"] for piece in pieces), 2),
+            "peak_memory_bytes": max(piece["peak_memory_bytes"] for piece in pieces),
+            "pieces": [{name: piece[name] for name in ("started", "seconds")} for piece in pieces],
+        }
+
+    def _note_cost(self) -> None:
+        self._piece["seconds"] = round(time.perf_counter() - self._since, 2)
+        self._piece["peak_memory_bytes"] = peak_memory(self._made.setup.device)
