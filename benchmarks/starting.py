@@ -153,15 +153,11 @@ def cold_prediction(folder: Path, image: Path, size: int, settings: Settings):
     from hdkd.runs.folder import RunFolder
 
     run = RunFolder(folder / "run")
-    arguments = {"num_classes": 7, "image_size": size, "in_channels": 3}
-    run.start(
-        {
-            "run": {"role": "hdkd"},
-            "classes": [str(k) for k in range(7)],
-            "images": {"size": size, "colour": "rgb"},
-            "model": arguments,
-        }
-    )
+    changed = {
+        "images": {"size": size, "colour": "rgb"},
+        "model": {"num_classes": 7, "image_size": size, "in_channels": 3},
+    }
+    run.start(RunFolder(ROOT / "pretrained" / "ham10000").params.model_copy(update=changed))
     run.write_model(network("hdkd", size))
     command = ["hdkd", "predict", "--model", str(run.path), str(image)]
     return interleaved({"cold": process(command)}, settings.start_rounds)["cold"]

@@ -152,7 +152,7 @@ def arithmetic(settings: Settings, prepared: Path) -> str:
             for _, labels, _ in feed.epoch(count, **generators)
         ]
         folder = RunFolder(prepared / f"run-{role}")
-        folder.start({})
+        folder.path.mkdir(exist_ok=True)
         state = State(model, optimizer, generators, Kept("last"))
         with Checkpoint(folder.path, {}) as checkpoint:
 

@@ -1,10 +1,14 @@
 """A small HDKD and a few images of noise, for tests of training."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from hdkd.config import Augmentation, Distillation, Engine, Training
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.runs.records import RunParams, RunSummary
+from hdkd.study.plan import RunKey
 from hdkd.training.engine import Teaching
 from hdkd.training.loop import Setup, Watched
 
@@ -18,6 +22,21 @@ SIZES = {
     "channels": (8, 16, 24),
     "depths": (1, 1, 1),
 }
+DATA = {
+    "title": "Noise",
+    "synthetic": True,
+    "content_hash": "0" * 64,
+    "training_digest": "1" * 64,
+    "arithmetic": None,
+}
+ORIGIN = {
+    "git_commit": None,
+    "device": "cpu",
+    "threads": 1,
+    "platform": "Linux x86_64",
+    "versions": {},
+    "started": "2026-01-01T10:00:00+00:00",
+}
 STUDENT = {"layers": 1, "patch_size": 1, "embed_dim": 8, "heads": 2, "head_dim": 4}
 
 
@@ -27,6 +46,53 @@ def noise() -> ImageSet:
     images = generator.integers(0, 256, (13, 1, 16, 16), dtype=np.uint8)
     table = pd.DataFrame({"label": np.arange(13) % 2, "part": "train", "digest": ""})
     return ImageSet(images, table, {"classes": ["a", "b"]})
+
+
+def params_of(role: str = "teacher", **changes: Any) -> RunParams:
+    """Parameters of a small network's training."""
+    content = {
+        "run": RunKey("demo", "noise", "students", role, "all", 0),
+        "classes": ["a", "b"],
+        "images": {"size": 16, "colour": "grey"},
+        "model": SIZES,
+        "training": {},
+        "augmentation": {},
+        "engine": None,
+        "distillation": None,
+        "teacher": None,
+        "training_images": 13,
+        "synthetic_images": 0,
+        "watched": None,
+        "data": DATA,
+    }
+    return RunParams(**content | changes)
+
+
+def summary_of(run: RunKey, **changes: Any) -> RunSummary:
+    """What a training with every image right would leave."""
+    metrics = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "auroc"), 1.0)
+    matrix = [[7, 0], [0, 6]]
+    content = {
+        "run": run,
+        "part": "test",
+        "final": metrics
+        | {"calibration_error": 0.0, "recall": {"a": 1.0, "b": 1.0}, "confusion_matrix": matrix},
+        "without_leaks": None,
+        "tuned": None,
+        "kept": {"rule": "last", "epoch": 2},
+        "validation": {"loss": 0.1, "accuracy": 1.0, "balanced_accuracy": 1.0},
+        "best_epoch": None,
+        "epochs": 2,
+        "test_images": 13,
+        "training_images": 13,
+        "synthetic_images": 0,
+        "parameters": 1000,
+        "data": DATA,
+        "hyperparameters": {},
+        "provenance": ORIGIN | {"duration_seconds": 60.0, "peak_memory_bytes": 2**20, "pieces": []},
+        "mlflow_run": None,
+    }
+    return RunSummary(**content | changes)
 
 
 def setup(source: ImageSet, training: Training, teaching: Teaching | None = None) -> Setup:

@@ -19,7 +19,8 @@ from hdkd.data.batches.imageset import ImageSet
 from hdkd.errors import DataError, RunError
 from hdkd.evaluation.metrics import evaluate, interval, without_leaks
 from hdkd.files import write_sums
-from hdkd.runs.folder import RunFolder, training_of
+from hdkd.runs.folder import RunFolder
+from hdkd.runs.records import LicensedData, ModelSummary, RunParams, RunSummary, identity
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
 from hdkd.study.names import model_name
@@ -52,20 +53,20 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
     ``output`` holds something else than this run's model.
     """
     folder = RunFolder(run)
-    params, summary = folder.params, folder.summary
-    key = RunKey(**summary["run"])
-    if summary.get("kept", {}).get("rule") == "best_on_test":
+    params, summary = folder.params, folder.record
+    key = summary.run
+    if summary.kept.rule == "best_on_test":
         raise RunError(
             f"{run} keeps the epoch that is best on the test images, so what it reaches there says nothing of other "
             "images: train it with keep last or best_on_validation"
         )
     source = ImageSet.load(plan.prepared(key.profile, key.dataset))
-    if source.facts["content_hash"] != params["data"]["content_hash"]:
+    if source.facts["content_hash"] != params.data.content_hash:
         raise DataError(
             f"the images prepared for {key.dataset} are not those of {run}: prepare the same copy"
         )
     held = holding(output)
-    if held not in ("nothing", training_of(key, summary["provenance"])):
+    if held not in ("nothing", identity(key, summary.provenance)):
         raise DataError(
             f"{output} holds {held}: name another folder with --output, or remove it first"
         )
@@ -83,8 +84,8 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
         predicted = tested.pop("predicted")
         original = folder.predictions["predicted"].tolist()
         tested["changed"] = sum(a != b for a, b in zip(predicted, original, strict=True))
-        content = exported_summary(settings, key, summary, tested)
-        content |= {"weight_bytes": len(weights), "chosen": chosen}
+        tested |= {"weight_bytes": len(weights), "chosen": chosen}
+        content = exported_summary(settings, summary, tested).content()
         (made / "summary.json").write_text(
             json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8"
         )
@@ -102,8 +103,8 @@ def holding(folder: Path) -> str:
         return "nothing"
     if {path.name for path in folder.iterdir()} != {*FILES, plan.RUN_FILES[-1]}:
         return "something else than a model"
-    summary = RunFolder(folder).summary
-    return training_of(RunKey(**summary["run"]), summary["provenance"])
+    summary = RunFolder(folder).exported
+    return identity(summary.run, summary.provenance)
 
 
 def measure(model: torch.nn.Module, source: ImageSet) -> dict[str, Any]:
@@ -127,33 +128,31 @@ def measure(model: torch.nn.Module, source: ImageSet) -> dict[str, Any]:
 
 
 def exported_summary(
-    settings: Settings,
-    key: RunKey,
-    summary: dict[str, Any],
-    tested: dict[str, Any],
-) -> dict[str, Any]:
-    """The run's summary with what was measured on the exported weights, and what the card shows besides."""
-    dataset = settings.dataset(key.dataset)
+    settings: Settings, summary: RunSummary, tested: dict[str, Any]
+) -> ModelSummary:
+    """The run's summary with what was ``tested`` on the exported weights, and what the card shows besides."""
+    dataset = settings.dataset(summary.run.dataset)
     found = dataset["source"]
-    kept = ("run", "epochs", "test_images", "training_images", "synthetic_images", "parameters")
-    return {
-        **{name: summary[name] for name in kept},
+    source = found["kind"]
+    if source == "kaggle":
+        source = f"Kaggle, {found['handle']}, version {found['version']}"
+    return ModelSummary(
+        run=summary.run,
+        epochs=summary.epochs,
+        test_images=summary.test_images,
+        training_images=summary.training_images,
+        synthetic_images=summary.synthetic_images,
+        parameters=summary.parameters,
+        run_folder=summary.run.folder.as_posix(),
+        run_accuracy=summary.final.accuracy,
+        kept=summary.kept,
+        data=LicensedData(**summary.data.content(), licence=dataset["licence"], source=source),
+        provenance=summary.provenance,
         **tested,
-        "run_folder": key.folder.as_posix(),
-        "run_accuracy": summary["final"]["accuracy"],
-        "kept": summary.get("kept", {"rule": "last", "epoch": summary["epochs"]}),
-        "data": summary["data"]
-        | {
-            "licence": dataset["licence"],
-            "source": f"Kaggle, {found['handle']}, version {found['version']}"
-            if found["kind"] == "kaggle"
-            else found["kind"],
-        },
-        "provenance": summary["provenance"],
-    }
+    )
 
 
-def card(summary: dict[str, Any], params: dict[str, Any]) -> str:
+def card(summary: dict[str, Any], params: RunParams) -> str:
     """The model card, Markdown, from the ``summary`` and ``params`` of an exported model."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -167,13 +166,13 @@ def card(summary: dict[str, Any], params: dict[str, Any]) -> str:
     environment.globals["between"] = between
     environment.globals["weights_licence"] = licence(summary["data"]["licence"])
     matrix = summary["final"]["confusion_matrix"]
-    sizes = dict(zip(params["classes"], map(sum, matrix), strict=True))
+    sizes = dict(zip(params.classes, map(sum, matrix), strict=True))
     text = environment.get_template("model_card.md").render(
         **summary,
         params=params,
-        classes=params["classes"],
+        classes=params.classes,
         network=model_name(summary["run"]["role"]),
-        rows=list(zip(params["classes"], matrix, sizes.values(), strict=True)),
+        rows=list(zip(params.classes, matrix, sizes.values(), strict=True)),
         largest=max(sizes, key=sizes.get),
         sizes=sizes,
     )

@@ -38,11 +38,11 @@ def about(folder: Path) -> str:
     if not (folder / plan.CARD).exists():
         return ""
     run = RunFolder(folder)
-    summary, size = run.summary, run.params["images"]["size"]
-    low, high = (f"{100 * share:.1f}" for share in summary["interval"])
+    summary, size = run.exported, run.params.images["size"]
+    low, high = (f"{100 * share:.1f}" for share in summary.interval)
     return (
-        f"{folder.name}: {model_name(summary['run']['role'])} for {summary['data']['title']}, {size}×{size} "
-        f"pixels, right for {100 * summary['final']['accuracy']:.1f} % of its test images ({low} to {high} %); "
+        f"{folder.name}: {model_name(summary.run.role)} for {summary.data.title}, {size}×{size} "
+        f"pixels, right for {100 * summary.final.accuracy:.1f} % of its test images ({low} to {high} %); "
         f"not for clinical use. More in {os.path.relpath(folder / plan.CARD)}"
     )
 
@@ -60,7 +60,7 @@ class Classifier:
         """From a run folder; raises ``RunError`` when it is not a finished one."""
         run = RunFolder(folder)
         params = run.params
-        return cls(run.load_model(), params["classes"], Images(**params["images"]))
+        return cls(run.load_model(), params.classes, Images(**params.images))
 
     def probabilities(self, files: list[Path | BinaryIO]) -> np.ndarray:
         """``(n, classes)`` for image files. Raises ``DataError`` that names all that are no images."""

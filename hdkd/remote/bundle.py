@@ -128,11 +128,11 @@ def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], li
         for name in [*manifest["finished"], *manifest["unfinished"]]:
             source, target = fresh / _inside(name, bundle), root / name
             if name in manifest["finished"]:
-                summary = RunFolder(source).summary
-                if RunKey(**summary["run"]).folder.as_posix() != name:
+                record = RunFolder(source).record
+                if record.run.folder.as_posix() != name:
                     raise RunError(f"{bundle}: {name} has the summary of another run")
                 if plan.is_finished(target):
-                    if RunFolder(target).summary != summary:
+                    if RunFolder(target).record != record:
                         raise RunError(
                             f"{name} is there already, with other results: move it away, or leave "
                             "this bundle out"

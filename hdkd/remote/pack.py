@@ -26,7 +26,7 @@ from hdkd import config
 from hdkd.errors import DataError, RunError
 from hdkd.progress import progress
 from hdkd.remote import bundle
-from hdkd.runs.folder import COMMIT_NOTE, git_commit
+from hdkd.runs.origin import COMMIT_NOTE, git_commit
 from hdkd.study import plan
 
 SOURCE = ("Snakefile", "params.yaml", "workflow", "hdkd", "profiles")

@@ -96,14 +96,20 @@ def made_with(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
     if not (folder / "params.json").exists():
         return {"training.epochs": summary["epochs"]}
     params = RunFolder(folder).params
-    network = dict(params["model"])
+    network = dict(params.model)
     heads = network.pop("predicting", None)
     for name in ("num_classes", "image_size", "in_channels"):
         del network[name]
-    made = {name: params[name] for name in ("images", "training", "augmentation")}
-    made |= {"network": network, "precision": params["engine"]["precision"]}
-    if params["distillation"]:
-        made["distillation"] = params["distillation"] | {"heads": heads}
+    made = {
+        "images": params.images,
+        "training": params.training,
+        "augmentation": params.augmentation,
+        "network": network,
+    }
+    if params.engine:
+        made["precision"] = params.engine["precision"]
+    if params.distillation:
+        made["distillation"] = params.distillation | {"heads": heads}
     return flatten(made)
 
 

@@ -12,13 +12,9 @@
 """
 
 import csv
-import dataclasses
 import hashlib
 import io
 import json
-import platform
-import subprocess
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,21 +23,12 @@ import pandas as pd
 
 from hdkd.errors import RunError
 from hdkd.files import SUMS, read_sums, replacing, write_sums, write_whole
-from hdkd.study.code import PACKAGE
-from hdkd.study.plan import RUN_FILES, RunKey
+from hdkd.runs import records
+from hdkd.runs.records import ModelSummary, RunParams, RunSummary
+from hdkd.study.plan import RUN_FILES
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-COMMIT_NOTE = "commit.txt"  # in a copy of the code that travels without its repository
-
-
-def to_json(value: Any) -> Any:
-    """Dataclasses and tuples as JSON has them."""
-    if dataclasses.is_dataclass(value):
-        return dataclasses.asdict(value)
-    return value
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -55,23 +42,18 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def training_of(key: RunKey, made: dict[str, Any]) -> str:
-    """What a training is recognised by, wherever it was made and registered."""
-    return f"{key.folder.as_posix()} {made['started']}"
-
-
 class RunFolder:
     """Reads and writes one run folder; a missing or damaged file raises ``RunError``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def start(self, params: dict[str, Any]) -> None:
+    def start(self, params: RunParams) -> None:
         """Write ``params.json`` and begin ``metrics.csv`` anew."""
         self.path.mkdir(parents=True, exist_ok=True)
         for name in reversed(RUN_FILES):  # first the checksums, which say that all is there
             (self.path / name).unlink(missing_ok=True)
-        self._write_json("params.json", {k: to_json(v) for k, v in params.items()})
+        self._write_json("params.json", params.content())
 
     def append_metrics(self, row: dict[str, float | None]) -> None:
         """Append one epoch; all rows have the same keys, and ``None`` leaves a cell empty."""
@@ -100,17 +82,28 @@ class RunFolder:
         state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
         write_whole(self.path / "model.safetensors", save(state))
 
-    def write_summary(self, summary: dict[str, Any]) -> None:
+    def write_summary(self, summary: RunSummary) -> None:
         """Write ``summary.json`` and the checksums: the run is finished."""
-        self._write_json("summary.json", summary)
+        self._write_json("summary.json", summary.content())
         write_sums(self.path, [name for name in RUN_FILES if name != SUMS])
 
     @property
-    def params(self) -> dict[str, Any]:
-        return self._read_json("params.json")
+    def params(self) -> RunParams:
+        return records.read_params(self._read_json("params.json"), self.path / "params.json")
+
+    @property
+    def record(self) -> RunSummary:
+        """The summary, of whatever version it is."""
+        return records.read_summary(self.summary, self.path / "summary.json")
+
+    @property
+    def exported(self) -> ModelSummary:
+        """The summary of an exported model, which is in the place of its run's."""
+        return records.read_model_summary(self.summary, self.path / "summary.json")
 
     @property
     def summary(self) -> dict[str, Any]:
+        """``summary.json`` as it was written, to be kept as evidence."""
         return self._read_json("summary.json")
 
     @property
@@ -133,7 +126,7 @@ class RunFolder:
         from hdkd.models import build
 
         params = self.params
-        model = build(params["run"]["role"], **params["model"])
+        model = build(params.run.role, **params.model)
         path = self.path / "model.safetensors"
         try:
             model.load_state_dict(load(self.read(path.name)))
@@ -166,44 +159,3 @@ class RunFolder:
                 f"remove {self.path} and train this run again"
             )
         return content
-
-
-def provenance(device: str) -> dict[str, Any]:
-    """Where and with what a run is made: commit, versions, machine, time (UTC)."""
-    import torch
-
-    from hdkd import __version__
-
-    return {
-        "git_commit": git_commit(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "versions": {
-            "hdkd": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def git_commit(code: Path = PACKAGE) -> str | None:
-    """The commit of the folder ``code``, with ``-dirty`` when it has been changed.
-
-    What a study writes elsewhere in the repository, such as its reports, does not count. Where ``code`` is
-    in no repository, it is what ``hdkd pack`` has noted there, or ``None``.
-    """
-    tracked = ["ls-files", "--error-unmatch", "."]
-    changed = ["--no-optional-locks", "status", "--porcelain", "--", "."]
-    commands = (tracked, ["rev-parse", "HEAD"], changed)
-    try:
-        _, commit, changes = (
-            subprocess.run(["git", *c], cwd=code, capture_output=True, text=True, check=True).stdout
-            for c in commands
-        )
-    except (OSError, subprocess.CalledProcessError):
-        note = code / COMMIT_NOTE
-        return note.read_text("utf-8").strip() if note.exists() else None
-    return commit.strip() + ("-dirty" if changes else "")

@@ -3,10 +3,10 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from hdkd.errors import UnfinishedError
 from hdkd.runs.folder import RunFolder
+from hdkd.runs.records import Origin
 from hdkd.tracking.address import warn
 from hdkd.tracking.mirror import RUNNING, Mirror
 from hdkd.training.observer import Observer
@@ -25,10 +25,10 @@ class Live(Observer):
         self._mirror: Mirror | None = None
         self._due = 0.0  # when the next update is, by time.monotonic
 
-    def started(self, folder: RunFolder, made: dict[str, Any]) -> str | None:
+    def started(self, folder: RunFolder, origin: Origin) -> str | None:
         run = None
         with self._forgiving():
-            self._mirror = Mirror(folder, made)
+            self._mirror = Mirror(folder, origin)
             run = self._mirror.run
             self._mirror.update(RUNNING)
         return run

@@ -10,11 +10,11 @@ import time
 from collections.abc import Container, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from hdkd.files import write_whole
-from hdkd.runs.folder import RunFolder, flatten, training_of
-from hdkd.study.plan import RUN_FILES, RunKey, is_finished
+from hdkd.runs.folder import RunFolder, flatten
+from hdkd.runs.records import Origin, identity
+from hdkd.study.plan import RUN_FILES, is_finished
 from hdkd.tracking import store, values
 from hdkd.tracking.model import log_model
 
@@ -31,25 +31,23 @@ def deliver(folders: Iterable[Path]) -> int:
     damaged run folder, and whatever MLflow raises.
     """
     runs = [RunFolder(path) for path in folders]
-    return sum(Mirror(run, run.summary["provenance"]).update(FINISHED) for run in runs)
+    return sum(Mirror(run, run.record.provenance).update(FINISHED) for run in runs)
 
 
 class Mirror:
-    """The MLflow run of a run folder, found or made; ``made`` is the provenance of the training.
+    """The MLflow run of a run folder, found or made, whose training began with ``origin``.
 
     Where the folder names another run, of a training that was killed and begun anew, that run is deleted.
     Every method raises whatever MLflow raises.
     """
 
-    def __init__(self, folder: RunFolder, made: dict[str, Any]) -> None:
-        self._folder, self._made = folder, made
+    def __init__(self, folder: RunFolder, origin: Origin) -> None:
+        self._folder, self._origin = folder, origin
         self._params = folder.params
-        self._key = RunKey(**self._params["run"])
-        self._start = round(datetime.fromisoformat(made["started"]).timestamp() * 1000)
+        run = self._params.run
+        self._start = round(datetime.fromisoformat(origin.started).timestamp() * 1000)
         self._logged: dict[str, set[int]] = {}  # epochs by metric, as far as they were asked for
-        self._experiment = store.experiment(
-            self._key.profile, self._key.dataset, self._params["data"]["title"]
-        )
+        self._experiment = store.experiment(run.profile, run.dataset, self._params.data.title)
         self._mlflow = store.connect()
         self._client = self._mlflow.MlflowClient()
         self._note = folder.path / NOTE
@@ -67,8 +65,8 @@ class Mirror:
         if lacking:
             end = round(time.time() * 1000)
             if status == FINISHED:
-                duration = self._folder.summary["provenance"]["duration_seconds"]
-                end = self._start + round(duration * 1000)
+                seconds = self._folder.record.provenance.duration_seconds
+                end = self._start + round(seconds * 1000)
             self._log_epochs(end)
             if status == FINISHED:
                 self._log_result(end)
@@ -79,17 +77,17 @@ class Mirror:
 
     def _find(self) -> tuple[str, str] | None:
         """The run of this training and its status."""
-        tag, training = values.TRAINING_TAG, training_of(self._key, self._made)
+        tag, training = values.TRAINING_TAG, identity(self._params.run, self._origin)
         found = self._client.search_runs(
             [self._experiment.identifier], f"tags.`{tag}` = '{training}'", max_results=1
         )
         return (found[0].info.run_id, found[0].info.status) if found else None
 
     def _create(self) -> str:
-        tags = values.tags(self._key, self._params, self._made)
+        tags = values.tags(self._params, self._origin)
         tags["mlflow.parentRunId"] = self._experiment.sweep
         created = self._client.create_run(
-            self._experiment.identifier, self._start, tags, self._key.name
+            self._experiment.identifier, self._start, tags, self._params.run.name
         )
         run = created.info.run_id
         if not is_finished(self._folder.path):
@@ -138,10 +136,10 @@ class Mirror:
         """Log parameters, final metrics, the run folder, the confusion matrix and the model."""
         recorded = self._client.get_run(self.run).data
         self._log_params(self.run, recorded.params)
-        summary, classes = self._folder.summary, self._params["classes"]
+        summary, classes = self._folder.record, self._params.classes
         final = values.final_metrics(summary).items()
         self._log_metrics([(n, v, end, 0) for n, v in final if n not in recorded.metrics])
-        matrix = {"classes": classes, "rows": summary["final"]["confusion_matrix"]}
+        matrix = {"classes": classes, "rows": summary.final.confusion_matrix}
         self._client.log_dict(self.run, matrix, "confusion_matrix.json")
         with tempfile.TemporaryDirectory() as temporary:
             copy = Path(temporary) / "run"  # without what only an unfinished training needs
@@ -157,7 +155,7 @@ class Mirror:
     def _log_params(self, run: str, known: Container[str]) -> None:
         params = [
             self._mlflow.entities.Param(name, str(value))
-            for name, value in flatten(self._params).items()
+            for name, value in flatten(self._params.content()).items()
             if name not in known
         ]
         self._client.log_batch(run, params=params)

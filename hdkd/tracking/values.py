@@ -1,44 +1,48 @@
 """What MLflow shows of a training: tags to find it by, and numbers that stand beside each other."""
 
 import re
-from typing import Any
 
-from hdkd.runs.folder import training_of
-from hdkd.study.plan import RunKey
+from hdkd.runs.records import Origin, RunParams, RunSummary, identity
 
 TRAINING_TAG = "hdkd.training"
 FORBIDDEN = re.compile(r"[^\w\-. :/]")  # in names of metrics
 
 
-def tags(key: RunKey, params: dict[str, Any], made: dict[str, Any]) -> dict[str, str]:
+def tags(params: RunParams, origin: Origin) -> dict[str, str]:
     """What a run is found by."""
+    run, data = params.run, params.data
     return {
-        "dataset": key.dataset,
-        "synthetic_data": str(params["data"]["synthetic"]).lower(),
-        "profile": key.profile,
-        "group": key.group,
-        "role": key.role,
-        "variant": key.variant,
-        "subset": key.subset,
-        "seed": str(key.seed),
-        "device": made["device"],
-        "git_commit": str(made["git_commit"]),
-        "data_hash": params["data"]["content_hash"],
-        TRAINING_TAG: training_of(key, made),
+        "dataset": run.dataset,
+        "synthetic_data": str(data.synthetic).lower(),
+        "profile": run.profile,
+        "group": run.group,
+        "role": run.role,
+        "variant": run.variant,
+        "subset": run.subset,
+        "seed": str(run.seed),
+        "device": origin.device,
+        "git_commit": str(origin.git_commit),
+        "data_hash": data.content_hash,
+        TRAINING_TAG: identity(run, origin),
     }
 
 
-def final_metrics(summary: dict[str, Any]) -> dict[str, float]:
+def final_metrics(summary: RunSummary) -> dict[str, float]:
     """The numbers of a summary by name."""
-    final, made = summary["final"], summary["provenance"]
-    of = "final_validation" if summary.get("part") == "validation" else "final"
+    final, made = summary.final.content(), summary.provenance
+    of = "final_validation" if summary.part == "validation" else "final"
     metrics = {f"{of}_{name}": value for name, value in final.items() if isinstance(value, float)}
-    for name, value in final["recall"].items():
+    for name, value in summary.final.recall.items():
         metrics[f"{of}_recall_{FORBIDDEN.sub('_', name)}"] = value
-    if best := summary["best_epoch"]:
-        metrics |= {"best_epoch_accuracy": best["accuracy"], "best_epoch": best["epoch"]}
-    for name, value in (summary.get("validation") or {}).items():
-        metrics[f"kept_validation_{name}"] = value
-    for name, value in (summary.get("without_leaks") or {}).items():
-        metrics[f"final_{name}_without_leaks"] = value
-    return metrics | {n: made[n] for n in ("duration_seconds", "peak_memory_bytes") if n in made}
+    if best := summary.best_epoch:
+        metrics |= {"best_epoch_accuracy": best.accuracy, "best_epoch": best.epoch}
+    if summary.validation:
+        for name, value in summary.validation.content().items():
+            metrics[f"kept_validation_{name}"] = value
+    if summary.without_leaks:
+        for name, value in summary.without_leaks.content().items():
+            metrics[f"final_{name}_without_leaks"] = value
+    metrics["duration_seconds"] = made.duration_seconds
+    if made.peak_memory_bytes is not None:
+        metrics["peak_memory_bytes"] = made.peak_memory_bytes
+    return metrics

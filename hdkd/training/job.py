@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from hdkd.data.batches.subsets import draw_subset
 from hdkd.errors import RunError
 from hdkd.files import sha256
 from hdkd.models import build
-from hdkd.runs.folder import RunFolder, flatten, to_json
+from hdkd.runs.folder import RunFolder, flatten
+from hdkd.runs.records import Data, RunParams, WatchedPart
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import code, plan
 from hdkd.study.plan import RunKey
@@ -26,6 +26,9 @@ from hdkd.training.budget import training_of
 from hdkd.training.engine import Teaching
 from hdkd.training.loop import Setup, Watched, has_finite_weights
 from hdkd.training.tune import chosen
+
+# Parameters that change no number.
+NAMES_ONLY = ("version", "teacher", "data.title", "data.synthetic")
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Assembled:
     source: ImageSet
     model: nn.Module
     setup: Setup
-    params: dict[str, Any]
+    params: RunParams
 
 
 def assemble(job: Job) -> Assembled:
@@ -146,32 +149,30 @@ def watched_images(job: Job, source: ImageSet) -> Watched:
     return Watched(part, source.images[positions], source.labels[positions])
 
 
-def parameters(
-    job: Job, source: ImageSet, setup: Setup, arguments: dict[str, Any]
-) -> dict[str, Any]:
+def parameters(job: Job, source: ImageSet, setup: Setup, arguments: dict[str, Any]) -> RunParams:
     """What ``params.json`` says of a training."""
     training_set, watched = setup.training_set, setup.watched
-    return {
-        "run": job.key,
-        "classes": source.classes,
-        "images": job.settings.images(job.key.dataset),
-        "model": arguments,
-        "training": setup.training,
-        "augmentation": setup.augmentation,
-        "engine": setup.engine,
-        "distillation": setup.teaching.settings if setup.teaching else None,
-        "teacher": str(job.teacher) if setup.teaching else None,
-        "training_images": len(training_set.positions),
-        "synthetic_images": len(training_set) - len(training_set.positions),
-        "watched": {"part": watched.part, "images": len(watched.labels)},
-        "data": {
-            "title": source.facts["title"],
-            "synthetic": source.facts["synthetic"],
-            "content_hash": source.facts["content_hash"],
-            "training_digest": training_set.digest(),
-            "arithmetic": training_set.arithmetic if job.recipes else None,
-        },
-    }
+    return RunParams(
+        run=job.key,
+        classes=source.classes,
+        images=vars(job.settings.images(job.key.dataset)),
+        model=arguments,
+        training=vars(setup.training),
+        augmentation=vars(setup.augmentation),
+        engine=vars(setup.engine),
+        distillation=vars(setup.teaching.settings) if setup.teaching else None,
+        teacher=str(job.teacher) if setup.teaching else None,
+        training_images=len(training_set.positions),
+        synthetic_images=len(training_set) - len(training_set.positions),
+        watched=WatchedPart(part=watched.part, images=len(watched.labels)),
+        data=Data(
+            title=source.facts["title"],
+            synthetic=source.facts["synthetic"],
+            content_hash=source.facts["content_hash"],
+            training_digest=training_set.digest(),
+            arithmetic=training_set.arithmetic if job.recipes else None,
+        ),
+    )
 
 
 def fingerprint(made: Assembled) -> dict[str, Any]:
@@ -180,9 +181,8 @@ def fingerprint(made: Assembled) -> dict[str, Any]:
     Where the teacher lies is not among it, nor what of the engine changes no number on the device.
     """
     device, engine = made.setup.device, made.setup.engine
-    kept = {name: value for name, value in made.params.items() if name not in ("teacher", "engine")}
-    parts = flatten(json.loads(json.dumps(kept, default=to_json)))
-    for name in ("data.title", "data.synthetic"):
+    parts = flatten(made.params.content())
+    for name in [n for n in parts if n in NAMES_ONLY or n.startswith("engine.")]:
         del parts[name]
     parts["device"] = device
     if device == "cuda":
@@ -206,12 +206,10 @@ def load_teacher(folder: Path | None, source: ImageSet) -> nn.Module:
         raise RunError("HDKD needs a teacher: name its run folder with --teacher")
     run = RunFolder(folder)
     params = run.params
-    if params["run"]["role"] != "teacher":
-        raise RunError(f"{folder} is a {params['run']['role']}, not a teacher")
-    if params["classes"] != source.classes:
-        raise RunError(
-            f"the teacher {folder} knows the classes {', '.join(params['classes'])} only"
-        )
+    if params.run.role != "teacher":
+        raise RunError(f"{folder} is a {params.run.role}, not a teacher")
+    if params.classes != source.classes:
+        raise RunError(f"the teacher {folder} knows the classes {', '.join(params.classes)} only")
     model = run.load_model().half().float()
     if not has_finite_weights(model):
         raise RunError(f"the teacher {folder} has weights that do not fit 16 bits")

@@ -1,15 +1,14 @@
 """Who follows a training from outside, as a tracking server does."""
 
-from typing import Any
-
 from hdkd.runs.folder import RunFolder
+from hdkd.runs.records import Origin
 
 
 class Observer:
     """Is told what happens to a run folder; this one does nothing about it. No method may raise."""
 
-    def started(self, folder: RunFolder, made: dict[str, Any]) -> str | None:
-        """A training begins or continues, with the provenance of its beginning.
+    def started(self, folder: RunFolder, origin: Origin) -> str | None:
+        """A training that was begun with ``origin`` begins or continues.
 
         Returns the identifier that the training has elsewhere, which its summary then names.
         """

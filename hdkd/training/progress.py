@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from hdkd.runs.folder import RunFolder
+from hdkd.runs.records import Origin, Piece, Provenance
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import peak_memory
 from hdkd.training.job import Assembled
@@ -35,17 +36,17 @@ class Progress:
         """The identifier that the observer has given the training."""
         return self._checkpoint.notes["mlflow_run"]
 
-    def begin(self, provenance: dict[str, Any]) -> None:
+    def begin(self, origin: Origin) -> None:
         """Begin a piece of the training, the first or a further one, in a run folder begun anew."""
         notes = self._checkpoint.notes
         if not notes:
-            notes |= {"rows": [], "made": provenance, "pieces": [], "mlflow_run": None}
-        self._piece = {"started": provenance["started"], "seconds": 0.0, "peak_memory_bytes": 0}
+            notes |= {"rows": [], "origin": origin.content(), "pieces": [], "mlflow_run": None}
+        self._piece = {"started": origin.started, "seconds": 0.0, "peak_memory_bytes": 0}
         notes["pieces"].append(self._piece)
         self._folder.start(self._made.params)
         for row in self.rows:
             self._folder.append_metrics(row)
-        observed = self._observer.started(self._folder, notes["made"])
+        observed = self._observer.started(self._folder, Origin(**notes["origin"]))
         notes["mlflow_run"] = observed or notes["mlflow_run"]
         if self._checkpoint.finished:
             name, finished = self._made.job.key.name, self._checkpoint.finished
@@ -67,15 +68,17 @@ class Progress:
             flush=True,
         )
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Provenance:
         """Where and with what the training began, and what its pieces took together."""
         self._note_cost()
-        pieces = self._checkpoint.notes["pieces"]
-        return self._checkpoint.notes["made"] | {
-            "duration_seconds": round(sum(piece["seconds"] for piece in pieces), 2),
-            "peak_memory_bytes": max(piece["peak_memory_bytes"] for piece in pieces),
-            "pieces": [{name: piece[name] for name in ("started", "seconds")} for piece in pieces],
-        }
+        notes = self._checkpoint.notes
+        pieces = notes["pieces"]
+        return Provenance(
+            **notes["origin"],
+            duration_seconds=round(sum(piece["seconds"] for piece in pieces), 2),
+            peak_memory_bytes=max(piece["peak_memory_bytes"] for piece in pieces),
+            pieces=[Piece(started=p["started"], seconds=p["seconds"]) for p in pieces],
+        )
 
     def _note_cost(self) -> None:
         self._piece["seconds"] = round(time.perf_counter() - self._since, 2)

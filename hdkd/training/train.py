@@ -1,15 +1,15 @@
 """One training from prepared data to a finished run folder."""
 
-import dataclasses
 import time
-from typing import Any
 
 import numpy as np
 import torch
 
 from hdkd.errors import UnfinishedError
 from hdkd.evaluation.metrics import evaluate, without_leaks
-from hdkd.runs.folder import RunFolder, provenance
+from hdkd.runs.folder import RunFolder
+from hdkd.runs.origin import origin
+from hdkd.runs.records import BestEpoch, KeptEpoch, RunSummary, WatchedMetrics
 from hdkd.study.plan import hyperparameters
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import prepare_process
@@ -40,7 +40,7 @@ def run(
     observer = observer or Observer()
     with Checkpoint(job.output, fingerprint(made), restart=restart) as checkpoint:
         progress = Progress(made, checkpoint, observer, since)
-        progress.begin(provenance(made.setup.device))
+        progress.begin(origin(made.setup.device))
         try:
             kept = train(made.model, made.setup, progress.epoch, checkpoint, deadline)
             finish(made, progress, kept)
@@ -74,42 +74,44 @@ def finish(made: Assembled, progress: Progress, kept: Kept) -> None:
 
 def summary(
     made: Assembled, progress: Progress, kept: Kept, probabilities: np.ndarray
-) -> dict[str, Any]:
+) -> RunSummary:
     """What ``summary.json`` says; ``probabilities`` ``(n, classes)`` are of the final evaluation's images."""
     job, source, params = made.job, made.source, made.params
     tested = source.part(job.part)
     labels, leaked = source.labels[tested], source.table["leaked"].to_numpy()[tested]
-    return {
-        "run": dataclasses.asdict(job.key),
-        "part": job.part,
-        "final": evaluate(probabilities, labels, source.classes),
-        "without_leaks": without_leaks(probabilities, labels, leaked),
-        "tuned": job.tuned_settings,
-        "kept": {"rule": kept.rule, "epoch": kept.epoch},
-        **watched_epochs(progress.rows, made.setup.watched.part, kept.epoch),
-        "epochs": made.setup.training.epochs,
-        "test_images": len(tested),
-        "training_images": params["training_images"],
-        "synthetic_images": params["synthetic_images"],
-        "parameters": sum(p.numel() for p in made.model.parameters()),
-        "data": params["data"],
-        "hyperparameters": hyperparameters(job.settings, job.key),
-        "provenance": progress.provenance(),
-        "mlflow_run": progress.observed_as,
-    }
+    validation, best_epoch = watched_epochs(progress.rows, made.setup.watched.part, kept.epoch)
+    return RunSummary(
+        run=job.key,
+        part=job.part,
+        final=evaluate(probabilities, labels, source.classes),
+        without_leaks=without_leaks(probabilities, labels, leaked),
+        tuned=job.tuned_settings,
+        kept=KeptEpoch(rule=kept.rule, epoch=kept.epoch),
+        validation=validation,
+        best_epoch=best_epoch,
+        epochs=made.setup.training.epochs,
+        test_images=len(tested),
+        training_images=params.training_images,
+        synthetic_images=params.synthetic_images,
+        parameters=sum(p.numel() for p in made.model.parameters()),
+        data=params.data,
+        hyperparameters=hyperparameters(job.settings, job.key),
+        provenance=progress.provenance(),
+        mlflow_run=progress.observed_as,
+    )
 
 
-def watched_epochs(rows: list[Row], part: str, kept: int) -> dict[str, Any]:
+def watched_epochs(
+    rows: list[Row], part: str, kept: int
+) -> tuple[WatchedMetrics | None, BestEpoch | None]:
     """What the summary says of the watched images.
 
-    ``validation`` has their metrics after the ``kept`` epoch. Where the test images were watched,
-    ``best_epoch`` is the first with the best accuracy among those that were evaluated.
+    Of validation images that is their metrics after the ``kept`` epoch. Where the test images were
+    watched, it is the first epoch with the best accuracy among those that were evaluated.
     """
     if part == "validation":
         row = next(row for row in rows if row["epoch"] == kept)
-        values = {name: row[f"validation_{name}"] for name in WATCHED_METRICS}
-        return {"validation": values, "best_epoch": None}
+        return WatchedMetrics(**{name: row[f"validation_{name}"] for name in WATCHED_METRICS}), None
     tested = [row for row in rows if row["test_accuracy"] is not None]
     best = max(tested, key=lambda row: row["test_accuracy"])
-    best_epoch = {"epoch": best["epoch"], "accuracy": best["test_accuracy"]}
-    return {"validation": None, "best_epoch": best_epoch}
+    return None, BestEpoch(epoch=best["epoch"], accuracy=best["test_accuracy"])

@@ -36,7 +36,7 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
     for role in dict.fromkeys(run.role for run in plan.tuning_runs(settings, dataset)):
         validations = [
             [
-                RunFolder(run.folder).summary["validation"]
+                RunFolder(run.folder).record.validation.content()
                 for run in plan.tuning_runs(settings, dataset)
                 if (run.role, run.point) == (role, f"trial{number}")
             ]

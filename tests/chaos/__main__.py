@@ -22,7 +22,7 @@ from chaos.training import (
     killed_at_random_moments,
 )
 from chaos.workflow import killed_and_started_again, numbers
-from hdkd.runs.folder import git_commit
+from hdkd.runs.origin import git_commit
 from project import ROOT, Project, parameters, tiny
 
 ROW = tuple[str, int, int, float]

@@ -12,6 +12,7 @@ from hdkd.runs import evidence
 from hdkd.study import plan
 from hdkd.training import tune
 from hdkd.training.budget import epoch_images, forward_macs, training_of
+from small import summary_of
 
 COUNTS = [432, 360, 360, 288]  # of training images
 
@@ -135,8 +136,9 @@ def test_a_method_gets_the_settings_of_the_best_mean_and_of_equals_the_lowest_lo
     for run in plan.tuning_runs(settings, "phantom"):
         *balanced, loss = outcomes[run.role][int(run.point[-1])]
         run.folder.mkdir(parents=True)
-        validation = {"balanced_accuracy": balanced[run.seed], "loss": loss}
-        (run.folder / "summary.json").write_text(json.dumps({"validation": validation}))
+        validation = {"accuracy": 0.5, "balanced_accuracy": balanced[run.seed], "loss": loss}
+        summary = summary_of(run, validation=validation).content()
+        (run.folder / "summary.json").write_text(json.dumps(summary))
     path = tmp_path / "chosen.json"
     tune.choose(settings, "phantom", path)
     assert tune.chosen(path, "student") == {"lr": 0.016}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hdkd.runs.folder import git_commit
+from hdkd.runs.origin import git_commit
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -15,7 +15,7 @@ from hdkd.study.plan import RUN_FILES
 from hdkd.tracking.address import shown_uri, warn
 from hdkd.training.checkpoint import Checkpoint
 from project import ROOT
-from small import SIZES
+from small import SIZES, params_of
 
 
 class Harmful:
@@ -32,7 +32,7 @@ class Harmful:
 def run(tmp_path) -> RunFolder:
     """A run folder whose weights are still to be written."""
     folder = RunFolder(tmp_path / "run")
-    folder.start({"run": {"role": "teacher"}, "model": SIZES, "classes": ["a", "b"]})
+    folder.start(params_of("teacher"))
     return folder
 
 

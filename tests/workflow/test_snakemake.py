@@ -52,8 +52,8 @@ def test_every_training_leaves_a_whole_run_folder(built, settings):
 def test_student_and_hdkd_of_one_seed_see_the_same_images(built, settings):
     digests = {}
     for key in plan.student_runs(settings, "phantom"):
-        data = RunFolder(built.folder / key.folder).params["data"]
-        digests.setdefault((key.subset, key.seed), set()).add(data["training_digest"])
+        data = RunFolder(built.folder / key.folder).params.data
+        digests.setdefault((key.subset, key.seed), set()).add(data.training_digest)
     assert all(len(seen) == 1 for seen in digests.values())
 
 

@@ -48,14 +48,14 @@ def test_each_method_trains_with_the_settings_that_it_got(studied, settings):
     for key in plan.all_runs(settings, "phantom"):
         if plan.is_tuned(settings, key):
             made = RunFolder(studied.folder / key.folder)
-            assert made.params["training"]["lr"] == methods[key.role]["chosen"]["lr"], key.name
+            assert made.params.training["lr"] == methods[key.role]["chosen"]["lr"], key.name
             assert made.summary["tuned"] == methods[key.role]["chosen"]
 
 
 def test_the_teacher_of_a_subset_has_seen_the_students_images(studied, settings):
     teacher = run(studied, settings, "teacher", "subset_teacher")
     student = run(studied, settings, "student", "same_steps")
-    assert teacher.params["data"]["training_digest"] == student.params["data"]["training_digest"]
+    assert teacher.params.data.training_digest == student.params.data.training_digest
     assert teacher.summary["synthetic_images"] == 0
 
 
@@ -63,7 +63,7 @@ def test_the_teacher_of_a_subset_has_seen_the_students_images(studied, settings)
 def test_hdkd_is_taught_by_the_teacher_of_its_control(studied, settings, point):
     teacher = run(studied, settings, "teacher", point)
     hdkd = run(studied, settings, "hdkd", point)
-    assert studied.folder / hdkd.params["teacher"] == teacher.path
+    assert studied.folder / hdkd.params.teacher == teacher.path
 
 
 def test_the_student_alone_trains_longer(studied, settings):

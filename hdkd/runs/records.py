@@ -1,0 +1,281 @@
+"""What a run folder records, with types: parameters, summary, provenance. Read and written here alone.
+
+Records carry a ``version``. Each older shape has one function that turns it into today's, so that all other
+code knows one shape only.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hdkd.errors import RunError
+from hdkd.study.plan import RunKey
+
+VERSION = 2
+
+
+class Record(BaseModel):
+    """Part of a record: unknown and missing fields are errors, and nothing changes later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def content(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return self.model_dump(mode="json")
+
+
+class Origin(Record):
+    """Where and with what a run was begun; ``started`` is in ISO format, UTC."""
+
+    git_commit: str | None
+    device: str
+    threads: int
+    platform: str
+    versions: dict[str, str]
+    started: str
+
+
+def identity(run: RunKey, origin: Origin) -> str:
+    """What a training is recognised by, wherever it was made and registered."""
+    return f"{run.folder.as_posix()} {origin.started}"
+
+
+class Piece(Record):
+    """A part of a training that ran without interruption."""
+
+    started: str
+    seconds: float
+
+
+class Provenance(Origin):
+    """Where and with what a run was made, and what that took; ``pieces`` is empty where it is not known."""
+
+    duration_seconds: float
+    peak_memory_bytes: int | None
+    pieces: list[Piece]
+
+
+class Data(Record):
+    """The images: their dataset, and checksums of all and of those that were trained on.
+
+    ``arithmetic`` is how SMOTE's images were blended; ``None`` where there are none.
+    """
+
+    title: str
+    synthetic: bool
+    content_hash: str
+    training_digest: str
+    arithmetic: str | None
+
+
+class LicensedData(Data):
+    """The images behind an exported model: under which licence, from where."""
+
+    licence: str | None
+    source: str
+
+
+class WatchedPart(Record):
+    """What was evaluated between epochs: the part, and how many images it has."""
+
+    part: Literal["validation", "test"]
+    images: int
+
+
+class RunParams(Record):
+    """``params.json``: what was trained on what. ``engine`` and ``watched`` were not always recorded."""
+
+    version: Literal[2] = VERSION
+    run: RunKey
+    classes: list[str]
+    images: dict[str, Any]
+    model: dict[str, Any]
+    training: dict[str, Any]
+    augmentation: dict[str, Any]
+    engine: dict[str, Any] | None
+    distillation: dict[str, Any] | None
+    teacher: str | None
+    training_images: int
+    synthetic_images: int
+    watched: WatchedPart | None
+    data: Data
+
+
+class Metrics(Record):
+    """Metrics in [0, 1] of a final evaluation; rows of the confusion matrix are the true classes."""
+
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    auroc: float | None
+    calibration_error: float
+    recall: dict[str, float]
+    confusion_matrix: list[list[int]]
+
+
+class NewImages(Record):
+    """Accuracies in [0, 1] on the test images of which no copy was trained on."""
+
+    images: int
+    accuracy: float
+    balanced_accuracy: float
+
+
+class KeptEpoch(Record):
+    """Which epoch's weights were kept, and by which rule."""
+
+    rule: str
+    epoch: int
+
+
+class WatchedMetrics(Record):
+    """Metrics on the validation images."""
+
+    loss: float
+    accuracy: float
+    balanced_accuracy: float
+
+
+class BestEpoch(Record):
+    """The first epoch with the best accuracy on the test images, where those were watched."""
+
+    epoch: int
+    accuracy: float
+
+
+class RunSummary(Record):
+    """``summary.json``: what a training reached, and how it was made."""
+
+    version: Literal[2] = VERSION
+    run: RunKey
+    part: Literal["test", "validation"]
+    final: Metrics
+    without_leaks: NewImages | None
+    tuned: dict[str, Any] | None
+    kept: KeptEpoch
+    validation: WatchedMetrics | None
+    best_epoch: BestEpoch | None
+    epochs: int
+    test_images: int
+    training_images: int
+    synthetic_images: int
+    parameters: int
+    data: Data
+    hyperparameters: dict[str, Any] | None
+    provenance: Provenance
+    mlflow_run: str | None
+
+
+class Leaked(Record):
+    """Test images whose exact copy, or any near copy, was trained on."""
+
+    copies: int
+    images: int
+
+
+class ModelSummary(Record):
+    """``summary.json`` of an exported model: its run, and what its weights reach in half precision.
+
+    ``interval`` is of the accuracy, at 95 %; ``changed`` counts the test images with another answer than
+    the run gave.
+    """
+
+    version: Literal[2] = VERSION
+    run: RunKey
+    epochs: int
+    test_images: int
+    training_images: int
+    synthetic_images: int
+    parameters: int
+    final: Metrics
+    interval: tuple[float, float]
+    leaked: Leaked
+    without_leaks: NewImages | None
+    changed: int
+    run_folder: str
+    run_accuracy: float
+    kept: KeptEpoch
+    data: LicensedData
+    provenance: Provenance
+    weight_bytes: int
+    chosen: str
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_params(content: dict[str, Any], path: Path) -> RunParams:
+    """The parameters in a ``params.json`` of any version. Raises ``RunError`` for what is none."""
+    if "version" not in content:
+        content = _params_without_version(content)
+    return _checked(RunParams, content, path)
+
+
+def read_summary(content: dict[str, Any], path: Path) -> RunSummary:
+    """The summary in a ``summary.json`` of any version. Raises ``RunError`` for what is none."""
+    if "version" not in content:
+        first = "hyperparameters" not in content
+        content = _first_summary(content) if first else _summary_without_version(content)
+    return _checked(RunSummary, content, path)
+
+
+def read_model_summary(content: dict[str, Any], path: Path) -> ModelSummary:
+    """The summary of an exported model of any version. Raises ``RunError`` for what is none."""
+    if "version" not in content:
+        content = _model_without_version(content)
+    return _checked(ModelSummary, content, path)
+
+
+def _checked(kind: type[R], content: dict[str, Any], path: Path) -> R:
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "all of it"
+        raise RunError(
+            f"{path} is no record that this version can read ({where}: {first['msg']}): "
+            "use the version that wrote it, or train this run again"
+        ) from None
+
+
+def _first_summary(content: dict[str, Any]) -> dict[str, Any]:
+    """Of the study ``pilot``: always the last epoch, evaluated on test images that were watched."""
+    return content | {
+        "version": VERSION,
+        "part": "test",
+        "without_leaks": None,
+        "tuned": None,
+        "kept": {"rule": "last", "epoch": content.get("epochs")},
+        "validation": None,
+        "data": _with(content.get("data"), arithmetic=None),
+        "hyperparameters": None,
+        "provenance": _with(content.get("provenance"), peak_memory_bytes=None, pieces=[]),
+    }
+
+
+def _summary_without_version(content: dict[str, Any]) -> dict[str, Any]:
+    """With a field ``last_epoch`` at first, and without the arithmetic of SMOTE."""
+    kept = {name: value for name, value in content.items() if name != "last_epoch"}
+    return kept | {"version": VERSION, "data": _with(content.get("data"), arithmetic=None)}
+
+
+def _model_without_version(content: dict[str, Any]) -> dict[str, Any]:
+    """Exported from runs of the study ``pilot``, or before there were versions."""
+    added = {
+        "version": VERSION,
+        "data": _with(content.get("data"), arithmetic=None),
+        "provenance": _with(content.get("provenance"), peak_memory_bytes=None, pieces=[]),
+    }
+    return {"kept": {"rule": "last", "epoch": content.get("epochs")}} | content | added
+
+
+def _params_without_version(content: dict[str, Any]) -> dict[str, Any]:
+    """Without engine, watched images and arithmetic at first."""
+    added = {"version": VERSION, "data": _with(content.get("data"), arithmetic=None)}
+    return {"engine": None, "watched": None} | content | added
+
+
+def _with(values: Any, **missing: Any) -> Any:
+    """``values`` with what they lack."""
+    return missing | values if isinstance(values, dict) else values

@@ -1,0 +1,100 @@
+"""Records of every version: what was committed is read, what drifts is an error."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hdkd.errors import RunError
+from hdkd.files import write_sums
+from hdkd.runs import records
+from hdkd.runs.folder import RunFolder
+from hdkd.study.plan import RUN_FILES, RunKey
+from project import ROOT
+from small import params_of, summary_of
+
+KEY = RunKey("demo", "noise", "students", "student", "all", 0, "mbcsa", 2)
+COMMITTED = sorted((ROOT / "reports").glob("*/summaries.jsonl"))
+EXPORTED = sorted(path.parent for path in (ROOT / "pretrained").glob("*/summary.json"))
+UNVERSIONED = Path(__file__).parent / "unversioned"  # of a run folder of the study reduced
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_every_committed_summary_is_read_with_the_numbers_that_it_has(path):
+    for content in lines(path):
+        record = records.read_summary(content, path)
+        assert vars(record.run).items() >= content["run"].items()
+        assert record.final.content() == content["final"]
+        assert record.provenance.content().items() >= content["provenance"].items()
+        assert record.parameters == content["parameters"]
+
+
+def test_a_summary_of_the_first_version_kept_the_last_epoch_and_watched_test_images():
+    content = lines(ROOT / "reports" / "pilot" / "summaries.jsonl")[0]
+    record = records.read_summary(content, Path("summary.json"))
+    assert record.part == "test"
+    assert record.kept == records.KeptEpoch(rule="last", epoch=content["epochs"])
+    assert record.best_epoch.accuracy == content["best_epoch"]["accuracy"]
+    assert record.validation is record.tuned is record.hyperparameters is None
+    assert record.provenance.pieces == []
+
+
+@pytest.mark.parametrize("name", ["summary.json", "params.json"])
+def test_a_record_without_a_version_says_the_same_with_one(name):
+    content = json.loads((UNVERSIONED / name).read_text("utf-8"))
+    folder = RunFolder(UNVERSIONED)
+    record = folder.record if name == "summary.json" else folder.params
+    assert record.content() == {"version": 2} | content
+
+
+@pytest.mark.parametrize("folder", EXPORTED, ids=lambda path: path.name)
+def test_exported_models_are_read(folder):
+    summary, params = RunFolder(folder).exported, RunFolder(folder).params
+    assert summary.run == params.run
+    assert summary.kept == records.KeptEpoch(rule="last", epoch=summary.epochs)
+    assert params.engine is params.watched is None
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    params, summary = params_of("student"), summary_of(KEY)
+    folder.start(params)
+    for name in ("metrics.csv", "model.safetensors", "predictions.csv"):
+        (folder.path / name).write_text("")
+    folder.write_summary(summary)
+    assert folder.params.content() == params.content()
+    assert folder.record == summary
+    assert folder.summary == summary.content()
+    assert {path.name for path in folder.path.iterdir()} == set(RUN_FILES)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"epochs": None}, "(epochs: "),
+        ({"speed": 3}, "(speed: "),
+        ({"version": 3}, "(version: "),
+        ({"final": {}}, "(final.accuracy: "),
+    ],
+)
+def test_drift_is_an_error_that_names_the_field(tmp_path, change, sentence):
+    content = summary_of(KEY).content() | change
+    (tmp_path / "summary.json").write_text(json.dumps(content))
+    with pytest.raises(RunError) as caught:
+        _ = RunFolder(tmp_path).record
+    assert f"{tmp_path}/summary.json is no record that this version can read {sentence}" in str(
+        caught.value
+    )
+    assert str(caught.value).endswith("use the version that wrote it, or train this run again")
+
+
+def test_a_checksum_guards_typed_records_too(tmp_path):
+    (tmp_path / "summary.json").write_text(json.dumps(summary_of(KEY).content()))
+    write_sums(tmp_path, ["summary.json"])
+    (tmp_path / "summary.json").write_text(json.dumps(summary_of(KEY, epochs=3).content()))
+    with pytest.raises(RunError, match="its checksum is not the one"):
+        _ = RunFolder(tmp_path).record
