@@ -1,15 +1,13 @@
-"""Networks by name: the paper's, with its sizes as defaults (Table 1 as corrected), and its rivals."""
+"""Networks by name: the paper's, with its sizes as defaults (Table 1 as corrected), and the baselines."""
 
 from torch import nn
 
-from hdkd.models.baselines import BASELINES, build_baseline
+from hdkd.models.baselines import build_baseline
 from hdkd.models.student import Student
 from hdkd.models.teacher import Teacher
-from hdkd.study.plan import ROLES
+from hdkd.study.plan import BASELINES, ROLES
 
 __all__ = [
-    "BASELINES",
-    "ROLES",
     "Student",
     "Teacher",
     "build",
@@ -88,7 +86,7 @@ def build_student(
 
 
 def build(role: str, **arguments) -> nn.Module:
-    """The network of a role: ``teacher``, ``student``, ``hdkd``, or a rival of Table 5.
+    """The network of a role: ``teacher``, ``student``, ``hdkd``, or a baseline of Table 5.
 
     Raises ``ValueError`` for others.
     """

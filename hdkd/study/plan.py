@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from hdkd.config import Settings, plain
+from hdkd.study import names
 from hdkd.study.code import PACKAGE
-from hdkd.study.names import RIVALS
 
 GROUPS = ("teacher", "tuning", "students", "ablations", "baselines")
 BUDGETS = ("same_steps", "same_macs")  # controls: the student alone, trained as long as HDKD
 ROLES = ("teacher", "student", "hdkd")
-BASELINES = tuple(RIVALS)
+BASELINES = tuple(names.BASELINES)
 RUN_FILES = (
     "params.json",
     "metrics.csv",
@@ -38,7 +38,7 @@ DEADLINE = "HDKD_DEADLINE"
 class RunKey:
     """What tells one training from another.
 
-    ``role`` is one of ``ROLES`` or, for a rival, of ``BASELINES``, which have neither ``block`` nor
+    ``role`` is one of ``ROLES`` or, for a baseline, of ``BASELINES``, which have neither ``block`` nor
     ``stem_stride``. ``point`` names a changed distillation, a control or a trial of the tuning.
     """
 
