@@ -15,10 +15,11 @@ from hdkd.config import Augmentation, Engine, Training
 from hdkd.data.batches.augment import normalise
 from hdkd.data.batches.feed import Feed
 from hdkd.data.batches.imageset import TrainingSet
+from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import balanced_accuracy
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.engine import Step, Teaching
+from hdkd.training.engine import Step
 from hdkd.training.kept import Kept
 from hdkd.training.schedule import build_optimizer, learning_rate, set_learning_rate
 
@@ -89,7 +90,7 @@ def train(
         seconds = time.perf_counter() - started
         trouble = None
         if not np.isfinite(means["loss"]):
-            first = int(step.sound_steps) + 1
+            first = int(step.finite_steps) + 1
             trouble = f"the loss is {means['loss']} from step {first} of epoch {epoch + 1} on"
         elif not has_finite_weights(model):
             trouble = f"a weight is no finite number after epoch {epoch + 1}"
@@ -98,7 +99,7 @@ def train(
             if checkpoint and checkpoint.finished:
                 kept = f"; {checkpoint.path} has the state after epoch {checkpoint.finished}"
             raise RunError(f"{trouble}, at learning rate {rate:g}: lower the learning rate{kept}")
-        step.sound_steps.zero_()
+        step.finite_steps.zero_()
         row = {
             "epoch": epoch + 1,
             "learning_rate": rate,

@@ -14,6 +14,7 @@ import torch
 from hdkd.config import Settings
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.data.batches.subsets import draw_subset
+from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import evaluate, without_leaks
 from hdkd.files import sha256
@@ -25,7 +26,7 @@ from hdkd.study.plan import RunKey, hyperparameters
 from hdkd.tracking.tracking import MLFLOW_NOTE, Tracker
 from hdkd.training.budget import training_of
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.engine import Teaching, peak_memory, prepare_process
+from hdkd.training.engine import peak_memory, prepare_process
 from hdkd.training.loop import Watched, has_finite_weights, predict, train
 from hdkd.training.tune import chosen
 

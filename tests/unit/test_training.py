@@ -7,10 +7,10 @@ from torch import nn
 
 from hdkd.config import Training
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.engine import Teaching
 from hdkd.training.loop import set_batchnorm_momentum, train
 from hdkd.training.train import load_teacher
 from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT, watched

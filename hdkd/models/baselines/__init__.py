@@ -7,25 +7,22 @@ is not what it would be at the paper's size.
 
 from torch import Tensor, nn
 
+from hdkd.models.output import ImageModel, Output
 from hdkd.study.names import BASELINES
 
 
-class ImageNetwork(nn.Module):
+class ImageNetwork(ImageModel):
     """A network made for three channels, for images ``(batch, 1 or 3, size, size)``.
 
-    A grey image is repeated in all three, so that the network stays the published one. ``forward``
-    and ``predict`` give logits ``(batch, num_classes)``.
+    A grey image is repeated in all three, so that the network stays the published one.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(images.expand(-1, 3, -1, -1))
-
-    def predict(self, images: Tensor) -> Tensor:
-        return self(images)
+    def forward(self, images: Tensor) -> Output:
+        return Output(self.network(images.expand(-1, 3, -1, -1)))
 
 
 def build_baseline(name: str, num_classes: int, image_size: int, in_channels: int) -> ImageNetwork:
