@@ -65,34 +65,28 @@ def epoch(
     resident = change.pop("resident", None)
     engine.prepare_process(None)
     model = networks.network(role, size).to(device, memory_format=layout).train()
-    teaching = None
-    if role == "hdkd":
-        teaching = engine.Teaching(networks.network("teacher", size), networks.DISTILLATION)
     optimizer = build_optimizer(model, networks.training(role, count))
-    engine.Step.memory_format = layout
-    try:
-        step = engine.Step(
-            model,
-            optimizer,
-            networks.AUGMENTATION,
-            Engine(**OURS | change),
-            device,
-            count,
-            teaching,
-        )
-        source = ImageSet.load(folder)
-        feed = Feed(TrainingSet(source, source.part("train")), device, resident=resident)
-        order, draws = torch.Generator(), torch.Generator()
-        for counts in (False, True):
-            busy = Busy(device if counts else "cpu")
-            started = time.perf_counter()
-            for batch in feed.epoch(count, order, draws):
-                step(*batch)
-            step.means(len(feed))
-            seconds = time.perf_counter() - started
-            use = busy.stop()
-    finally:
-        engine.Step.memory_format = torch.channels_last
+    step = engine.Step(
+        model,
+        optimizer,
+        networks.AUGMENTATION,
+        Engine(**OURS | change),
+        device,
+        count,
+        networks.teaching(role, size),
+        layout,
+    )
+    source = ImageSet.load(folder)
+    feed = Feed(TrainingSet(source, source.part("train")), device, resident=resident)
+    order, draws = torch.Generator(), torch.Generator()
+    for counts in (False, True):
+        busy = Busy(device if counts else "cpu")
+        started = time.perf_counter()
+        for batch in feed.epoch(count, order, draws):
+            step(*batch)
+        step.means(len(feed))
+        seconds = time.perf_counter() - started
+        use = busy.stop()
     return len(feed) / seconds, use
 
 

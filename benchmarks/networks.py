@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from hdkd.config import Augmentation, Distillation, Engine, Training
+from hdkd.distillation.hdkd import Teaching
 from hdkd.models import build
 
 CLASSES = 7
@@ -23,6 +24,11 @@ def network(role: str, size: int, channels: int = 3) -> nn.Module:
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     return model
+
+
+def teaching(role: str, size: int) -> Teaching | None:
+    """What HDKD learns from; nothing for another ``role``."""
+    return Teaching(network("teacher", size), DISTILLATION) if role == "hdkd" else None
 
 
 def training(role: str, batch: int) -> Training:

@@ -36,16 +36,21 @@ def roofline(settings: Settings) -> str:
     engine.prepare_process(settings.threads)
     size = settings.sizes[-1]
     count = settings.step_batch(size)
-    student, teacher = networks.network("hdkd", size), networks.network("teacher", size)
+    student = networks.network("hdkd", size)
     macs = count * (
         3 * complexity(networks.network("hdkd", size), size).macs
         + complexity(networks.network("teacher", size), size).macs
     )
     student = student.to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(student, networks.training("hdkd", count))
-    teaching = engine.Teaching(teacher, networks.DISTILLATION)
     step = engine.Step(
-        student, optimizer, networks.AUGMENTATION, networks.ENGINE, "cpu", count, teaching
+        student,
+        optimizer,
+        networks.AUGMENTATION,
+        networks.ENGINE,
+        "cpu",
+        count,
+        networks.teaching("hdkd", size),
     )
     images, labels = networks.batch(count, size)
     images = images.contiguous(memory_format=torch.channels_last)

@@ -135,9 +135,7 @@ def arithmetic(settings: Settings, prepared: Path) -> str:
     rows = []
     for role in ("hdkd", "teacher"):
         model = networks.network(role, size).to(memory_format=torch.channels_last).train()
-        teaching = None
-        if role == "hdkd":
-            teaching = engine.Teaching(networks.network("teacher", size), networks.DISTILLATION)
+        teaching = networks.teaching(role, size)
         optimizer = build_optimizer(model, networks.training(role, count))
         step = engine.Step(
             model, optimizer, networks.AUGMENTATION, networks.ENGINE, "cpu", count, teaching
@@ -146,7 +144,7 @@ def arithmetic(settings: Settings, prepared: Path) -> str:
         generators = {"order": torch.Generator(), "draws": torch.Generator()}
         batches = [
             (
-                networks.batch(len(labels), size)[0].contiguous(memory_format=step.memory_format),
+                networks.batch(len(labels), size)[0].contiguous(memory_format=step.layout),
                 labels,
             )
             for _, labels, _ in feed.epoch(count, **generators)

@@ -101,20 +101,19 @@ def ours(task: dict[str, Any]) -> Callable[[], float]:
     without, device = task.get("without"), task.get("device", "cpu")
     engine.prepare_process(task["threads"])
     if without == "attention":
-        blocks.CBAM.forward = plain_attention
-    if without == "layout":
-        engine.Step.memory_format = torch.contiguous_format
+        blocks.CBAM.forward = blocks.CBAM.plain
+    layout = torch.contiguous_format if without == "layout" else torch.channels_last
     role, size, count = task["role"], task["size"], task["batch"]
-    model = networks.network(role, size).to(device, memory_format=engine.Step.memory_format).train()
-    teaching = None
-    if role == "hdkd":
-        teaching = engine.Teaching(networks.network("teacher", size), networks.DISTILLATION)
+    model = networks.network(role, size).to(device, memory_format=layout).train()
+    teaching = networks.teaching(role, size)
     optimizer = build_optimizer(model, networks.training(role, count))
     settings = dataclasses.replace(networks.ENGINE, **task.get("engine", {}))
-    step = engine.Step(model, optimizer, networks.AUGMENTATION, settings, device, count, teaching)
+    step = engine.Step(
+        model, optimizer, networks.AUGMENTATION, settings, device, count, teaching, layout
+    )
     if task["kind"] == "step":
         images, labels = networks.batch(count, size)
-        images = images.contiguous(memory_format=step.memory_format)
+        images = images.contiguous(memory_format=layout)
 
         def turn() -> float:
             step.update(images, labels)
@@ -156,12 +155,6 @@ def evaluation(model: Any, task: dict[str, Any]) -> Callable[[], float]:
     test = source.part("test")
     images, labels = torch.from_numpy(source.images[test]), source.labels[test]
     return lambda: predict(model, images, labels)[1]
-
-
-def plain_attention(self: Any, x: Any) -> Any:
-    """CBAM left to automatic differentiation."""
-    attended = self.channel(x) * x
-    return self.spatial(attended) * attended + x
 
 
 if __name__ == "__main__":

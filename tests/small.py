@@ -7,9 +7,9 @@ import pandas as pd
 
 from hdkd.config import Augmentation, Distillation, Engine, Training
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.distillation.hdkd import Teaching
 from hdkd.runs.records import RunParams, RunSummary
 from hdkd.study.plan import RunKey
-from hdkd.training.engine import Teaching
 from hdkd.training.loop import Setup, Watched
 
 AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))

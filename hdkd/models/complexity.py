@@ -7,6 +7,7 @@ most baselines.
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from ptflops import get_model_complexity_info
@@ -22,9 +23,9 @@ from hdkd.models.student import SelfAttention
 class Complexity:
     """``parameters``, ``macs`` and ``unseen_macs`` of one image, all as plain counts.
 
-    ``macs`` is the paper's "FLOPs": a multiply-accumulate counts once, and normalisations and activations
-    are added. ``unseen_macs`` are products of activations in networks of others, written as ``a @ b`` or
-    as fused attention, that are not among them.
+    ``macs`` is the paper's "FLOPs": a multiply-accumulate counts once, and normalisations and
+    activations are added. ``unseen_macs`` are products of activations in baselines, written as
+    ``a @ b`` or as fused attention, that are not among them.
     """
 
     parameters: int
@@ -56,8 +57,8 @@ def attention_products(model: nn.Module, shape: tuple[int, int, int]) -> "Attent
 class AttentionProducts(TorchFunctionMode):
     """Counts what ptflops does not see in a forward pass.
 
-    ``written_out`` is what it counts where the released code writes our attention out: two products and
-    a softmax. ``unseen`` are the products in networks of others.
+    ``written_out`` is what it would count of our attention, had we written it out as the released
+    code does: two products and a softmax. ``unseen`` are the products in baselines.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -74,7 +75,9 @@ class AttentionProducts(TorchFunctionMode):
             elif type(module) in MODULES_MAPPING and list(module.children()):
                 note_running(module, self._counted)
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         result = func(*args, **(kwargs or {}))
         if func is F.scaled_dot_product_attention:
             query, key, value = args[:3]
@@ -93,10 +96,10 @@ class AttentionProducts(TorchFunctionMode):
 def note_running(module: nn.Module, running: list[nn.Module]) -> None:
     """Have ``module`` in the list ``running`` during its forward passes."""
 
-    def enter(*_) -> None:
+    def enter(*_: Any) -> None:
         running.append(module)
 
-    def leave(*_) -> None:
+    def leave(*_: Any) -> None:
         running.pop()
 
     module.register_forward_pre_hook(enter)

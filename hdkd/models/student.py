@@ -1,13 +1,32 @@
 """The hybrid student and HDKD: shared convolutional stages, then the distilled feature-level
 transformer (DFLT; paper, sections 3.2 and 3.4, Tables 1 and 2)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hdkd.models.blocks import ConvolutionalStages
+from hdkd.models.blocks import ConvolutionalStages, StageSizes
+from hdkd.models.output import ImageModel, Output
 
 MLP_EXPANSION = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentSizes(StageSizes):
+    """The student's and HDKD's sizes; what is left out is the paper's, which have 3.7 M parameters.
+
+    ``patch_size`` counts positions of the last stage, ``layers`` those of the transformer, whose
+    tokens have ``embed_dim`` numbers and whose attention has ``heads`` of ``head_dim`` numbers.
+    """
+
+    depths: tuple[int, int, int] = (2, 2, 3)
+    patch_size: int = 2
+    layers: int = 3
+    embed_dim: int = 256
+    heads: int = 8
+    head_dim: int = 32
 
 
 class SelfAttention(nn.Module):
@@ -51,32 +70,22 @@ class TransformerLayer(nn.Module):
 class DFLT(nn.Module):
     """Distilled feature-level transformer: a map ``(batch, channels, side, side)`` to tokens.
 
-    Returns ``(batch, tokens, dim)`` of which token 0 is the class token and, with ``distilled``,
-    token 1 the distillation token. ``side`` must be a multiple of ``patch_size``.
+    Returns ``(batch, tokens, embed_dim)``, of which the first ``special`` belong to no patch: the
+    class token, and HDKD's distillation token. ``side`` must be a multiple of the patch size.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        side: int,
-        patch_size: int,
-        dim: int,
-        layers: int,
-        heads: int,
-        head_dim: int,
-        distilled: bool,
-    ) -> None:
+    def __init__(self, side: int, sizes: StudentSizes, special: int) -> None:
         super().__init__()
-        self.patch_size = patch_size
-        patch_dim = channels * patch_size**2
-        special = 2 if distilled else 1
+        self.patch_size, dim = sizes.patch_size, sizes.embed_dim
+        patch_dim = sizes.channels[2] * sizes.patch_size**2
         self.embed = nn.Sequential(
             nn.LayerNorm(patch_dim), nn.Linear(patch_dim, dim), nn.LayerNorm(dim)
         )
+        patches = (side // sizes.patch_size) ** 2
         self.tokens = nn.Parameter(torch.randn(1, special, dim))
-        self.positions = nn.Parameter(torch.randn(1, special + (side // patch_size) ** 2, dim))
+        self.positions = nn.Parameter(torch.randn(1, special + patches, dim))
         self.layers = nn.Sequential(
-            *(TransformerLayer(dim, heads, head_dim) for _ in range(layers))
+            *(TransformerLayer(dim, sizes.heads, sizes.head_dim) for _ in range(sizes.layers))
         )
         self.norm = nn.LayerNorm(dim)
 
@@ -93,72 +102,65 @@ class DFLT(nn.Module):
         return self.norm(self.layers(tokens + self.positions))
 
 
-class Student(nn.Module):
-    """The hybrid student; with ``distilled`` it is HDKD (paper, Table 2).
+class Student(ImageModel):
+    """The hybrid student: convolutional stages, the transformer, a head on the class token.
 
-    ``forward`` maps ``(batch, in_channels, size, size)`` to logits ``(batch, num_classes)``, or for
-    HDKD to the pair (class logits, distillation logits), in training and evaluation alike. With
-    ``return_features`` it returns ``(logits, [stage 1, stage 2, stage 3])`` from the same pass.
-    ``predict`` gives what inference uses: the logits, for HDKD the mean of the pair (section 3.4), or
-    with ``predicting`` ``class`` or ``distillation`` that one of the two.
+    Maps ``(batch, in_channels, image_size, image_size)`` to an ``Output``. Raises ``ValueError``
+    for an ``image_size`` that is not a multiple of 4 × ``stem_stride`` × ``patch_size``, and as
+    ``ConvolutionalStages`` does.
     """
+
+    special_tokens = 1
+
+    def __init__(
+        self, num_classes: int, image_size: int, in_channels: int, sizes: StudentSizes
+    ) -> None:
+        super().__init__()
+        reduction = 4 * sizes.stem_stride
+        if image_size % (reduction * sizes.patch_size):
+            raise ValueError(
+                f"image_size must be a multiple of {reduction * sizes.patch_size} "
+                f"(4 × stem stride × patch size), not {image_size}"
+            )
+        self.convolutions = ConvolutionalStages(in_channels, sizes)
+        self.transformer = DFLT(image_size // reduction, sizes, self.special_tokens)
+        self.class_head = nn.Linear(sizes.embed_dim, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        features = self.convolutions(images)
+        tokens = self.transformer(features[-1])
+        return Output(self.class_head(tokens[:, 0]), features=features)
+
+
+class HDKD(Student):
+    """The student with a second token and a head on it, which the teacher trains (paper, Table 2).
+
+    ``predicting`` names the logits that predict: of the head ``class`` or ``distillation``, or the
+    mean of ``both`` (section 3.4).
+    """
+
+    special_tokens = 2
 
     def __init__(
         self,
         num_classes: int,
         image_size: int,
         in_channels: int,
-        channels: tuple[int, int, int],
-        depths: tuple[int, int, int],
-        block: str,
-        stem_stride: int,
-        layers: int,
-        patch_size: int,
-        embed_dim: int,
-        heads: int,
-        head_dim: int,
-        distilled: bool,
+        sizes: StudentSizes,
         predicting: str,
     ) -> None:
-        super().__init__()
-        reduction = 4 * stem_stride
-        if image_size % (reduction * patch_size):
-            raise ValueError(
-                f"image_size must be a multiple of {reduction * patch_size} "
-                f"(4 × stem stride × patch size), not {image_size}"
-            )
-        self.distilled = distilled
+        super().__init__(num_classes, image_size, in_channels, sizes)
         self.predicting = predicting
-        self.convolutions = ConvolutionalStages(in_channels, channels, depths, block, stem_stride)
-        self.transformer = DFLT(
-            channels[2],
-            image_size // reduction,
-            patch_size,
-            embed_dim,
-            layers,
-            heads,
-            head_dim,
-            distilled,
-        )
-        self.class_head = nn.Linear(embed_dim, num_classes)
-        self.distillation_head = nn.Linear(embed_dim, num_classes) if distilled else None
+        self.distillation_head = nn.Linear(sizes.embed_dim, num_classes)
 
-    def forward(self, images: Tensor, return_features: bool = False):
+    def forward(self, images: Tensor) -> Output:
         features = self.convolutions(images)
         tokens = self.transformer(features[-1])
-        logits = self.class_head(tokens[:, 0])
-        if self.distillation_head is not None:
-            logits = (logits, self.distillation_head(tokens[:, 1]))
-        return (logits, features) if return_features else logits
+        return Output(self.class_head(tokens[:, 0]), self.distillation_head(tokens[:, 1]), features)
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Logits for prediction, shape ``(batch, num_classes)``."""
-        return self.combine(self(images))
-
-    def combine(self, logits: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-        """The logits that predict, from what ``forward`` returns."""
-        if isinstance(logits, Tensor):
-            return logits
-        if self.predicting == "both":
-            return (logits[0] + logits[1]) / 2
-        return logits[0] if self.predicting == "class" else logits[1]
+    def combine(self, output: Output) -> Tensor:
+        if self.predicting == "class" or output.distillation_logits is None:
+            return output.logits
+        if self.predicting == "distillation":
+            return output.distillation_logits
+        return (output.logits + output.distillation_logits) / 2

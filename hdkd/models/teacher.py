@@ -1,42 +1,39 @@
 """The convolutional teacher (paper, section 3.4 and Table 1)."""
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
-from hdkd.models.blocks import ConvolutionalStages
+from hdkd.models.blocks import ConvolutionalStages, StageSizes
+from hdkd.models.output import ImageModel, Output
 
 
-class Teacher(nn.Module):
+@dataclass(frozen=True, kw_only=True)
+class TeacherSizes(StageSizes):
+    """The teacher's sizes; what is left out is the paper's, which has 3.95 M parameters."""
+
+    depths: tuple[int, int, int] = (6, 6, 9)
+    head_width: int = 128
+
+
+class Teacher(ImageModel):
     """Three convolutional stages, global average pooling and two linear layers.
 
-    ``forward`` maps ``(batch, in_channels, size, size)`` to logits ``(batch, num_classes)``; with
-    ``return_features`` it returns ``(logits, [stage 1, stage 2, stage 3])`` from the same pass.
+    Maps ``(batch, in_channels, size, size)`` of any size to an ``Output``. Raises ``ValueError`` as
+    ``ConvolutionalStages`` does.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        in_channels: int,
-        channels: tuple[int, int, int],
-        depths: tuple[int, int, int],
-        block: str,
-        stem_stride: int,
-        head_width: int,
-    ) -> None:
+    def __init__(self, num_classes: int, in_channels: int, sizes: TeacherSizes) -> None:
         super().__init__()
-        self.convolutions = ConvolutionalStages(in_channels, channels, depths, block, stem_stride)
+        self.convolutions = ConvolutionalStages(in_channels, sizes)
         self.pool = nn.AdaptiveAvgPool2d(1)
         # The released implementation has no activation between these two.
         self.head = nn.Sequential(
-            nn.Linear(channels[2], head_width), nn.Linear(head_width, num_classes)
+            nn.Linear(sizes.channels[2], sizes.head_width),
+            nn.Linear(sizes.head_width, num_classes),
         )
 
-    def forward(
-        self, images: Tensor, return_features: bool = False
-    ) -> Tensor | tuple[Tensor, list[Tensor]]:
+    def forward(self, images: Tensor) -> Output:
         features = self.convolutions(images)
         logits = self.head(self.pool(features[-1]).flatten(1))
-        return (logits, features) if return_features else logits
-
-    def predict(self, images: Tensor) -> Tensor:
-        """Logits for prediction, shape ``(batch, num_classes)``."""
-        return self(images)
+        return Output(logits, features=features)

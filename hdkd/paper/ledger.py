@@ -13,7 +13,6 @@ that of one more. The last epoch, which is not chosen on the test set, stands be
 does a run of the profile ``paper`` whose network or images have been made smaller.
 """
 
-import inspect
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -477,10 +476,10 @@ def build_network(network: Network, classes: int) -> "nn.Module":
 
 def setting(value: Value) -> str:
     """What the networks are built with unless told otherwise, as Table 1 writes it."""
-    from hdkd.models import build_student, build_teacher
+    from hdkd.models import StudentSizes, TeacherSizes
 
-    function = build_teacher if value.network.model == "teacher" else build_student
-    default = inspect.signature(function).parameters[value.of].default
+    sizes = TeacherSizes() if value.network.model == "teacher" else StudentSizes()
+    default = getattr(sizes, value.of)
     return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 

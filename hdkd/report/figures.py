@@ -234,7 +234,7 @@ def draw_activation_maps(study: Study, colours: dict[str, str]) -> Figure:
     for number, role in enumerate(ROLE_NAMES):
         model = RunFolder(study.run(role, study.smallest).folder).load_model()
         with torch.inference_mode():
-            _, features = model(normalise(torch.from_numpy(images)), return_features=True)
+            features = model(normalise(torch.from_numpy(images))).features
         name = ROLE_NAMES[role]
         label = name if role == "teacher" else f"{name} ({study.smallest})"
         for stage in (2, 3):

@@ -1,33 +1,47 @@
-"""Names: of groups of trainings and of networks, and how people read these."""
+"""Names: of groups of trainings, of networks, and what people call these."""
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A published network: ``title`` and ``family`` as Table 5 prints them.
+
+    ``network`` is its name in ``library``, which is ``torchvision``, ``timm``, or ``hdkd`` where it
+    is built here from its own paper.
+    """
+
+    title: str
+    family: str
+    library: str
+    network: str
+
+
+BASELINES = {
+    "mobilenet_v2": Baseline("MobileNetV2", "ConvNet", "torchvision", "mobilenet_v2"),
+    "mobilenet_v3_large": Baseline("MobileNetV3-L", "ConvNet", "torchvision", "mobilenet_v3_large"),
+    "efficientnet_b0": Baseline("EfficientNetB0", "ConvNet", "torchvision", "efficientnet_b0"),
+    "pvt_tiny": Baseline("PVT-Tiny", "ViT", "hdkd", "pvt_tiny"),
+    "crossvit_tiny": Baseline("CrossViT-Ti", "ViT", "timm", "crossvit_tiny_240"),
+    "mobilevit_s": Baseline("MobileViT-S", "Hybrid", "timm", "mobilevit_s"),
+    "pvt_v2_b0": Baseline("PVTv2-B0", "Hybrid", "timm", "pvt_v2_b0"),
+    "coatnet_0": Baseline("CoAtNet-0", "Hybrid", "timm", "coatnet_0_rw_224"),
+}
 GROUPS = ("teacher", "tuning", "students", "ablations", "baselines")
 ROLES = ("teacher", "student", "hdkd")
-
 ROLE_NAMES = {"teacher": "Teacher", "student": "Student alone", "hdkd": "HDKD"}
 BLOCK_NAMES = {"mbcsa": "MBCSA", "mbconv": "MBConv"}
 FAMILIES = {"teacher": "ConvNet", "student": "Hybrid", "hdkd": "Hybrid"}
-# The rivals and their families as Table 5 prints them.
-RIVALS = {
-    "mobilenet_v2": ("MobileNetV2", "ConvNet"),
-    "mobilenet_v3_large": ("MobileNetV3-L", "ConvNet"),
-    "efficientnet_b0": ("EfficientNetB0", "ConvNet"),
-    "pvt_tiny": ("PVT-Tiny", "ViT"),
-    "crossvit_tiny": ("CrossViT-Ti", "ViT"),
-    "mobilevit_s": ("MobileViT-S", "Hybrid"),
-    "pvt_v2_b0": ("PVTv2-B0", "Hybrid"),
-    "coatnet_0": ("CoAtNet-0", "Hybrid"),
-}
-BASELINES = tuple(RIVALS)
 
 
 def model_name(role: str) -> str:
-    """``Teacher``, or the name of a rival as Table 5 prints it."""
-    return ROLE_NAMES.get(role) or RIVALS[role][0]
+    """``Teacher``, or the name of a baseline as Table 5 prints it."""
+    return ROLE_NAMES.get(role) or BASELINES[role].title
 
 
 def family(role: str) -> str:
     """``ConvNet``, ``ViT`` or ``Hybrid``, as Table 5 sorts them."""
-    return FAMILIES.get(role) or RIVALS[role][1]
+    return FAMILIES.get(role) or BASELINES[role].family
 
 
 def network_name(role: str, block: str = "", stem_stride: int = 0) -> str:

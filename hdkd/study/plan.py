@@ -10,8 +10,9 @@ from typing import Any
 
 from hdkd.config import Settings, plain
 from hdkd.study.code import PACKAGE
-from hdkd.study.names import BASELINES, GROUPS, ROLES  # noqa: F401
+from hdkd.study.names import BASELINES as BASELINE_NETWORKS
 
+BASELINES = tuple(BASELINE_NETWORKS)
 BUDGETS = ("same_steps", "same_macs")  # controls: the student alone, trained as long as HDKD
 RUN_FILES = (
     "params.json",
@@ -35,7 +36,7 @@ DEADLINE = "HDKD_DEADLINE"
 class RunKey:
     """What tells one training from another.
 
-    ``role`` is one of ``ROLES`` or, for a rival, of ``BASELINES``, which have neither ``block`` nor
+    ``role`` is one of ``ROLES`` or, for a baseline, of ``BASELINES``, which have neither ``block`` nor
     ``stem_stride``. ``point`` names a changed distillation, a control or a trial of the tuning.
     """
 

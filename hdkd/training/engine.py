@@ -1,33 +1,27 @@
 """One step of a training, computed as the device does it fastest.
 
 On a CPU that is one pass in float32. On a GPU the passes can run in bfloat16 (the losses stay in
-float32), be compiled, and be recorded once as a CUDA graph, because at the paper's batch size the GPU
-would otherwise wait for its kernels to be launched. Nothing in a step waits for the device.
+float32), be compiled, and be recorded once as a CUDA graph, because at the paper's batch size the
+GPU would otherwise wait for its kernels to be launched. Nothing in a step waits for the device.
 """
 
-import dataclasses
 import os
 import resource
 import sys
 from collections import defaultdict
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from hdkd.config import Augmentation, Distillation, Engine
+from hdkd.config import Augmentation, Engine
 from hdkd.data.batches.augment import augment, normalise
-from hdkd.distillation.losses import distillation_loss
+from hdkd.distillation.hdkd import Teaching, distillation_loss
+from hdkd.models import ImageModel
 
+Batch = tuple[Tensor, Tensor, Tensor]  # images, labels, draws
 EAGER_STEPS = 3  # before a graph is recorded, so that kernels are chosen and states exist
-
-
-@dataclasses.dataclass(frozen=True)
-class Teaching:
-    """A frozen teacher and how its knowledge enters the loss."""
-
-    teacher: nn.Module
-    settings: Distillation
 
 
 def prepare_process(threads: int | None) -> None:
@@ -37,73 +31,85 @@ def prepare_process(threads: int | None) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may vary
     # As use_deterministic_algorithms(True, warn_only=True), which imports the compiler, too.
     torch.set_deterministic_debug_mode("warn")
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def peak_memory(device: str) -> int:
-    """Bytes that this process has taken at most: of the GPU, or of the machine where it computes on the CPU."""
+    """Bytes that this process has taken at most, of the GPU's memory or of the machine's."""
     if device == "cuda":
         return torch.cuda.max_memory_reserved()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+@dataclass(frozen=True)
+class Recording:
+    """A step as a CUDA graph, and where it finds its batch."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: Batch
+
+    def replay(self, batch: Batch) -> None:
+        """The recorded step on another ``batch`` of the same size."""
+        for place, value in zip(self.inputs, batch, strict=True):
+            place.copy_(value)
+        self.graph.replay()
+
+
 class Step:
     """Callable: one step of ``optimizer`` on a batch, adding to ``sums``.
 
-    ``sums`` has each loss term times the images it is of, and under ``accuracy`` how many were right,
-    as scalars on the device. Every batch of ``batch_size`` images can use the graph; others do without.
+    ``sums`` has each loss term times the images it is of, and under ``accuracy`` how many were
+    right, as scalars on the device. Every batch of ``batch_size`` images can use the graph; others
+    do without. The teacher is frozen here. ``layout`` is how images and teacher lie in memory; the
+    model should lie so, too.
     """
-
-    memory_format = torch.channels_last
 
     def __init__(
         self,
-        model: nn.Module,
+        model: ImageModel,
         optimizer: torch.optim.Optimizer,
         augmentation: Augmentation,
         engine: Engine,
         device: str,
         batch_size: int,
         teaching: Teaching | None = None,
+        layout: torch.memory_format = torch.channels_last,
     ) -> None:
         self.model, self.optimizer, self.device = model, optimizer, device
-        self.augmentation = augmentation
+        self.augmentation, self.layout = augmentation, layout
         self.sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
-        self.sound_steps = torch.zeros((), device=device)  # whose loss was a finite number
+        self.finite_steps = torch.zeros((), device=device)  # whose loss was a finite number
         on_gpu = device == "cuda"
         self._half = on_gpu and engine.precision == "bfloat16"
-        self._settings = self._teacher = None
+        compiled = torch.compile if on_gpu and engine.compile else lambda network: network
+        self._forward = compiled(model)
+        self._teaching = teaching
         if teaching:
-            self._settings = teaching.settings
             teacher = teaching.teacher.eval().requires_grad_(False)
-            self._teacher = teacher.to(device, memory_format=self.memory_format)
-        self._forward = model
-        if on_gpu and engine.compile:
-            self._forward = torch.compile(model)
-            self._teacher = self._teacher and torch.compile(self._teacher)
+            self._teacher = compiled(teacher.to(device).to(memory_format=layout))
         self._batch_size = batch_size
         self._wants_graph = on_gpu and engine.cuda_graph
         self._eager_steps = 0
-        self._stream = torch.cuda.Stream() if self._wants_graph else None
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._inputs: tuple[Tensor, Tensor, Tensor] | None = None
+        self._stream: torch.cuda.Stream | None = None
+        self._recording: Recording | None = None
 
     def __call__(self, images: Tensor, labels: Tensor, draws: Tensor) -> None:
-        """Bytes ``(b, channels, h, w)``, labels ``(b,)`` and draws ``(b, 8)``, all on the device."""
+        """Bytes ``(b, channels, h, w)``, labels ``(b,)``, draws ``(b, 8)``, all on the device."""
         batch = images, labels, draws
         if not self._wants_graph or len(labels) != self._batch_size:
-            return self._compute(*batch)
-        if self._eager_steps < EAGER_STEPS:
+            self._compute(*batch)
+        elif self._eager_steps < EAGER_STEPS:
             self._eager_steps += 1
-            return self._aside(batch)
-        if self._graph is None and not self._record(batch):
-            return self._compute(*batch)
-        for place, value in zip(self._inputs, batch, strict=True):
-            place.copy_(value)
-        return self._graph.replay()
+            self._on_side_stream(batch)
+        else:
+            self._recording = self._recording or self._record(batch)
+            if self._recording:
+                self._recording.replay(batch)
+            else:
+                self._compute(*batch)
 
     def means(self, images: int) -> dict[str, float]:
-        """The sums over ``images`` images, and zero from here. The one place that waits for a GPU."""
+        """The sums over ``images`` images, and zero from here; the only wait for a GPU."""
         values = (torch.stack([*self.sums.values()]) / images).tolist()
         for value in self.sums.values():
             value.zero_()
@@ -111,7 +117,7 @@ class Step:
 
     def _compute(self, images: Tensor, labels: Tensor, draws: Tensor) -> None:
         images = augment(images.float() / 255, draws, self.augmentation)
-        self.update(normalise(images).contiguous(memory_format=self.memory_format), labels)
+        self.update(normalise(images).contiguous(memory_format=self.layout), labels)
 
     def update(self, images: Tensor, labels: Tensor) -> None:
         """The arithmetic of a step, on images as the network gets them."""
@@ -122,52 +128,43 @@ class Step:
         for name, value in terms.items():
             self.sums[name] += value.detach() * len(labels)
         self.sums["accuracy"] += (logits.detach().argmax(dim=1) == labels).sum()
-        self.sound_steps += self.sums["loss"].isfinite()
+        self.finite_steps += self.sums["loss"].isfinite()
 
     def losses(self, images: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Loss terms by name, and the logits that predict: cross-entropy, or equation 8.
+        """Loss terms by name, and the logits that predict: cross-entropy, or the method's terms.
 
         ``images`` are normalised. One pass of the teacher and one of the student give all terms.
         """
         with torch.autocast(self.device, torch.bfloat16, enabled=self._half, cache_enabled=False):
-            if self._teacher is None:
-                logits = self._forward(images).float()
+            if self._teaching is None:
+                logits = self.model.combine(self._forward(images)).float()
                 return {"loss": F.cross_entropy(logits, labels)}, logits
             with torch.no_grad():
-                taught, guides = self._teacher(images, return_features=True)
-            logits, features = self._forward(images, return_features=True)
-        logits = tuple(each.float() for each in logits)
-        settings = dataclasses.asdict(self._settings)
-        del settings["batchnorm_updates"]
-        terms = distillation_loss(
-            logits,
-            [each.float() for each in features],
-            taught.float(),
-            [each.float() for each in guides],
-            labels,
-            **settings,
-        )
-        return terms, self.model.combine(logits)
+                taught = self._teacher(images)
+            output = self._forward(images)
+        output = output.float()
+        terms = distillation_loss(output, taught.float(), labels, self._teaching.settings)
+        return terms, self.model.combine(output)
 
-    def _aside(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+    def _on_side_stream(self, batch: Batch) -> None:
         """A step on a stream of its own, as recording needs its predecessors to be."""
+        self._stream = self._stream or torch.cuda.Stream()
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             self._compute(*batch)
         torch.cuda.current_stream().wait_stream(self._stream)
 
-    def _record(self, batch: tuple[Tensor, Tensor, Tensor]) -> bool:
-        """Record a step on copies of ``batch``; recording computes nothing. False where it fails."""
-        self._inputs = tuple(value.clone() for value in batch)
+    def _record(self, batch: Batch) -> Recording | None:
+        """Record a step on copies of ``batch``, which computes nothing; ``None`` where it fails."""
+        images, labels, draws = (value.clone() for value in batch)
         self.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
-                self._compute(*self._inputs)
+                self._compute(images, labels, draws)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             print(f"warning: steps are not recorded as a CUDA graph ({reason})", file=sys.stderr)
             self._wants_graph = False
-            return False
-        self._graph = graph
-        return True
+            return None
+        return Recording(graph, (images, labels, draws))

@@ -14,6 +14,7 @@ from torch import nn
 from hdkd.config import Settings, Training
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.data.batches.subsets import draw_subset
+from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError
 from hdkd.files import sha256
 from hdkd.models import build
@@ -23,7 +24,6 @@ from hdkd.runs.weights import in_half_precision
 from hdkd.study import code, plan
 from hdkd.study.plan import RunKey
 from hdkd.training.budget import training_of
-from hdkd.training.engine import Teaching
 from hdkd.training.loop import Setup, Watched, has_finite_weights
 from hdkd.training.tune import chosen
 

@@ -13,11 +13,12 @@ from hdkd.config import Augmentation, Engine, Training
 from hdkd.data.batches.augment import normalise
 from hdkd.data.batches.feed import Feed
 from hdkd.data.batches.imageset import TrainingSet
+from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import balanced_accuracy
 from hdkd.progress import progress
 from hdkd.training.checkpoint import Checkpoint, State
-from hdkd.training.engine import Step, Teaching
+from hdkd.training.engine import Step
 from hdkd.training.kept import Kept
 from hdkd.training.schedule import build_optimizer, learning_rate, set_learning_rate
 
@@ -163,8 +164,8 @@ class Loop:
         return means, time.perf_counter() - started
 
     def _check(self, loss: float, number: int, rate: float) -> None:
-        sound = int(self._step.sound_steps)
-        self._step.sound_steps.zero_()
+        sound = int(self._step.finite_steps)
+        self._step.finite_steps.zero_()
         if not np.isfinite(loss):
             trouble = f"the loss is {loss} from step {sound + 1} of epoch {number} on"
         elif not has_finite_weights(self.state.model):

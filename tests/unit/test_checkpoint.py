@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from hdkd.config import Training
+from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint, State
-from hdkd.training.engine import Teaching
 from hdkd.training.kept import Kept
 from hdkd.training.loop import train
 from small import DISTILLATION, SIZES, STUDENT, setup
 
-SAME = {"training.lr": 0.001, "hdkd/distillation/losses.py": "0" * 64, "torch": "2.15.0"}
+SAME = {"training.lr": 0.001, "hdkd/distillation/hdkd.py": "0" * 64, "torch": "2.15.0"}
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 5, 4, 2)
 
 
@@ -106,7 +106,7 @@ def test_a_changed_byte_is_noticed(source, tmp_path, capsys):
     ("change", "sentence"),
     [
         ({"training.lr": 0.002}, "training.lr 0.001 instead of 0.002"),
-        ({"hdkd/distillation/losses.py": "1" * 64}, "another hdkd/distillation/losses.py"),
+        ({"hdkd/distillation/hdkd.py": "1" * 64}, "another hdkd/distillation/hdkd.py"),
         ({"torch": "2.11.0"}, "torch 2.15.0 instead of 2.11.0"),
         ({"teacher": "1" * 64}, "teacher nothing instead of another"),
     ],

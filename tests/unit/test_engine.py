@@ -8,10 +8,10 @@ from torch import Tensor
 from hdkd.config import Engine, Training
 from hdkd.data.batches.feed import Feed
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.distillation.hdkd import Teaching
 from hdkd.models import build
-from hdkd.models.attend import attend
 from hdkd.models.blocks import CBAM
-from hdkd.training.engine import Step, Teaching
+from hdkd.training.engine import Step
 from hdkd.training.schedule import build_optimizer
 from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT
 
@@ -34,14 +34,15 @@ def test_attention_and_its_gradient_are_those_of_automatic_differentiation(layou
     x = torch.randn(3, 32, 9, 9, dtype=torch.float64).contiguous(memory_format=layout)
     weight = torch.randn(3, 32, 9, 9, dtype=torch.float64)
     results = []
-    for compute in (equation_3, lambda c, x: attend(x, c.channel, c.spatial)):
+    for compute in (equation_3, CBAM.plain, CBAM.forward):
         cbam.zero_grad()
         leaf = x.clone().requires_grad_()
         y = compute(cbam, leaf)
         (y * weight).sum().backward()
         results.append([y.detach(), leaf.grad, *(p.grad.clone() for p in cbam.parameters())])
-    for expected, found in zip(*results, strict=True):
-        assert torch.allclose(found, expected, rtol=1e-12, atol=1e-13)
+    for expected, *found in zip(*results, strict=True):
+        for each in found:
+            assert torch.allclose(each, expected, rtol=1e-12, atol=1e-13)
 
 
 def test_attention_without_a_gradient_is_the_same():

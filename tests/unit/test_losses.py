@@ -1,11 +1,24 @@
 """Equations 6 to 8, by hand."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
-from hdkd.distillation.losses import distillation_loss, feature_loss, hard_label_loss, kl_divergence
+from hdkd.config import Distillation
+from hdkd.distillation.hdkd import distillation_loss, feature_loss, hard_label_loss, kl_divergence
+from hdkd.models import Output
+
+SETTINGS = Distillation(
+    alpha=0.25,
+    temperature=1.0,
+    targets="soft",
+    kl_normalisation="batch",
+    feature_weight=10.0,
+    stage_power=1.0,
+    batchnorm_updates=(1, 1, 1),
+)
 
 
 def logits(*probabilities: float) -> torch.Tensor:
@@ -56,21 +69,9 @@ def test_features_of_different_shape_are_refused():
 
 
 def test_total_is_equation_8():
-    class_logits, distillation_logits = logits(0.8, 0.2), logits(0.5, 0.5)
-    teacher = logits(0.75, 0.25)
-    terms = distillation_loss(
-        (class_logits, distillation_logits),
-        [torch.full((1, 1, 2, 2), 0.3)],
-        teacher,
-        [torch.zeros(1, 1, 2, 2)],
-        torch.tensor([0]),
-        alpha=0.25,
-        temperature=1.0,
-        targets="soft",
-        kl_normalisation="batch",
-        feature_weight=10.0,
-        stage_power=1.0,
-    )
+    hdkd = Output(logits(0.8, 0.2), logits(0.5, 0.5), (torch.full((1, 1, 2, 2), 0.3),))
+    teacher = Output(logits(0.75, 0.25), features=(torch.zeros(1, 1, 2, 2),))
+    terms = distillation_loss(hdkd, teacher, torch.tensor([0]), SETTINGS)
     cross_entropy = -math.log(0.8)
     kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     assert terms["cross_entropy"].item() == pytest.approx(cross_entropy, abs=1e-6)
@@ -80,18 +81,22 @@ def test_total_is_equation_8():
     assert terms["loss"].item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_student_without_a_distillation_head_is_refused():
+    output = Output(logits(0.8, 0.2))
+    with pytest.raises(ValueError, match="no distillation head"):
+        distillation_loss(output, output, torch.tensor([0]), SETTINGS)
+
+
 def test_hard_labels_are_the_teachers_most_probable_classes():
     loss = hard_label_loss(logits(0.2, 0.8), logits(0.6, 0.4))
     assert loss.item() == pytest.approx(-math.log(0.2), abs=1e-6)
 
 
 def test_hard_labels_replace_the_kl_term():
-    student, teacher = (logits(0.9, 0.1), logits(0.2, 0.8)), logits(0.6, 0.4)
-    terms = distillation_loss(
-        student, [torch.zeros(1)], teacher, [torch.zeros(1)], torch.tensor([0]),
-        alpha=0.25, temperature=3.0, targets="hard", kl_normalisation="batch",
-        feature_weight=10.0, stage_power=1.0,
-    )  # fmt: skip
+    hdkd = Output(logits(0.9, 0.1), logits(0.2, 0.8), (torch.zeros(1),))
+    teacher = Output(logits(0.6, 0.4), features=(torch.zeros(1),))
+    hard = dataclasses.replace(SETTINGS, targets="hard", temperature=3.0)
+    terms = distillation_loss(hdkd, teacher, torch.tensor([0]), hard)
     assert "kl" not in terms
     by_hand = -0.75 * math.log(0.9) - 0.25 * math.log(0.2)
     assert terms["loss"].item() == pytest.approx(by_hand, abs=1e-6)

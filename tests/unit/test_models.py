@@ -5,10 +5,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hdkd.models import BASELINES, build, build_student, build_teacher
+from hdkd import config
+from hdkd.models import StudentSizes, TeacherSizes, build
 from hdkd.models.baselines import ImageNetwork
 from hdkd.models.complexity import complexity
 from hdkd.study import plan
+from project import ROOT
 
 # Parameters (M) and multiply-accumulates (G) at 224×224 and 7 classes, measured on the released
 # implementation with ptflops; they round to the paper's Tables 1, 2, 6 and 7.
@@ -23,6 +25,7 @@ REFERENCE = [
     ("mbcsa", 4, "student", "3.6873", "0.5114"),
     ("mbcsa", 4, "hdkd", "3.6897", "0.5139"),
 ]
+PAPER_IMAGES = {"num_classes": 7, "image_size": 224, "in_channels": 3}
 SMALL = {"num_classes": 5, "image_size": 32, "in_channels": 1, "channels": (8, 16, 24)}
 SMALL_DEPTHS = {"teacher": (2, 2, 2), "student": (1, 1, 2), "hdkd": (1, 1, 2)}
 
@@ -34,7 +37,7 @@ def small(role: str, **changes):
 
 @pytest.mark.parametrize(("block", "stride", "role", "parameters", "macs"), REFERENCE)
 def test_complexity_equals_the_released_implementation(block, stride, role, parameters, macs):
-    size = complexity(build(role, block=block, stem_stride=stride), 224)
+    size = complexity(build(role, **PAPER_IMAGES, block=block, stem_stride=stride), 224)
     assert (f"{size.parameters / 1e6:.4f}", f"{size.macs / 1e9:.4f}") == (parameters, macs)
 
 
@@ -43,8 +46,10 @@ def test_complexity_equals_the_released_implementation(block, stride, role, para
 @pytest.mark.parametrize("role", ["teacher", "student", "hdkd"])
 def test_every_parameter_gets_a_gradient(role, stride, block):
     model = small(role, block=block, stem_stride=stride)
-    outputs = model(torch.randn(3, 1, 32, 32))
-    total = outputs.sum() if isinstance(outputs, torch.Tensor) else sum(o.sum() for o in outputs)
+    output = model(torch.randn(3, 1, 32, 32))
+    total = output.logits.sum()
+    if role == "hdkd":
+        total = total + output.distillation_logits.sum()
     total.backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
     assert torch.isfinite(total)
@@ -54,34 +59,45 @@ def test_stages_have_the_same_shapes_in_teacher_and_student():
     images = torch.randn(2, 1, 32, 32)
     shapes = [(2, 8, 16, 16), (2, 16, 8, 8), (2, 24, 4, 4)]
     for role in ("teacher", "student", "hdkd"):
-        _, features = small(role)(images, return_features=True)
+        features = small(role)(images).features
         assert [tuple(feature.shape) for feature in features] == shapes
 
 
-def test_logits_with_features_are_those_without():
-    images = torch.randn(2, 1, 32, 32)
-    model = small("student").eval()
-    logits, _ = model(images, return_features=True)
-    assert torch.equal(logits, model(images))
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_only_hdkd_has_a_second_head(role):
+    model = small(role).eval()
+    images = torch.randn(4, 1, 32, 32)
+    output = model(images)
+    assert output.logits.shape == (4, 5)
+    assert output.distillation_logits is None
+    assert torch.equal(model.predict(images), output.logits)
 
 
 def test_hdkd_returns_two_logits_and_predicts_their_mean():
     model = small("hdkd").eval()
     images = torch.randn(4, 1, 32, 32)
-    classes, distillation = model(images)
+    classes, distillation, _ = model(images)
     assert classes.shape == distillation.shape == (4, 5)
     assert torch.equal(model.predict(images), (classes + distillation) / 2)
 
 
-def test_defaults_are_the_papers():
-    assert build_teacher().head[1].out_features == 7
-    assert build_student().transformer.positions.shape == (1, 14 * 14 + 1, 256)
-    assert build_student(distilled=True).transformer.positions.shape == (1, 14 * 14 + 2, 256)
+def test_every_patch_and_special_token_has_a_position():
+    positions = {
+        role: build(role, **PAPER_IMAGES).transformer.positions for role in ("student", "hdkd")
+    }
+    assert positions["student"].shape == (1, 14 * 14 + 1, 256)
+    assert positions["hdkd"].shape == (1, 14 * 14 + 2, 256)
+
+
+def test_sizes_that_are_left_out_are_those_of_the_profile_paper():
+    network = config.load(ROOT / "params.yaml", "paper").network()
+    assert TeacherSizes(**network.arguments("teacher")) == TeacherSizes()
+    assert StudentSizes(**network.arguments("student")) == StudentSizes()
 
 
 def test_image_size_must_fit_stride_and_patches():
     with pytest.raises(ValueError, match="image_size must be a multiple of 32"):
-        build_student(image_size=48, stem_stride=4)
+        build("student", num_classes=7, image_size=48, in_channels=3, stem_stride=4)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +105,12 @@ def test_image_size_must_fit_stride_and_patches():
 )
 def test_block_stride_and_channels_that_do_not_exist_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
-        build_teacher(**change)
+        small("teacher", **change)
 
 
 def test_unknown_role_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="teacher, student, hdkd"):
-        build("pupil")
+        build("pupil", **PAPER_IMAGES)
 
 
 # As each network's own paper or library prints them.
@@ -111,8 +127,10 @@ MILLIONS_WITH_1000_CLASSES = {
 
 
 class TestBaselines:
-    def test_are_those_that_the_parameters_may_name(self):
-        assert tuple(BASELINES) == plan.BASELINES
+    def test_may_all_be_named_by_the_parameters(self):
+        parameters = config.read(ROOT / "params.yaml")
+        parameters["baselines"]["demo"]["models"] = [*plan.BASELINES]
+        config.resolve(parameters)
 
     @pytest.mark.parametrize("name", plan.BASELINES)
     def test_have_the_parameters_that_are_published_for_1000_classes(self, name):
@@ -123,7 +141,7 @@ class TestBaselines:
     @pytest.mark.parametrize("name", plan.BASELINES)
     def test_take_small_grey_images_and_give_every_parameter_a_gradient(self, name):
         model = build(name, num_classes=4, image_size=48, in_channels=1)
-        logits = model(torch.randn(2, 1, 48, 48))
+        logits = model(torch.randn(2, 1, 48, 48)).logits
         assert logits.shape == (2, 4)
         assert torch.isfinite(logits).all()
         logits.sum().backward()
@@ -132,7 +150,7 @@ class TestBaselines:
     def test_see_a_grey_image_as_one_with_three_equal_channels(self):
         network = ImageNetwork(nn.Flatten())
         grey = torch.arange(4.0).view(1, 1, 2, 2)
-        assert network(grey).tolist() == [[0, 1, 2, 3] * 3]
+        assert network.predict(grey).tolist() == [[0, 1, 2, 3] * 3]
 
     def test_other_channels_are_refused(self):
         with pytest.raises(

@@ -6,10 +6,10 @@ from torch import nn
 
 from hdkd.config import Training
 from hdkd.data.batches.imageset import ImageSet
+from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.engine import Teaching
 from hdkd.training.job import load_teacher
 from hdkd.training.loop import set_batchnorm_momentum, train
 from small import DISTILLATION, SIZES, STUDENT, setup

@@ -1,10 +1,24 @@
-"""The losses of HDKD (paper, section 3.5, equations 6 to 8), as pure functions of tensors."""
+"""HDKD's losses (paper, section 3.5, equations 6 to 8), as pure functions of tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hdkd.config import Distillation
+from hdkd.models import Output
+
 KL_NORMALISATIONS = ("batch", "batch_and_classes")
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """A trained teacher, and how its knowledge enters the loss."""
+
+    teacher: nn.Module
+    settings: Distillation
 
 
 def kl_divergence(
@@ -12,9 +26,9 @@ def kl_divergence(
 ) -> Tensor:
     """t² KL(teacher ‖ student) of the softened distributions, the second term of equation 6.
 
-    Both logits are ``(batch, classes)``. The sum over batch and classes is divided by the batch size
-    (``batch``), or by batch size times number of classes (``batch_and_classes``, what the released
-    implementation does). Raises ``ValueError`` for another ``normalisation``.
+    Both logits are ``(batch, classes)``. The sum over batch and classes is divided by the batch
+    size (``batch``), or by batch size times number of classes (``batch_and_classes``, what the
+    released implementation does). Raises ``ValueError`` for another ``normalisation``.
     """
     if normalisation not in KL_NORMALISATIONS:
         known = ", ".join(KL_NORMALISATIONS)
@@ -32,13 +46,13 @@ def kl_divergence(
 def hard_label_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     """Cross-entropy with the teacher's most probable class, both logits ``(batch, classes)``.
 
-    The hard distillation of DeiT (Touvron et al., 2021, equation 3) in place of equation 6's KL term.
+    The hard distillation of DeiT (Touvron et al., 2021, equation 3), for equation 6's KL term.
     """
     return F.cross_entropy(student_logits, teacher_logits.argmax(dim=1))
 
 
 def feature_loss(
-    student_features: list[Tensor], teacher_features: list[Tensor], stage_power: float
+    student_features: Sequence[Tensor], teacher_features: Sequence[Tensor], stage_power: float
 ) -> Tensor:
     """Σⱼ j^α · mean squared error of stage j, over all elements, batch included (equation 7).
 
@@ -59,32 +73,29 @@ def feature_loss(
 
 
 def distillation_loss(
-    student_logits: tuple[Tensor, Tensor],
-    student_features: list[Tensor],
-    teacher_logits: Tensor,
-    teacher_features: list[Tensor],
-    labels: Tensor,
-    *,
-    alpha: float,
-    temperature: float,
-    targets: str,
-    kl_normalisation: str,
-    feature_weight: float,
-    stage_power: float,
+    student: Output, teacher: Output, labels: Tensor, settings: Distillation
 ) -> dict[str, Tensor]:
     """Equation 8 with its terms, each a scalar: ``loss``, ``cross_entropy``, ``kl``, ``features``.
 
-    ``student_logits`` are HDKD's (class logits, distillation logits): the labels ``(batch,)`` train
-    the former, the teacher's distribution the latter, as the released implementation does. With
-    ``targets`` ``hard`` instead of ``soft`` the term ``hard_labels`` stands in place of ``kl``.
+    The labels ``(batch,)`` train HDKD's class logits, the teacher's distribution its distillation
+    logits, as in the released implementation. With ``targets`` ``hard`` instead of ``soft`` the
+    term ``hard_labels`` stands in place of ``kl``. Raises ``ValueError`` for a student without
+    distillation logits.
     """
-    class_logits, distillation_logits = student_logits
-    cross_entropy = F.cross_entropy(class_logits, labels)
-    if targets == "hard":
-        name, taught = "hard_labels", hard_label_loss(distillation_logits, teacher_logits)
+    distillation_logits = student.distillation_logits
+    if distillation_logits is None:
+        raise ValueError("the student has no distillation head")
+    cross_entropy = F.cross_entropy(student.logits, labels)
+    if settings.targets == "hard":
+        name, taught = "hard_labels", hard_label_loss(distillation_logits, teacher.logits)
     else:
-        taught = kl_divergence(distillation_logits, teacher_logits, temperature, kl_normalisation)
+        temperature, normalisation = settings.temperature, settings.kl_normalisation
+        taught = kl_divergence(distillation_logits, teacher.logits, temperature, normalisation)
         name = "kl"
-    features = feature_loss(student_features, teacher_features, stage_power)
-    loss = (1 - alpha) * cross_entropy + alpha * taught + feature_weight * features
+    features = feature_loss(student.features, teacher.features, settings.stage_power)
+    loss = (
+        (1 - settings.alpha) * cross_entropy
+        + settings.alpha * taught
+        + settings.feature_weight * features
+    )
     return {"loss": loss, "cross_entropy": cross_entropy, name: taught, "features": features}

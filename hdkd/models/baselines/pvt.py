@@ -1,7 +1,7 @@
 """PVT-Tiny, the first pyramid vision transformer (Wang et al., ICCV 2021, arXiv:2102.12122).
 
-Built here from its paper, because the libraries used for the other rivals have only its successor. 13.2 M
-parameters with 1000 classes, as that paper's Table 2 prints.
+Built here from its paper, because the libraries used for the other baselines have only its
+successor. 13.2 M parameters with 1000 classes, as that paper's Table 2 prints.
 """
 
 import torch
@@ -35,7 +35,7 @@ class SpatialReductionAttention(nn.Module):
         batch, tokens, dim = x.shape
         query = self.query(x).view(batch, tokens, self.heads, -1).transpose(1, 2)
         source = x
-        if self.reduce is not None:
+        if self.reduce is not None and self.norm is not None:
             source = self.reduce(x.transpose(1, 2).reshape(batch, dim, height, width))
             source = self.norm(source.flatten(2).transpose(1, 2))
         key, value = (
@@ -46,7 +46,7 @@ class SpatialReductionAttention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Attention, then a two-layer perceptron, each normalised before and with a residual connection."""
+    """Attention, then a two-layer perceptron, each normalised before and with a residual path."""
 
     def __init__(self, dim: int, heads: int, reduction: int, expansion: int) -> None:
         super().__init__()
@@ -98,22 +98,23 @@ class Stage(nn.Module):
 class PVTTiny(nn.Module):
     """Maps ``(batch, 3, image_size, image_size)`` to logits ``(batch, num_classes)``.
 
-    Raises ``ValueError`` when ``image_size`` is below 32 pixels, which leaves the last stage no patch.
+    Raises ``ValueError`` for an ``image_size`` below 32 pixels: the last stage has no patch then.
     """
 
     def __init__(self, num_classes: int, image_size: int) -> None:
         super().__init__()
         if image_size < 32:
             raise ValueError(f"pvt_tiny needs images of at least 32 pixels, not {image_size}")
-        self.stages = nn.Sequential()
+        stages: list[Stage] = []
         channels, size = 3, image_size
         for index, patch in enumerate(PATCH_SIZES):
-            self.stages.append(Stage(index, channels, size, classifies=index == 3))
+            stages.append(Stage(index, channels, size, classifies=index == 3))
             channels, size = WIDTHS[index], size // patch
+        self.stages = nn.Sequential(*stages)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.head = nn.Linear(channels, num_classes)
         self.apply(initialise)
-        for stage in self.stages:
+        for stage in stages:
             nn.init.trunc_normal_(stage.positions, std=DEVIATION)
             if stage.token is not None:
                 nn.init.trunc_normal_(stage.token, std=DEVIATION)
