@@ -1,14 +1,19 @@
 # What is built: `snakemake --cores 4 all`, or one group of targets by its name.
+from snakemake.utils import min_version
+
+
+min_version("9.0")
+
+
 configfile: "params.yaml"
+
+
+report: "workflow/report/study.rst"
 
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/teacher.smk"
-include: "workflow/rules/tuning.smk"
-include: "workflow/rules/students.smk"
-include: "workflow/rules/ablations.smk"
-include: "workflow/rules/baselines.smk"
+include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -6,7 +6,7 @@ from hdkd.models.baselines import build_baseline
 from hdkd.models.output import ImageModel, Output
 from hdkd.models.student import HDKD, Student, StudentSizes
 from hdkd.models.teacher import Teacher, TeacherSizes
-from hdkd.study.plan import BASELINES, ROLES
+from hdkd.study.names import BASELINES, ROLES
 
 __all__ = ["ImageModel", "Output", "StudentSizes", "TeacherSizes", "build"]
 

@@ -25,7 +25,7 @@ TRAINED = ("accuracy", *EFFECTS)
 
 @dataclass(frozen=True)
 class Network:
-    """A row's network: ``model`` is one of ``plan.ROLES`` or ``plan.BASELINES``."""
+    """A row's network: ``model`` is one of ``names.ROLES`` or ``names.BASELINES``."""
 
     model: str
     block: str = ""

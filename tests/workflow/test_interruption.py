@@ -223,7 +223,7 @@ def test_snakemake_continues_a_training_that_was_stopped_with_sigterm(tmp_path, 
     while not (project.folder / run / "checkpoint.bin").exists():
         assert workflow.poll() is None
         time.sleep(0.05)
-    pattern = f"bin/hdkd train .*--output {run}"
+    pattern = f"bin/hdkd --log .* train .*--output {run}"
     subprocess.run(["pkill", "-TERM", "-s", str(workflow.pid), "-f", pattern], check=True)
     errors = workflow.communicate()[1]
     assert workflow.returncode == 0, errors

@@ -124,6 +124,25 @@ def test_a_second_run_does_nothing(built):
     assert "Nothing to be done" in built.snakemake("all").stderr
 
 
+def test_a_dry_run_writes_no_parameters(built):
+    written = built.folder / ".snakemake/hdkd"
+    before = set(written.iterdir())
+    built.planned_rules("--config", "study=[phantom]")
+    assert set(written.iterdir()) == before
+
+
+def test_results_of_another_profile_change_the_ledger_and_what_shows_it_only(built):
+    evidence = built.folder / "reports/pilot/data.json"
+    evidence.parent.mkdir()
+    try:
+        evidence.write_text("{}")
+        assert built.planned_rules() == {"compare", "page", "all"}
+        listed = built.run("snakemake", "--summary", "reports/ledger.csv").stdout
+        assert "reports/pilot" not in listed
+    finally:
+        shutil.rmtree(evidence.parent)
+
+
 def test_the_students_learning_rate_reruns_students_and_what_hangs_on_them(built, tmp_path):
     parameters = copy.deepcopy(built.parameters)
     parameters["student"]["demo"]["lr"] = 0.0007

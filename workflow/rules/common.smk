@@ -2,12 +2,14 @@
 import hashlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
 from hdkd.config import plain, resolve, save
 from hdkd.errors import UserError
-from hdkd.study import code, plan
+from hdkd.files import sha256
+from hdkd.study import code, names, plan
 
 
 try:
@@ -24,91 +26,104 @@ GPU = 1 if PROFILE == "paper" else 0
 # so that two workflows never read each other's; it goes through the environment, because as an input or
 # parameter it would rerun everything whenever anything changes.
 DIGEST = hashlib.sha256(json.dumps(plain(config), sort_keys=True).encode()).hexdigest()[:12]
-PARAMS = f".snakemake/hdkd/{PROFILE}-{DIGEST}.yaml"
-if not Path(PARAMS).exists():
-    save(config, Path(PARAMS))
-os.environ["HDKD_PARAMS"] = PARAMS
+PARAMS = Path(f".snakemake/hdkd/{PROFILE}-{DIGEST}.yaml")
+os.environ["HDKD_PARAMS"] = PARAMS.as_posix()
 
 
 envvars:
     "HDKD_PARAMS",
 
 
-# Steps print errors and warnings to stderr, which goes to the terminal and, with all else, to the log.
+def write_params():
+    if not PARAMS.exists():
+        save(config, PARAMS)
+
+
+onstart:
+    write_params()
+
+
+if workflow.remote_exec:  # a job on another machine, where nothing starts
+    write_params()
 
 PREPARED = f"data/prepared/{PROFILE}/{{dataset}}"
-RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{role}}-{{block}}-s{{stride}}{{point}}/n{{subset}}/seed{{seed}}"
-TEACHER_RUN = RUN.replace("{role}", "teacher")
-STUDENT_RUN = RUN.replace("{role}", "student")
-HDKD_RUN = RUN.replace("{role}", "hdkd")
-BASELINE_RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{baseline}}{{point}}/n{{subset}}/seed{{seed}}"
+RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{role}}{{variant}}/n{{subset}}/seed{{seed}}"
+VARIANT = re.compile(r"(?:-(mbcsa|mbconv)-s([24]))?(?:-([a-z][a-z0-9_]*))?")
 REPORT = f"reports/{PROFILE}"
 
 
 wildcard_constraints:
     dataset="[a-z][a-z0-9_]*",
-    group="|".join(plan.GROUPS),
-    block="mbcsa|mbconv",
-    stride="2|4",
-    point="|-[a-z][a-z0-9_]*",
-    baseline="|".join(plan.BASELINES),
+    group="|".join(names.GROUPS),
+    role="|".join([*names.ROLES, *plan.BASELINES]),
+    variant=VARIANT.pattern,
     subset=r"\d+|all",
     seed=r"\d+",
-
-
-def run_files(folder):
-    """The outputs of a training, by name."""
-    return {name.replace(".", "_"): f"{folder}/{name}" for name in plan.RUN_FILES}
 
 
 def summaries(runs):
     return [f"{run.folder}/summary.json" for dataset in DATASETS for run in runs(SETTINGS, dataset)]
 
 
-def run_key(wildcards, role):
+def run_key(wildcards):
     """Which training the wildcards of a rule are of."""
+    block, stride, point = VARIANT.fullmatch(wildcards.variant).groups("")
     return plan.RunKey(
         profile=PROFILE,
         dataset=wildcards.dataset,
         group=wildcards.group,
-        role=wildcards.get("baseline", role),
+        role=wildcards.role,
         subset=wildcards.subset,
         seed=int(wildcards.seed),
-        block=wildcards.get("block", ""),
-        stem_stride=int(wildcards.get("stride", 0)),
-        point=wildcards.point.removeprefix("-"),
+        block=block,
+        stem_stride=int(stride or 0),
+        point=point,
     )
 
 
 def recipes(wildcards):
-    """SMOTE's recipes, where the dataset asks for them and the teacher sees all of its images."""
-    balanced = SETTINGS.dataset(wildcards.dataset)["smote"]["enabled"] and wildcards.subset == "all"
-    return f"data/prepared/{PROFILE}/{wildcards.dataset}/smote.csv" if balanced else []
+    """SMOTE's recipes, where the dataset asks for them and a teacher sees all of its images."""
+    run = run_key(wildcards)
+    balanced = SETTINGS.dataset(run.dataset)["smote"]["enabled"]
+    if run.role != "teacher" or run.subset != "all" or not balanced:
+        return []
+    return f"data/prepared/{PROFILE}/{run.dataset}/smote.csv"
 
 
-def teacher_folder(wildcards):
-    return plan.teacher_of(SETTINGS, run_key(wildcards, "hdkd")).folder.as_posix()
+def teacher_files(wildcards):
+    """What HDKD reads of its teacher."""
+    run = run_key(wildcards)
+    if run.role != "hdkd":
+        return []
+    folder = plan.teacher_of(SETTINGS, run).folder.as_posix()
+    return [f"{folder}/model.safetensors", f"{folder}/params.json"]
 
 
-def tuned(role):
+def tuned(wildcards):
     """The settings that trials have chosen, where there are any for this training."""
-
-    def of(wildcards):
-        chosen = plan.tuned_settings(PROFILE, wildcards.dataset).as_posix()
-        # All that could change the choice (grid, data, code) is a reason to train again by itself.
-        return ancient(chosen) if plan.is_tuned(SETTINGS, run_key(wildcards, role)) else []
-
-    return of
+    run = run_key(wildcards)
+    chosen = plan.tuned_settings(PROFILE, run.dataset).as_posix()
+    # All that could change the choice (grid, data, code) is a reason to train again by itself.
+    return ancient(chosen) if plan.is_tuned(SETTINGS, run) else []
 
 
 def options(wildcards, input):
     """Flags of `hdkd train` that not every training has."""
+    run = run_key(wildcards)
     flags = {
-        "--recipes": input.get("recipes"),
-        "--tuned": input.get("tuned"),
-        "--point": wildcards.point.removeprefix("-"),
+        "--block": run.block,
+        "--stem-stride": run.stem_stride,
+        "--point": run.point,
+        "--teacher": Path(input.teacher[0]).parent.as_posix() if input.teacher else None,
+        "--recipes": input.recipes,
+        "--tuned": input.tuned,
     }
     return " ".join(f"{name} {value}" for name, value in flags.items() if value)
+
+
+def hyperparameters(wildcards):
+    """What decides the numbers of a training, so that a change of it trains again."""
+    return plan.hyperparameters(SETTINGS, run_key(wildcards))
 
 
 def raw_settings(profile):
@@ -119,10 +134,11 @@ def raw_settings(profile):
         return None
 
 
-def hyperparameters(role):
-    """What decides the numbers of a training of ``role``, so that a change of it trains again."""
+def evidence(profile):
+    """The results of a profile that the ledger is made from."""
+    return [f"reports/{profile}/{name}" for name in ("summaries.jsonl", "predictions.npz", "data.json")]
 
-    def of(wildcards):
-        return plan.hyperparameters(SETTINGS, run_key(wildcards, role))
 
-    return of
+def checksums(profile):
+    """The checksums of the results of a profile that is not being built, by name; none where there are none."""
+    return {name: sha256(Path(name)) for name in evidence(profile) if Path(name).exists()}

@@ -39,8 +39,7 @@ rule acquire:
     message:
         "Acquiring the images of {wildcards.dataset}"
     shell:
-        "hdkd acquire --dataset {wildcards.dataset} --output {params.folder:q}"
-        " 2>&1 > {log:q} | tee -a {log:q} >&2"
+        "hdkd --log {log:q} acquire --dataset {wildcards.dataset} --output {params.folder:q}"
 
 
 rule prepare:
@@ -69,8 +68,8 @@ rule prepare:
     message:
         "Decoding and resizing the images of {wildcards.dataset}"
     shell:
-        "hdkd prepare --dataset {wildcards.dataset} --manifest {input.manifest:q}"
-        " --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+        "hdkd --log {log:q} prepare --dataset {wildcards.dataset} --manifest {input.manifest:q}"
+        " --output {params.folder:q}"
 
 
 rule split:
@@ -97,8 +96,7 @@ rule split:
     message:
         "Splitting {wildcards.dataset} into training, validation and test images"
     shell:
-        "hdkd split --dataset {wildcards.dataset} --prepared {params.folder:q}"
-        " 2>&1 > {log:q} | tee -a {log:q} >&2"
+        "hdkd --log {log:q} split --dataset {wildcards.dataset} --prepared {params.folder:q}"
 
 
 rule smote:
@@ -121,5 +119,5 @@ rule smote:
     message:
         "Choosing the images that SMOTE interpolates for {wildcards.dataset}"
     shell:
-        "hdkd smote --dataset {wildcards.dataset} --prepared {params.folder:q}"
-        " --output {output.recipes:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+        "hdkd --log {log:q} smote --dataset {wildcards.dataset} --prepared {params.folder:q}"
+        " --output {output.recipes:q}"

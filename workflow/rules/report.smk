@@ -24,7 +24,7 @@ rule tables:
     message:
         "Computing the tables"
     shell:
-        "hdkd tables --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+        "hdkd --log {log:q} tables --output {params.folder:q}"
 
 
 # One rule per dataset: which figures there are depends on the dataset.
@@ -64,24 +64,19 @@ for DATASET in DATASETS:
         message:
             "Drawing the figures of {params.dataset}"
         shell:
-            "hdkd figures --dataset {params.dataset} --output {params.folder:q}"
-            " 2>&1 > {log:q} | tee -a {log:q} >&2"
+            "hdkd --log {log:q} figures --dataset {params.dataset} --output {params.folder:q}"
 
 
 rule compare:
     input:
-        # Of this study, where it is of the paper's data, and of what was committed of others.
-        evidence=[
-            f"reports/{profile}/{name}"
-            for profile in plan.LEDGER_PROFILES
-            for name in ("summaries.jsonl", "predictions.npz", "data.json")
-            if profile == PROFILE or Path(f"reports/{profile}/{name}").exists()
-        ],
+        # Of other studies it takes what is there; that is a parameter, lest the graph hang on it.
+        evidence=evidence(PROFILE) if PROFILE in plan.LEDGER_PROFILES else [],
         code=code.inputs("compare"),
     output:
         [path.as_posix() for path in plan.LEDGER],
     params:
         folder=lambda wildcards, output: Path(output[0]).parent.as_posix(),
+        others={profile: checksums(profile) for profile in plan.LEDGER_PROFILES if profile != PROFILE},
         settings=[raw_settings(profile) for profile in plan.LEDGER_PROFILES],
     log:
         f"logs/{PROFILE}/compare.log",
@@ -92,7 +87,7 @@ rule compare:
     message:
         "Comparing with the paper's numbers"
     shell:
-        "hdkd compare --output {params.folder:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
+        "hdkd --log {log:q} compare --output {params.folder:q}"
 
 
 rule page:
@@ -123,22 +118,4 @@ rule page:
     message:
         "Writing the report"
     shell:
-        "hdkd page --output {params.folder:q} --ledger {input.ledger:q} 2>&1 > {log:q} | tee -a {log:q} >&2"
-
-
-# So that a group has a folder to version even where the parameters leave it empty.
-rule list_runs:
-    input:
-        lambda wildcards: [
-            f"{run.folder}/summary.json" for run in plan.group_runs(SETTINGS, wildcards.group)
-        ],
-    output:
-        f"models/{PROFILE}/{{group}}/runs.txt",
-    log:
-        f"logs/{PROFILE}/runs/{{group}}.log",
-    conda:
-        "../envs/hdkd.yaml"
-    message:
-        "Listing the trainings of {wildcards.group}"
-    shell:
-        "hdkd runs --group {wildcards.group} 2> {log:q} > {output:q}"
+        "hdkd --log {log:q} page --output {params.folder:q} --ledger {input.ledger:q}"
