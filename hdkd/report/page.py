@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 
 from hdkd.config import Settings
-from hdkd.paper import ledger, published
+from hdkd.paper import ledger, published, shown
 from hdkd.report import results, tables
 from hdkd.runs import evidence, predictions
 from hdkd.runs.predictions import Predictions
@@ -55,13 +55,10 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
             for name in tables.begun(settings, table)
         ],
         "headline": ledger.headline(numbers),
-        "copies": ledger.copies(numbers),
+        "copies": shown.copies(numbers),
         "intervals": tables.INTERVALS,
         "controls_explained": tables.CONTROLS_EXPLAINED,
-        "ledger": [
-            {"place": place, "headline": ledger.headline(rows), "rows": ledger.shown_rows(rows)}
-            for place, rows in numbers.groupby("place", sort=False)
-        ],
+        "ledger": shown.by_place(numbers),
         "contradictions": published.document()["contradictions"],
         "protocol": protocol_rows(settings),
         "runs": run_rows(table),
