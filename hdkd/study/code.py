@@ -14,7 +14,7 @@ STEP_CODE = {
     "compare": ("evaluation", "models", "paper", "runs", "study/names.py"),
     "report": ("evaluation", "models/complexity.py", "paper", "report", "runs", "study/names.py"),
 }
-SUFFIXES = {".py", ".yaml", ".html", ".md"}
+SUFFIXES = {".py", ".yaml", ".html", ".md", ".rst", ".mplstyle"}
 
 
 def files(step: str) -> list[str]:
