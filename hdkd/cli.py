@@ -419,7 +419,7 @@ def _warn(reasons: list[str]) -> None:
 
 def figures(options: argparse.Namespace) -> None:
     from hdkd.report import results
-    from hdkd.report.figures import write_figures
+    from hdkd.report.drawing import write_figures
     from hdkd.runs import evidence
     from hdkd.study import plan
 

@@ -22,7 +22,7 @@ STEP_CODE = {
         "templates.py",
     ),
 }
-SUFFIXES = {".py", ".yaml", ".html", ".md"}
+SUFFIXES = {".py", ".yaml", ".html", ".md", ".rst", ".mplstyle"}
 
 
 def files(step: str) -> list[str]:
