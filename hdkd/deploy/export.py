@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import torch
 
+from hdkd import templates
 from hdkd.config import Settings
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.errors import DataError, RunError
@@ -154,21 +154,13 @@ def exported_summary(
 
 def card(summary: dict[str, Any], params: RunParams) -> str:
     """The model card, Markdown, from the ``summary`` and ``params`` of an exported model."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # Markdown; names of classes are shown as code
-    )
-    environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
-    environment.filters["thousands"] = lambda number: f"{number:,}"
-    environment.globals["between"] = between
-    environment.globals["weights_licence"] = licence(summary["data"]["licence"])
     matrix = summary["final"]["confusion_matrix"]
     sizes = dict(zip(params.classes, map(sum, matrix), strict=True))
-    text = environment.get_template("model_card.md").render(
+    return templates.render(
+        Path(__file__).with_name("model_card.md"),
         **summary,
+        between=between,
+        weights_licence=licence(summary["data"]["licence"]),
         params=params,
         classes=params.classes,
         network=model_name(summary["run"]["role"]),
@@ -176,7 +168,6 @@ def card(summary: dict[str, Any], params: RunParams) -> str:
         largest=max(sizes, key=sizes.get),
         sizes=sizes,
     )
-    return f"{text.strip()}\n"
 
 
 def licence(images: str | None) -> str | None:

@@ -9,11 +9,10 @@ import jinja2
 import pandas as pd
 
 from hdkd.config import Settings
-from hdkd.paper import ledger, published
-from hdkd.report import results, tables
+from hdkd.paper import ledger, published, shown
+from hdkd.report import figures, results, tables
 from hdkd.runs import evidence, predictions
 from hdkd.runs.predictions import Predictions
-from hdkd.study import plan
 
 PART_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
 
@@ -55,13 +54,10 @@ def content(settings: Settings, folder: Path, ledger_path: Path) -> dict[str, An
             for name in tables.begun(settings, table)
         ],
         "headline": ledger.headline(numbers),
-        "copies": ledger.copies(numbers),
+        "copies": shown.copies(numbers),
         "intervals": tables.INTERVALS,
         "controls_explained": tables.CONTROLS_EXPLAINED,
-        "ledger": [
-            {"place": place, "headline": ledger.headline(rows), "rows": ledger.shown_rows(rows)}
-            for place, rows in numbers.groupby("place", sort=False)
-        ],
+        "ledger": shown.by_place(numbers),
         "contradictions": published.document()["contradictions"],
         "protocol": protocol_rows(settings),
         "runs": run_rows(table),
@@ -109,15 +105,7 @@ def dataset_section(
         "kept": tables.KEPT[settings.raw["student"]["keep"]],
         "rivals": tables.rival_rows(settings, name, table),
         "guessing": tables.guessing(facts),
-        "figures": {
-            figure: {
-                "caption": caption(figure),
-                "light": embedded(folder / "figures" / name / f"{figure}.svg"),
-                "dark": embedded(folder / "figures" / name / f"{figure}.dark.svg"),
-            }
-            for figure in plan.figures(settings, name)
-            if (folder / "figures" / name / f"{figure}.svg").exists()
-        },
+        "figures": figures_of(settings, name, folder / "figures" / name),
     }
 
 
@@ -168,9 +156,19 @@ def steps_sentence(settings: Settings, name: str) -> str:
     return "Students on more images take more steps an epoch, so the rows differ in compute as well as in data."
 
 
-def caption(figure: str) -> str:
-    """The caption of a figure, which Snakemake's own report shows too."""
-    return (Path(__file__).parent / "captions" / f"{figure}.rst").read_text("utf-8").strip()
+def figures_of(settings: Settings, name: str, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The figures that are in ``folder``, by the section of the page that shows them."""
+    sections: dict[str, list[dict[str, Any]]] = {}
+    for spec in figures.of_study(settings, name):
+        if (folder / f"{spec.name}.svg").exists():
+            shown = {
+                "caption": spec.caption.read_text("utf-8").strip(),
+                "wide": spec.wide,
+                "light": embedded(folder / f"{spec.name}.svg"),
+                "dark": embedded(folder / f"{spec.name}.dark.svg"),
+            }
+            sections.setdefault(spec.section, []).append(shown)
+    return sections
 
 
 def warnings(facts: dict[str, Any]) -> list[str]:

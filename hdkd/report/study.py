@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hdkd.config import Settings
 from hdkd.report import results
-from hdkd.report.figures import write_figures
+from hdkd.report.drawing import write_figures
 from hdkd.report.page import write_page
 from hdkd.report.tables import begun, write_tables
 from hdkd.runs import evidence

@@ -11,10 +11,18 @@ STEP_CODE = {
     "smote": ("data/smote.py",),
     "train": ("data/batches", "models", "distillation", "training", "evaluation/metrics.py"),
     "tune": ("training/tune.py",),
-    "compare": ("evaluation", "models", "paper", "runs", "study/names.py"),
-    "report": ("evaluation", "models/complexity.py", "paper", "report", "runs", "study/names.py"),
+    "compare": ("evaluation", "models", "paper", "runs", "study/names.py", "templates.py"),
+    "report": (
+        "evaluation",
+        "models/complexity.py",
+        "paper",
+        "report",
+        "runs",
+        "study/names.py",
+        "templates.py",
+    ),
 }
-SUFFIXES = {".py", ".yaml", ".html", ".md"}
+SUFFIXES = {".py", ".yaml", ".html", ".md", ".rst", ".mplstyle"}
 
 
 def files(step: str) -> list[str]:

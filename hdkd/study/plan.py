@@ -328,17 +328,3 @@ TABLES = (
     "data.json",
     "README.md",
 )
-
-
-def figures(settings: Settings, dataset: str) -> list[str]:
-    """Names of the figures of a dataset."""
-    names = ["accuracy", "learning_curves", "confusion", "activation_maps", "samples"]
-    if variant_runs(settings, dataset):
-        names.append("ablations")
-    if point_runs(settings, dataset):
-        names.append("distillation")
-    if baseline_runs(settings, dataset):
-        names.append("rivals")
-    if settings.dataset(dataset)["smote"]["enabled"]:
-        names.append("smote")
-    return names

@@ -29,4 +29,5 @@ def committed(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def derived(committed) -> pd.DataFrame:
     """The ledger as the committed summaries, the published values and the code give it."""
-    return ledger.ledger(config.read(ROOT / "params.yaml"), committed)[0]
+    rows, _ = ledger.ledger(config.read(ROOT / "params.yaml"), committed)
+    return ledger.texts(rows)

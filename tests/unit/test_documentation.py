@@ -5,14 +5,7 @@ import re
 import yaml
 
 from hdkd import __version__, config
-from hdkd.study import plan
 from project import ROOT
-
-
-def test_every_figure_has_a_caption():
-    settings = config.resolve(config.read(ROOT / "params.yaml"))
-    for name in plan.figures(settings, "phantom"):
-        assert (ROOT / "hdkd/report/captions" / f"{name}.rst").read_text().strip()
 
 
 def test_the_citation_has_the_version():

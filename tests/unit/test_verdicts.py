@@ -8,7 +8,7 @@ import pytest
 
 from hdkd import config
 from hdkd.evaluation.statistics import Estimate
-from hdkd.paper import ledger, verdicts
+from hdkd.paper import ledger, networks, published, verdicts
 from hdkd.paper.published import EFFECTS, Network
 from hdkd.runs import evidence, predictions
 from hdkd.study import plan
@@ -36,7 +36,7 @@ def summary(
         "best_epoch": {"epoch": 200, "accuracy": accuracy},
         "epochs": 200,
         "test_images": IMAGES,
-        "parameters": ledger.parameters(Network(role, "mbcsa", 2), 4),
+        "parameters": networks.parameters(Network(role, "mbcsa", 2), 4),
         "hyperparameters": plan.hyperparameters(SETTINGS[profile], key),
         "provenance": {"device": "cpu"},
     } | changes
@@ -76,7 +76,8 @@ def verdict(tmp_path, parameters):
                 [s for s in summaries if s["run"]["profile"] == made["run"]["profile"]],
                 folder / evidence.SUMMARIES,
             )
-        return ledger.ledger(parameters, tmp_path)[0].set_index("row").loc[row].to_dict()
+        rows, _ = ledger.ledger(parameters, tmp_path)
+        return ledger.texts(rows).set_index("row").loc[row].to_dict()
 
     return of
 
@@ -181,11 +182,11 @@ def test_hdkd_does_not_count_with_a_teacher_of_other_parameters(verdict):
 
 def test_a_broken_section_of_another_profile_is_named_and_stops_nothing(parameters, tmp_path):
     del parameters["datasets"]["brain_tumor"]
-    table, left_out = ledger.ledger(parameters, tmp_path)
+    rows, left_out = ledger.ledger(parameters, tmp_path)
     assert len(left_out) == 3
     assert "everything of the profile paper (" in left_out[0]
     assert "brain_tumor" in left_out[0]
-    assert (table["verdict"] == "exact").any()
+    assert any(row.verdict.verdict == "exact" for row in rows)
 
 
 def test_a_summary_that_knows_only_its_epochs_is_left_out_by_them(verdict):
@@ -246,20 +247,20 @@ def test_one_seed_has_mcnemars_p_and_no_verdict(verdict, tmp_path):
 PUBLISHED = [0.08, 2.29, 4.71, 4.11, 4.23, 16.4]
 
 
-@pytest.mark.parametrize("published", PUBLISHED)
+@pytest.mark.parametrize("size", PUBLISHED)
 @pytest.mark.parametrize("image_error", [0.0, 0.5, 5.0])
 @pytest.mark.parametrize("deviation", [0.0, 0.3, 3.0])
-def test_a_gain_of_zero_is_reproduced_nowhere(published, image_error, deviation):
+def test_a_gain_of_zero_is_reproduced_nowhere(size, image_error, deviation):
     found = Estimate((-deviation, 0.0, deviation), image_error, 100 / IMAGES)
     assert found.mean == 0
-    judged = verdicts.of_effect(found, found.p_value, published, 0.005)
+    judged = verdicts.of_effect(found, found.p_value, size, 0.005)
     assert judged.verdict in ("inconclusive", "smaller")
 
 
-@pytest.mark.parametrize("published", [4.71, 4.11, 4.23])
-def test_a_gain_of_a_fifth_of_the_published_one_is_smaller(published):
+@pytest.mark.parametrize("size", [4.71, 4.11, 4.23])
+def test_a_gain_of_a_fifth_of_the_published_one_is_smaller(size):
     found = Estimate((0.6, 0.9, 1.2), 0.4, 0.0)
-    assert verdicts.of_effect(found, found.p_value, published, 0.005).verdict == "smaller"
+    assert verdicts.of_effect(found, found.p_value, size, 0.005).verdict == "smaller"
 
 
 def test_a_gain_that_holds_only_before_correction_is_no_effect():
@@ -271,10 +272,10 @@ def test_a_gain_that_holds_only_before_correction_is_no_effect():
     assert judged.need.startswith("about ")
 
 
-@pytest.mark.parametrize("published", [4.71, 16.4])
-def test_an_effect_whose_size_nobody_can_tell_is_inconclusive(published):
+@pytest.mark.parametrize("size", [4.71, 16.4])
+def test_an_effect_whose_size_nobody_can_tell_is_inconclusive(size):
     found = Estimate((4.0, 10.0, 16.0), 0.3, 0.0)  # mean 10, -4.9 to 24.9
-    judged = verdicts.of_effect(found, 0.01, published, 0.005)
+    judged = verdicts.of_effect(found, 0.01, size, 0.005)
     assert (judged.verdict, judged.effect, judged.size) == ("inconclusive", "yes", "as published")
 
 
@@ -297,23 +298,16 @@ TABLE = "Table 6 hdkd mbcsa stride 2 over hdkd mbconv stride 2 ham10000 ordering
 
 
 def test_what_two_tables_compare_counts_in_both():
-    class Paper:
-        """Three seeds of every comparison; that of Section 5 is the only one that is sure."""
-
-        @staticmethod
-        def effect(value):
-            sure = value.place == "Section 5" or value.row == TABLE
-            spread = 0.1 if sure else 1.0
-            return Estimate((1 - spread, 1.0, 1 + spread), 0.0, 0.1)
-
-    rows = {value.row: value for value in ledger.published.values() if value.quantity in EFFECTS}
-    corrected = ledger._corrected(Paper())
-    assert ledger.comparison(rows[SECTION]) == ledger.comparison(rows[TABLE])
-    family = [row for row in rows if row.startswith("Table 6 ")]
-    alone = Paper.effect(rows[SECTION]).p_value
-    p_value, step = corrected[ledger.comparison(rows[SECTION])]
+    effects = {v.row: ledger.quantity(v) for v in published.values() if v.quantity in EFFECTS}
+    # Three seeds of every comparison; that of Section 5 is the only one that is sure.
+    sure, unsure = (Estimate((1 - s, 1.0, 1 + s), 0.0, 0.1) for s in (0.1, 1.0))
+    comparison = effects[SECTION].comparison
+    assert comparison == effects[TABLE].comparison
+    found = {row: sure if e.comparison == comparison else unsure for row, e in effects.items()}
+    p_value, step = ledger.corrected((effects[row], found[row]) for row in effects)[comparison]
+    family = [row for row in effects if row.startswith("Table 6 ")]
     assert step == len(family) > 1
-    assert p_value == pytest.approx(len(family) * alone)
+    assert p_value == pytest.approx(len(family) * sure.p_value)
 
 
 def test_a_row_that_counts_ten_times_needs_more_seeds():
@@ -337,7 +331,7 @@ def test_an_ordering_is_judged_like_a_gain(verdict):
 
 
 def test_only_printed_differences_are_claimed():
-    claimed = {v.row for v in ledger.published.values() if v.quantity == "ordering"}
+    claimed = {v.row for v in published.values() if v.quantity == "ordering"}
     assert "Table 5 hdkd mbcsa stride 2 over coatnet_0 ham10000 ordering" in claimed
     # 99.85 both.
     assert "Table 5 hdkd mbcsa stride 2 over coatnet_0 brain_tumor ordering" not in claimed

@@ -1,4 +1,6 @@
 # Tables, figures and the page, from run folders.
+from hdkd.report import figures
+
 
 rule report:
     input:
@@ -41,16 +43,16 @@ for DATASET in DATASETS:
         output:
             light=[
                 report(
-                    f"{REPORT}/figures/{DATASET}/{name}.svg",
-                    caption=f"../../hdkd/report/captions/{name}.rst",
+                    f"{REPORT}/figures/{DATASET}/{figure.name}.svg",
+                    caption=figure.caption.as_posix(),
                     category=SETTINGS.dataset(DATASET)["title"],
-                    labels={"figure": name.replace("_", " ")},
+                    labels={"figure": figure.name.replace("_", " ")},
                 )
-                for name in plan.figures(SETTINGS, DATASET)
+                for figure in figures.of_study(SETTINGS, DATASET)
             ],
             dark=[
-                f"{REPORT}/figures/{DATASET}/{name}.dark.svg"
-                for name in plan.figures(SETTINGS, DATASET)
+                f"{REPORT}/figures/{DATASET}/{figure.name}.dark.svg"
+                for figure in figures.of_study(SETTINGS, DATASET)
             ],
         params:
             folder=lambda wildcards, output: Path(output.light[0]).parent.as_posix(),
@@ -95,16 +97,16 @@ rule page:
         ledger=rules.compare.output[0],
         tables=rules.tables.output,
         figures=[
-            f"{REPORT}/figures/{dataset}/{name}{suffix}"
+            f"{REPORT}/figures/{dataset}/{figure.name}{suffix}"
             for dataset in DATASETS
-            for name in plan.figures(SETTINGS, dataset)
+            for figure in figures.of_study(SETTINGS, dataset)
             for suffix in (".svg", ".dark.svg")
         ],
         code=code.inputs("report"),
     output:
         report(
             f"{REPORT}/report.html",
-            caption="../../hdkd/report/captions/page.rst",
+            caption="../../hdkd/report/page.rst",
             category="Report",
         ),
     params:

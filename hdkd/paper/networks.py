@@ -1,0 +1,71 @@
+"""The networks that the paper measures, built at its own size: their cost and their dimensions."""
+
+import copy
+from dataclasses import astuple, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from hdkd.paper.published import Network
+from hdkd.study.plan import BASELINES
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hdkd.models.complexity import Complexity
+
+IMAGE_SIZE, CLASSES, CHANNELS = 224, 7, 3
+
+
+@cache
+def size(network: Network) -> "Complexity":
+    """Complexity at the paper's image size and 7 classes."""
+    from hdkd.models.complexity import complexity
+
+    return complexity(build_network(network, CLASSES), IMAGE_SIZE)
+
+
+@cache
+def parameters(network: Network, classes: int) -> int:
+    """How many parameters the paper's network has for so many classes."""
+    return sum(values.numel() for values in build_network(network, classes).parameters())
+
+
+@cache
+def table1(network: Network) -> dict[str, tuple[int, ...]]:
+    """The dimensions that Table 1 prints of a network, which names neither block nor stride there."""
+    return dimensions(build_network(replace(network, block="mbcsa", stem_stride=2), CLASSES))
+
+
+def build_network(network: Network, classes: int) -> "nn.Module":
+    """The paper's network, untrained."""
+    from hdkd.models import build
+
+    model, block, stem_stride = astuple(network)
+    own = {} if model in BASELINES else {"block": block, "stem_stride": stem_stride}
+    return build(
+        model, num_classes=classes, image_size=IMAGE_SIZE, in_channels=CHANNELS, **own
+    )  # fmt: skip
+
+
+def dimensions(model: "nn.Module") -> dict[str, tuple[int, ...]]:
+    """Table 1's settings as a teacher, a student or HDKD is built: read from its modules and their shapes."""
+    import torch
+
+    stages = model.convolutions.stages
+    # Shapes are all that is needed, and tensors without data have them.
+    convolutions = copy.deepcopy(model.convolutions).to("meta").eval()
+    with torch.inference_mode():
+        features = convolutions(torch.empty(1, CHANNELS, IMAGE_SIZE, IMAGE_SIZE, device="meta"))
+    found = {
+        "depths": tuple(len(stage) for stage in stages),
+        "channels": tuple(feature.shape[1] for feature in features),
+    }
+    if transformer := getattr(model, "transformer", None):
+        attention = transformer.layers[0].attention
+        found |= {
+            "patch_size": (transformer.patch_size,),
+            "embed_dim": (transformer.tokens.shape[-1],),
+            "heads": (attention.heads,),
+            "head_dim": (attention.head_dim,),
+        }
+    return found

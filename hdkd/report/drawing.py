@@ -1,0 +1,128 @@
+"""Draws the figures of one dataset, each for a light and for a dark page, as self-contained SVG."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hdkd.config import Settings
+from hdkd.data.batches.imageset import ImageSet
+from hdkd.report import figures, results, tables
+from hdkd.report.figures import FigureSpec
+from hdkd.study import plan
+from hdkd.study.plan import RunKey
+
+STYLES = Path(figures.__file__).parent
+SUFFIXES = {"light": ".svg", "dark": ".dark.svg"}
+
+
+def write_figures(
+    settings: Settings,
+    dataset: str,
+    folder: Path,
+    summaries: list[dict[str, Any]],
+    facts: dict[str, Any],
+) -> None:
+    """Write ``<name>.svg`` and ``<name>.dark.svg`` for each figure that has something to show.
+
+    ``summaries`` are those of finished trainings, whose run folders are here; ``facts`` what is known of
+    the dataset. When a study is whole and its prepared images are here, that is all of
+    ``figures.of_study``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    data = FigureData(settings, dataset, summaries, facts)
+    for spec in figures.of_study(settings, dataset):
+        if spec.needs(data):
+            for look, suffix in SUFFIXES.items():
+                write_figure(spec, data, look, folder / f"{spec.name}{suffix}")
+
+
+def write_figure(spec: FigureSpec, data: "FigureData", look: str, path: Path) -> None:
+    """Draw one figure into an SVG file, in the ``look`` of a light or a dark page."""
+    styles = [STYLES / f"{name}.mplstyle" for name in ("common", look)]
+    with matplotlib.style.context(styles):
+        figure = Figure(layout="constrained")
+        spec.draw(data, figure)
+        figure.savefig(path, transparent=True, metadata={"Date": None})
+
+
+class FigureData:
+    """What the figures of one dataset are drawn from."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: str,
+        summaries: list[dict[str, Any]],
+        facts: dict[str, Any],
+    ) -> None:
+        self.settings = settings
+        self.dataset = dataset
+        self.facts = facts
+        self.title = facts["title"]
+        table = results.runs(settings, summaries)
+        self.table = table[table["dataset"] == dataset]
+        self.gains = results.gains(self.table)
+        self.prepared = plan.prepared(settings.profile, dataset)
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether student and HDKD share a subset and a seed."""
+        return not self.gains.empty
+
+    @property
+    def has_teacher(self) -> bool:
+        return bool((self.table["group"] == "teacher").any())
+
+    @property
+    def has_images(self) -> bool:
+        return (self.prepared / "images.npy").exists()
+
+    @property
+    def has_recipes(self) -> bool:
+        return (self.prepared / "smote.csv").exists()
+
+    @property
+    def has_variants(self) -> bool:
+        """Whether a network with another block or stem stride is trained."""
+        return bool(((self.table["group"] == "ablations") & (self.table["point"] == "")).any())
+
+    @cached_property
+    def source(self) -> ImageSet:
+        return ImageSet.load(self.prepared)
+
+    @cached_property
+    def recipes(self) -> pd.DataFrame:
+        """How SMOTE made each synthetic image: label, base, neighbour, gap."""
+        return pd.read_csv(self.prepared / "smote.csv")
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        return results.cells(self.table)
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        return tables.distillation_points(self.settings, self.dataset, self.table)
+
+    @cached_property
+    def rivals(self) -> pd.DataFrame:
+        return tables.rival_cells(self.dataset, self.table)
+
+    @property
+    def smallest(self) -> str:
+        """The subset with the fewest images."""
+        return self.gains["subset"].iloc[self.gains["training_images"].argmin()]
+
+    def first(self, role: str) -> RunKey:
+        """The first seed's run of a role; of student and HDKD, that on the smallest subset."""
+        if role == "teacher":
+            return plan.teacher_runs(self.settings, self.dataset)[0]
+        return self.students(role, self.smallest)[0]
+
+    def students(self, role: str, subset: str) -> list[RunKey]:
+        """The runs of student or HDKD on a subset, one a seed, whether finished or not."""
+        runs = plan.student_runs(self.settings, self.dataset)
+        return [key for key in runs if key.role == role and key.subset == subset]

@@ -1,0 +1,46 @@
+"""Accuracy on the watched images after each epoch, mean and range over seeds, one panel per subset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hdkd.report.figures import COLOURS, figure
+from hdkd.study.names import ROLE_NAMES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hdkd.report.drawing import FigureData
+
+
+@figure(section="sweep", wide=True, needs=lambda data: data.has_pairs)
+def draw(data: FigureData, fig: Figure) -> None:
+    import pandas as pd
+
+    from hdkd.runs.folder import RunFolder
+
+    watched = "test"
+    subsets = list(dict.fromkeys(data.gains["subset"]))
+    fig.set_size_inches(max(3.1 * len(subsets), 5.4), 3.2)
+    panels = fig.subplots(1, len(subsets), sharey=True, squeeze=False)[0]
+    for axes, subset in zip(panels, subsets, strict=True):
+        for role in ("student", "hdkd"):
+            runs = [key.folder for key in data.students(role, subset)]
+            finished = [run for run in runs if run.as_posix() in set(data.table["run"])]
+            curves = [RunFolder(run).metrics.set_index("epoch") for run in finished]
+            if "validation_accuracy" in curves[0]:
+                watched = "validation"
+            table = pd.concat([curve[f"{watched}_accuracy"] for curve in curves], axis=1).dropna()
+            table *= 100
+            epochs = table.index
+            axes.plot(epochs, table.mean(axis=1), color=COLOURS[role], label=ROLE_NAMES[role])
+            axes.fill_between(
+                epochs, table.min(axis=1), table.max(axis=1), color=COLOURS[role], alpha=0.2, lw=0
+            )
+        count = data.gains.set_index("subset")["training_images"][subset]
+        axes.set_title(f"{count} images", fontsize=10)
+        axes.set_xlabel("Epoch")
+        axes.grid(axis="y")
+    panels[0].set_ylabel(f"{watched.capitalize()} accuracy (%)")
+    panels[-1].legend(loc="lower right")
+    fig.suptitle(f"{data.title}: learning curves, mean and range over seeds", fontsize=11)

@@ -1,0 +1,67 @@
+"""The registry of figures: which a study has, and what each brings along."""
+
+import subprocess
+import sys
+
+import matplotlib.style
+import pytest
+
+from hdkd import config
+from hdkd.report import drawing, figures
+from project import ROOT
+
+ALWAYS = {"accuracy", "activation_maps", "confusion", "learning_curves", "samples"}
+
+
+def names(settings: config.Settings, dataset: str) -> set[str]:
+    return {spec.name for spec in figures.of_study(settings, dataset)}
+
+
+@pytest.mark.parametrize("spec", figures.registered(), ids=lambda spec: spec.name)
+class TestEveryFigure:
+    def test_has_a_caption(self, spec):
+        assert spec.caption.read_text("utf-8").strip()
+
+    def test_is_in_a_section_that_the_page_shows(self, spec):
+        page = (ROOT / "hdkd/report/template.html").read_text("utf-8")
+        assert f'{{{{ figures(dataset, "{spec.section}") }}}}' in page
+
+
+def test_a_module_with_a_caption_is_all_that_a_figure_takes():
+    folder = ROOT / "hdkd/report/figures"
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert modules == {path.stem for path in folder.glob("*.rst")}
+    assert modules == {spec.name for spec in figures.registered()}
+
+
+def test_the_demo_has_what_every_study_has_and_smote(parameters):
+    assert names(config.resolve(parameters), "phantom") == ALWAYS | {"smote"}
+
+
+def test_a_study_without_smote_has_no_figure_of_it(parameters):
+    parameters["datasets"]["phantom"]["smote"]["enabled"] = False
+    assert names(config.resolve(parameters), "phantom") == ALWAYS
+
+
+def test_ablations_distillation_and_rivals_are_shown_where_they_are_trained(parameters):
+    settings = config.resolve(parameters | {"profile": "pilot"})
+    extra = {"ablations", "distillation", "rivals"}
+    assert names(settings, "brain_tumor") == ALWAYS | extra
+    assert names(settings, "ham10000") == ALWAYS | extra - {"distillation"} | {"smote"}
+
+
+def test_asking_for_figures_imports_nothing_heavy():
+    """The Snakefile asks at every start."""
+    code = (
+        "import sys; from hdkd.report import figures; figures.registered();"
+        "print({'matplotlib', 'numpy', 'pandas', 'torch'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert found.stdout.strip() == "set()", found.stderr
+
+
+@pytest.mark.parametrize("look", drawing.SUFFIXES)
+def test_a_look_has_a_colour_for_each_role_and_family(look):
+    with matplotlib.style.context(drawing.STYLES / f"{look}.mplstyle"):
+        cycle = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    assert list(figures.COLOURS.values()) == [f"C{k}" for k in range(len(cycle))]
