@@ -4,7 +4,7 @@
 ``params.json``           what was trained on what: resolved parameters, classes, image preparation
 ``metrics.csv``           one line per epoch, appended as they come
 ``model.safetensors``     weights of the epoch that is kept
-``predictions.csv``       the test images with label, whether leaked, prediction and probabilities; of
+``predictions.csv``       the test images with label, whether leaked, prediction, probabilities; of
                           the last epoch where the weights were chosen on the test images
 ``summary.json``          final metrics, the best epoch, complexity and provenance
 ``SHA256SUMS``            checksums of all of these; written last, and checked whenever one is read
