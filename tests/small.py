@@ -96,7 +96,7 @@ def summary_of(run: RunKey, **changes: Any) -> RunSummary:
 
 
 def setup(source: ImageSet, training: Training, teaching: Teaching | None = None) -> Setup:
-    """Training on the CPU with all images, which also stand in the place of others to evaluate on."""
+    """Training on the CPU with all images, which also stand for others to evaluate on."""
     watched = Watched("validation", source.images, source.labels)
     every = TrainingSet(source, np.arange(len(source.images)))
     return Setup(every, watched, training, AUGMENTATION, ENGINE, 5, "cpu", teaching)

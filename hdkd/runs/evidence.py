@@ -1,7 +1,7 @@
-"""Run summaries as evidence: collected from run folders, kept as text beside the tables they support.
+"""Run summaries as evidence: collected from run folders, kept as text beside their tables.
 
-``reports/<profile>/summaries.jsonl`` has the summary of every training of a study, one per line. It is
-small enough to be committed, so that every clone can check the tables without the weights.
+``reports/<profile>/summaries.jsonl`` has the summary of every training of a study, one per line. It
+is small enough to be committed, so that every clone can check the tables without the weights.
 """
 
 import json
@@ -20,8 +20,8 @@ from hdkd.study.plan import RunKey
 
 SUMMARIES = "summaries.jsonl"
 EPOCHS = "epochs.csv"
-# What trainings did before it could be chosen and was recorded; how test images were split is not compared
-# where it was not.
+# What trainings did before it could be chosen and was recorded; how test images were split is not
+# compared where it was not.
 FORMER = {
     "keep": "last",
     "offset": 0,
@@ -46,8 +46,8 @@ def of_study(settings: Settings) -> list[dict[str, Any]]:
     _, left_out = counting(settings, summaries)
     if left_out:
         raise RunError(
-            f"made with other parameters than these: {shown(left_out)}: train again (`snakemake` does), "
-            "or take the parameters back"
+            f"made with other parameters than these: {shown(left_out)}: train again "
+            "(`snakemake` does), or take the parameters back"
         )
     return summaries
 
@@ -55,10 +55,10 @@ def of_study(settings: Settings) -> list[dict[str, Any]]:
 def counting(
     settings: Settings, summaries: Iterable[dict[str, Any]], root: Path = Path()
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The summaries of trainings made with the parameters of their profile, and why others do not count.
+    """The summaries of trainings made with their profile's parameters, and why others do not count.
 
-    Summaries of earlier versions say no more than the number of epochs, unless their run folders are
-    there below ``root``.
+    Summaries of earlier versions say no more than the number of epochs, unless their run folders
+    are there below ``root``.
     """
     kept, left_out = [], []
     for summary in summaries:
@@ -132,7 +132,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def known(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
-    """Every finished training of a profile: committed summaries, and run folders where there are any.
+    """Every finished training of a profile: committed summaries, and run folders where they exist.
 
     A run folder below ``root`` takes the place of a committed summary of the same training.
     """
@@ -145,7 +145,7 @@ def known(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
 
 
 def refresh(profile: str, root: Path = Path()) -> list[str]:
-    """Write what is known of a profile into its reports: summaries, predictions, epochs and facts of the data.
+    """Write summaries, predictions, epochs and facts of the data of a profile into its reports.
 
     For a study that is made piece by piece. Returns why predictions are left out, a sentence each.
     """
@@ -165,7 +165,7 @@ def refresh(profile: str, root: Path = Path()) -> list[str]:
 
 
 def write_epochs(summaries: Iterable[dict[str, Any]], path: Path, root: Path = Path()) -> None:
-    """Write the metrics of every epoch, from run folders and, where they are not here, from what ``path`` has."""
+    """Write the metrics of every epoch, from run folders or else from what ``path`` has."""
     before = dict([*pd.read_csv(path).groupby("run")]) if path.exists() else {}
     epochs = []
     for run in sorted(key_of(summary).folder.as_posix() for summary in summaries):

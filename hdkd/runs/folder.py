@@ -4,8 +4,8 @@
 ``params.json``           what was trained on what: resolved parameters, classes, image preparation
 ``metrics.csv``           one line per epoch, appended as they come
 ``model.safetensors``     weights of the epoch that is kept
-``predictions.csv``       the test images with label, whether leaked, prediction and a probability per
-                          class; of the last epoch where the weights were chosen on the test images
+``predictions.csv``       the test images with label, whether leaked, prediction, probabilities; of
+                          the last epoch where the weights were chosen on the test images
 ``summary.json``          final metrics, the best epoch, complexity and provenance
 ``SHA256SUMS``            checksums of all of these; written last, and checked whenever one is read
 ========================  ==========================================================================
@@ -68,7 +68,7 @@ class RunFolder:
     def write_predictions(
         self, table: pd.DataFrame, probabilities: np.ndarray, classes: list[str]
     ) -> None:
-        """``table`` has path, label, class and leaked of the images, in the order of ``probabilities``."""
+        """Write predictions of the images of ``table``: their path, label, class and leaked."""
         predictions = table[["path", "label", "class", "leaked"]].reset_index(drop=True)
         predictions["predicted"] = [classes[k] for k in probabilities.argmax(axis=1)]
         for k, name in enumerate(classes):

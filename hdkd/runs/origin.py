@@ -37,8 +37,8 @@ def origin(device: str) -> Origin:
 def git_commit(code: Path = PACKAGE) -> str | None:
     """The commit of the folder ``code``, with ``-dirty`` when it has been changed.
 
-    What a study writes elsewhere in the repository, such as its reports, does not count. Where ``code`` is
-    in no repository, it is what ``hdkd pack`` has noted there, or ``None``.
+    What a study writes elsewhere in the repository, such as its reports, does not count. Where
+    ``code`` is in no repository, it is what ``hdkd pack`` has noted there, or ``None``.
     """
     tracked = ["ls-files", "--error-unmatch", "."]
     changed = ["--no-optional-locks", "status", "--porcelain", "--", "."]

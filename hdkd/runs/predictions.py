@@ -1,8 +1,8 @@
 """What every training of a study says of every test image, in one file beside its summaries.
 
-``reports/<profile>/predictions.npz`` is small enough to be committed, so that every clone can compute
-intervals and verdicts image by image without run folders; its checksum is in ``SHA256SUMS``. It has these
-arrays, images in the order of their paths:
+``reports/<profile>/predictions.npz`` is small enough to be committed, so that every clone can
+compute intervals and verdicts image by image without run folders; its checksum is in
+``SHA256SUMS``. It has these arrays, images in the order of their paths:
 
 =======================  ===========================================================================
 ``<dataset>/path``       the test images, ``(images,)``
@@ -34,8 +34,8 @@ PRINTED = 1e-5  # how far two probabilities may be from each other that print th
 
 @dataclass(frozen=True)
 class TestImages:
-    """The test images of a dataset: their paths in ascending order, the positions of their classes, whether other
-    parts have copies or near-copies of them, and the names of the classes.
+    """The test images of a dataset: paths in ascending order, positions of their classes, whether
+    other parts have copies or near-copies of them, and the names of the classes.
     """
 
     __test__ = False  # pytest would take it for a test
@@ -54,7 +54,7 @@ class Predictions:
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
 
     def belonging(self, summaries: Iterable[dict[str, Any]]) -> "Predictions":
-        """Only those that belong to one of ``summaries``; others are of an older or a newer training."""
+        """Only those of one of ``summaries``; others are of an older or a newer training."""
         kept = {}
         for summary in summaries:
             run = _folder(summary)
@@ -80,16 +80,16 @@ class Predictions:
 
 
 def right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether the most probable of ``(…, images, classes)`` is the label ``(images,)``: ``(…, images)``, 0 or 1."""
+    """Whether the likeliest of ``(…, images, classes)`` is the label: ``(…, images)``, 0 or 1."""
     return (probabilities.argmax(axis=-1) == labels).astype(float)
 
 
 def update(summaries: Iterable[dict[str, Any]], folder: Path, root: Path = Path()) -> list[str]:
-    """Write the predictions of trainings into ``folder``, and return why some are left out, a sentence each.
+    """Write predictions into ``folder``, and return why some are left out, a sentence each.
 
-    They come from the run folders below ``root``, else from the file that is there; where neither has them
-    they are missing, which is no reason for anything. Left out are those that do not belong to their
-    summary, and those of other test images than most trainings of their dataset.
+    They come from the run folders below ``root``, else from the file that is there; where neither
+    has them they are missing, which is no reason for anything. Left out are those that do not
+    belong to their summary, and those of other test images than most trainings of their dataset.
     """
     before = read(folder)
     found: dict[str, tuple[TestImages, np.ndarray]] = {}
@@ -129,9 +129,9 @@ def update(summaries: Iterable[dict[str, Any]], folder: Path, root: Path = Path(
 def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
     """The test images of a run folder, and its probabilities of them ``(images, classes)``.
 
-    The file has six digits, in which the most probable class and another may be the same; the one that the
-    training has predicted is then made the larger by the least that float32 can tell. Raises ``RunError``
-    where the file is damaged, or its prediction is not the most probable class.
+    The file has six digits, in which the most probable class and another may be the same; the one
+    that the training has predicted is then made the larger by the least that float32 can tell.
+    Raises ``RunError`` where the file is damaged, or its prediction is not the most probable class.
     """
     table = folder.predictions.sort_values("path")
     if "leaked" not in table:
@@ -153,7 +153,7 @@ def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
 
 
 def write(predictions: Predictions, folder: Path) -> None:
-    """Write ``predictions.npz`` and its checksum into ``folder``; the same predictions give the same bytes."""
+    """Write ``predictions.npz`` and its checksum; the same predictions give the same bytes."""
     arrays: dict[str, np.ndarray] = {}
     for dataset, images in sorted(predictions.images.items()):
         arrays[f"{dataset}/path"] = np.array(images.paths, dtype=str)
@@ -168,14 +168,15 @@ def write(predictions: Predictions, folder: Path) -> None:
 
 
 def read(folder: Path) -> Predictions:
-    """Predictions that :func:`write` wrote; none where there is no such file. Raises ``RunError`` if it is damaged."""
+    """What :func:`write` wrote, none without a file. Raises ``RunError`` where it is damaged."""
     path = folder / PREDICTIONS
     if not path.exists():
         return Predictions()
     content = path.read_bytes()
     if read_sums(folder).get(PREDICTIONS) != hashlib.sha256(content).hexdigest():
         raise RunError(
-            f"{path} is damaged (its checksum is not the one in {SUMS}): bring it back from git, or remove it"
+            f"{path} is damaged (its checksum is not the one in {SUMS}): bring it back from git, "
+            "or remove it"
         )
     with np.load(io.BytesIO(content)) as file:
         arrays = dict(file)

@@ -1,7 +1,7 @@
-"""What a run folder records, with types: parameters, summary, provenance. Read and written here alone.
+"""What a run folder records, with types: parameters, summary, provenance.
 
-Records carry a ``version``. Each older shape has one function that turns it into today's, so that all other
-code knows one shape only.
+Records carry a ``version``. Each older shape has one function that turns it into today's, so that
+all other code knows one shape only.
 """
 
 from pathlib import Path
@@ -49,7 +49,7 @@ class Piece(Record):
 
 
 class Provenance(Origin):
-    """Where and with what a run was made, and what that took; ``pieces`` is empty where it is not known."""
+    """Where and with what a run was made, and what it took; old records have no ``pieces``."""
 
     duration_seconds: float
     peak_memory_bytes: int | None
@@ -84,7 +84,7 @@ class WatchedPart(Record):
 
 
 class RunParams(Record):
-    """``params.json``: what was trained on what. ``engine`` and ``watched`` were not always recorded."""
+    """``params.json``: what was trained on what; old records lack ``engine`` and ``watched``."""
 
     version: Literal[2] = VERSION
     run: RunKey
@@ -103,7 +103,7 @@ class RunParams(Record):
 
 
 class Metrics(Record):
-    """Metrics in [0, 1] of a final evaluation; rows of the confusion matrix are the true classes."""
+    """Metrics in [0, 1] of a final evaluation; the confusion matrix has a row per true class."""
 
     accuracy: float
     balanced_accuracy: float
@@ -177,8 +177,8 @@ class Leaked(Record):
 class ModelSummary(Record):
     """``summary.json`` of an exported model: its run, and what its weights reach in half precision.
 
-    ``interval`` is of the accuracy, at 95 %; ``changed`` counts the test images with another answer than
-    the run gave.
+    ``interval`` is of the accuracy, at 95 %; ``changed`` counts the test images with another answer
+    than the run gave.
     """
 
     version: Literal[2] = VERSION

@@ -1,4 +1,4 @@
-"""Weights in half precision: the form in which trained models travel, and in which teachers teach."""
+"""Weights in half precision: the form in which models travel and teachers teach."""
 
 import torch
 from safetensors.torch import load, save

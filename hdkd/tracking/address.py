@@ -32,7 +32,7 @@ def warn(error: Exception) -> None:
     if credentials:
         reason = reason.replace(f"{credentials}@", "")
     print(
-        f"warning: MLflow at {shown_uri()} failed ({reason}); going on without it: `hdkd deliver` gives it "
-        "later what it misses",
+        f"warning: MLflow at {shown_uri()} failed ({reason}); going on without it: "
+        "`hdkd deliver` gives it later what it misses",
         file=sys.stderr,
     )

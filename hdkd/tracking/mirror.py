@@ -1,4 +1,4 @@
-"""One training in MLflow: whatever its run there lacks of its run folder, finished or not, is added.
+"""One training in MLflow: what its run there lacks of its run folder is added.
 
 What MLflow has already stays, so that any process may do this at any time, as often as it likes.
 """
@@ -25,7 +25,7 @@ RUNNING, FINISHED = "RUNNING", "FINISHED"
 
 
 def deliver(folders: Iterable[Path]) -> int:
-    """Give MLflow what it lacks of finished run folders, whether made out of its reach or in an outage.
+    """Give MLflow what it lacks of finished run folders, made out of its reach or in an outage.
 
     Runs get their own times. Returns how many runs were new or not whole. Raises ``RunError`` for a
     damaged run folder, and whatever MLflow raises.
@@ -37,8 +37,8 @@ def deliver(folders: Iterable[Path]) -> int:
 class Mirror:
     """The MLflow run of a run folder, found or made, whose training began with ``origin``.
 
-    Where the folder names another run, of a training that was killed and begun anew, that run is deleted.
-    Every method raises whatever MLflow raises.
+    Where the folder names another run, of a training that was killed and begun anew, that run is
+    deleted. Every method raises whatever MLflow raises.
     """
 
     def __init__(self, folder: RunFolder, origin: Origin) -> None:
@@ -56,10 +56,10 @@ class Mirror:
         self.run, self._status = found or (self._create(), RUNNING)
 
     def update(self, status: str) -> bool:
-        """Bring the run to the state of the folder, and to ``status``; whether it was not finished yet.
+        """Bring the run to the state of the folder and to ``status``; whether it was unfinished.
 
-        ``status`` is one of MLflow's: ``RUNNING``, or how the training has ended. ``FINISHED`` needs a
-        finished run folder.
+        ``status`` is one of MLflow's: ``RUNNING``, or how the training has ended. ``FINISHED``
+        needs a finished run folder.
         """
         lacking = self._status != FINISHED
         if lacking:
@@ -161,7 +161,7 @@ class Mirror:
         self._client.log_batch(run, params=params)
 
     def _log_metrics(self, metrics: list[tuple[str, float, int, int]]) -> None:
-        """Log (name, value, milliseconds since 1970, step), as many at once as a request may carry."""
+        """Log (name, value, ms since 1970, step), as many at once as a request may carry."""
         entities = [self._mlflow.entities.Metric(*each) for each in metrics]
         for first in range(0, len(entities), BATCH):
             self._client.log_batch(self.run, entities[first : first + BATCH])

@@ -26,7 +26,7 @@ class Experiment:
 
 
 def connect() -> Any:
-    """The package ``mlflow``, which takes seconds to import and may be missing, at our tracking URI.
+    """The package ``mlflow`` at our tracking URI; it takes seconds to import and may be missing.
 
     A client of it may be made where :func:`experiment` has been called.
     """
@@ -41,8 +41,8 @@ def connect() -> Any:
 def experiment(profile: str, dataset: str, title: str) -> Experiment:
     """The experiment of a dataset, made with the whole store where there is none yet.
 
-    Any number of processes may ask at once. ``title`` is that of the dataset. Raises whatever MLflow
-    raises, and ``filelock.Timeout`` where another process creates the store for too long.
+    Any number of processes may ask at once. ``title`` is that of the dataset. Raises whatever
+    MLflow raises, and ``filelock.Timeout`` where another process creates the store for too long.
     """
     return _experiment(tracking_uri(), profile, dataset, title)
 
@@ -50,7 +50,7 @@ def experiment(profile: str, dataset: str, title: str) -> Experiment:
 @functools.cache
 def _experiment(uri: str, profile: str, dataset: str, title: str) -> Experiment:
     mlflow, file = connect(), database()
-    # A server that does not answer must fail before the lock, or processes would wait for each other.
+    # A server that does not answer must fail before the lock, or processes would wait in turn.
     if (not file or _is_complete(file)) and (found := find_experiment(profile, dataset)):
         return found
     lock = (file or STORE / "mlflow.db").with_suffix(".lock")

@@ -10,7 +10,7 @@ from hdkd.tracking.address import warn
 def log_report(
     profile: str, dataset: str, folder: Path, metrics: dict[str, float], ledger: Iterable[Path]
 ) -> None:
-    """Put a dataset's figures, the tables, the ledger and headline ``metrics`` into its sweep's run."""
+    """Log a dataset's figures, tables, ledger and headline ``metrics`` to its sweep's run."""
     try:
         client = store.connect().MlflowClient()
         experiment = store.find_experiment(profile, dataset)

@@ -1,4 +1,4 @@
-"""How long a training is: images, steps, multiply-accumulates; and controls that are as long as another."""
+"""How long a training is, and controls that are as long as another."""
 
 import dataclasses
 import math
@@ -15,9 +15,10 @@ from hdkd.study.plan import RunKey
 
 
 def epoch_images(settings: Settings, run: RunKey, class_counts: Sequence[int]) -> int:
-    """Images of an epoch of ``run``, SMOTE's for a teacher among them; ``class_counts`` are the training images.
+    """Images of an epoch of ``run``, with SMOTE's for a teacher; ``class_counts`` are without.
 
-    A teacher of a subset sees as many as the teacher of all images, so that they differ in data only.
+    A teacher of a subset sees as many as the teacher of all images, so that they differ in data
+    only.
     """
     if fixed := settings.training(run.role, run.subset, run.dataset).epoch_images:
         return fixed
@@ -63,7 +64,7 @@ def training_of(settings: Settings, run: RunKey, class_counts: Sequence[int]) ->
 
 
 def forward_macs(settings: Settings, run: RunKey, classes: int) -> int:
-    """Multiply-accumulates of one image through the network of ``run``, products of activations among them.
+    """Multiply-accumulates of one image through a network, products of activations among them.
 
     Counted by torch; ``models/complexity.py`` counts as the paper's tables do.
     """

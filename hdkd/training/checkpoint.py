@@ -1,8 +1,8 @@
 """The state of an unfinished training, from which it continues exactly.
 
 A checkpoint is one file beside the run folder's own. It is written whole or not at all, carries a
-checksum, and is removed when the run is finished. It is no output that Snakemake knows of, so nothing
-removes it when a training is killed. Nothing in it is ever unpickled.
+checksum, and is removed when the run is finished. It is no output that Snakemake knows of, so
+nothing removes it when a training is killed. Nothing in it is ever unpickled.
 """
 
 import hashlib
@@ -95,11 +95,10 @@ class Checkpoint:
     ``notes`` are values that JSON can hold, saved and restored with the state: what was already
     reported. ``finished`` counts the epochs that the saved state has behind it, 0 for a new start.
     ``fingerprint`` has what must not change between the parts of a training, by name, as texts and
-    numbers; ``restart`` begins anew whatever is there.
-    ``share`` of the time is what saving may take: where epochs are shorter than that, some are not saved
-    and computed again after an interruption.
-    Raises ``RunError`` when another process trains in the same folder, and when the checkpoint there has
-    another fingerprint.
+    numbers; ``restart`` begins anew whatever is there. ``share`` of the time is what saving may
+    take: where epochs are shorter than that, some are not saved and computed again after an
+    interruption. Raises ``RunError`` when another process trains in the same folder, and when the
+    checkpoint there has another fingerprint.
     """
 
     def __init__(
@@ -145,7 +144,7 @@ class Checkpoint:
         self._lock.release()
 
     def _read(self) -> None:
-        """Take over what is there, unless it is damaged. Raises ``RunError`` for another training's."""
+        """Take over what is there, unless damaged. Raises ``RunError`` for another training's."""
         if self.restart:
             self.remove()
         if not self.path.exists():
@@ -156,8 +155,9 @@ class Checkpoint:
             return
         header, tensors = found
         if header["fingerprint"] != self.fingerprint:
+            changed = differences(header["fingerprint"], self.fingerprint)
             raise RunError(
-                f"{self.path} was made with {differences(header['fingerprint'], self.fingerprint)}: "
+                f"{self.path} was made with {changed}: "
                 "continue it with what made it, or train anew with --restart or by removing it"
             )
         self._tensors, self.finished, self.notes = tensors, header["finished"], header["notes"]

@@ -33,10 +33,10 @@ NAMES_ONLY = ("version", "teacher", "data.title", "data.synthetic")
 
 @dataclass(frozen=True)
 class Job:
-    """A training to do: what ``key`` names, on the ``prepared`` data, into the run folder ``output``.
+    """A training to do: what ``key`` names, on ``prepared`` data, into the run folder ``output``.
 
-    ``recipes`` is a table of SMOTE recipes to add; ``teacher`` the run folder that HDKD is taught by;
-    ``tuned`` what ``hdkd tune`` has chosen. ``device`` is ``auto``, ``cpu`` or ``cuda``.
+    ``recipes`` is a table of SMOTE recipes to add; ``teacher`` the run folder that HDKD is taught
+    by; ``tuned`` what ``hdkd tune`` has chosen. ``device`` is ``auto``, ``cpu`` or ``cuda``.
     """
 
     settings: Settings
@@ -50,25 +50,25 @@ class Job:
 
     @property
     def part(self) -> str:
-        """What the training is evaluated on at its end: for a trial of the tuning the validation images."""
+        """What it is evaluated on at its end: a trial of the tuning on the validation images."""
         return "validation" if self.key.group == "tuning" else "test"
 
     @property
     def tuned_settings(self) -> dict[str, Any] | None:
-        """What trials have chosen for this training. Raises ``RunError`` where that is needed and missing."""
+        """What trials have chosen for it. Raises ``RunError`` where that is needed and missing."""
         if self.tuned:
             return chosen(self.tuned, self.key.role)
         if plan.is_tuned(self.settings, self.key):
             raise RunError(
-                f"{self.key.name} trains with settings that trials choose: run `hdkd tune` and name its file "
-                "with --tuned"
+                f"{self.key.name} trains with settings that trials choose: run `hdkd tune` and "
+                "name its file with --tuned"
             )
         return None
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """A job whose files have been read: its images, the fresh network, how it is trained, its parameters."""
+    """A job whose files have been read: images, the fresh network, its training, its parameters."""
 
     job: Job
     source: ImageSet
@@ -123,7 +123,7 @@ def network_arguments(job: Job, source: ImageSet) -> dict[str, Any]:
 
 
 def how_to_train(job: Job, source: ImageSet, tuned: dict[str, Any]) -> Training:
-    """Optimiser and schedule: of the settings, as long as a control asks for, and as trials have chosen."""
+    """Optimiser and schedule, as long as a control asks for, and as trials have chosen."""
     counts = np.bincount(source.labels[source.part("train")])
     training = training_of(job.settings, job.key, counts.tolist())
     return dataclasses.replace(training, **tuned)
@@ -176,7 +176,7 @@ def parameters(job: Job, source: ImageSet, setup: Setup, arguments: dict[str, An
 
 
 def fingerprint(made: Assembled) -> dict[str, Any]:
-    """What must not change between the parts of one training: settings, data, teacher, code, by name.
+    """What must not change between the parts of a training: settings, data, teacher, code.
 
     Where the teacher lies is not among it, nor what of the engine changes no number on the device.
     """
@@ -198,7 +198,7 @@ def fingerprint(made: Assembled) -> dict[str, Any]:
 
 
 def load_teacher(folder: Path | None, source: ImageSet) -> nn.Module:
-    """The trained teacher, its weights rounded to half precision: the same from a copy that has travelled so.
+    """The trained teacher, its weights rounded to half precision, as a copy that travels has them.
 
     Raises ``RunError`` when it is missing, knows other classes, or has weights that do not fit.
     """

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 class Kept:
     """The weights to leave: of the last epoch, or of the best one on the watched images.
 
-    ``best_on_validation`` goes by balanced accuracy, which fits whatever classes there are, and of equals
-    takes the one with the lowest loss. ``best_on_test`` takes the first with the highest accuracy, as
-    the released implementation does.
+    ``best_on_validation`` goes by balanced accuracy, which fits whatever classes there are, and of
+    equals takes the one with the lowest loss. ``best_on_test`` takes the first with the highest
+    accuracy, as the released implementation does.
     """
 
     def __init__(self, rule: str) -> None:

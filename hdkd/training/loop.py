@@ -29,8 +29,9 @@ WATCHED_METRICS = ("loss", "accuracy", "balanced_accuracy")
 
 @dataclass(frozen=True)
 class Watched:
-    """What is evaluated between epochs: ``images`` ``(n, channels, size, size)`` bytes and ``labels`` ``(n,)`` of
-    the ``part`` ``validation``, or of ``test`` where the study has no validation images.
+    """What is evaluated between epochs: the ``part`` ``validation``, or else ``test``.
+
+    ``images`` are bytes ``(n, channels, size, size)``, ``labels`` ``(n,)``.
     """
 
     part: str
@@ -62,12 +63,12 @@ def train(
     checkpoint: Checkpoint | None = None,
     deadline: float | None = None,
 ) -> Kept:
-    """Train ``model`` in place, to its last epoch, and return the weights that ``training.keep`` keeps.
+    """Train ``model`` in place to its last epoch; returns the weights that ``training.keep`` keeps.
 
     With a ``checkpoint`` it continues after the epochs that this has behind it, and saves when due.
-    Raises ``UnfinishedError`` after an epoch when another as long would not end before ``deadline``, a
-    reading of ``time.monotonic``. ``on_epoch`` gets each row of :meth:`Loop.epoch`. Raises ``RunError``
-    when the loss or a weight is no longer a finite number; the checkpoint from before stays.
+    ``on_epoch`` gets each row of :meth:`Loop.epoch`. Raises ``UnfinishedError`` after an epoch when
+    another as long would not end before ``deadline``, a reading of ``time.monotonic``; ``RunError``
+    when the loss or a weight is no longer a finite number: the checkpoint from before stays.
     """
     loop = Loop(model, setup)
     epochs = setup.training.epochs
@@ -125,12 +126,12 @@ class Loop:
         self._pixels = torch.from_numpy(np.array(setup.watched.images)).to(setup.device)
 
     def epoch(self, finished: int) -> Row:
-        """Train one more epoch after ``finished`` ones, evaluate it where it is due, and return its row.
+        """Train one more epoch after ``finished`` ones, evaluate where due, and return its row.
 
-        A row has the epoch's number (from 1), learning rate, losses and accuracies on train (as trained,
-        augmented) and on what is watched, and images per second; those on the watched images are
-        ``None`` where ``evaluate_every`` skips them. Raises ``FloatingPointError`` when the loss or a
-        weight is no longer a finite number.
+        A row has the epoch's number (from 1), learning rate, losses and accuracies on train (as
+        trained, augmented) and on what is watched, and images per second; those on the watched
+        images are ``None`` where ``evaluate_every`` skips them. Raises ``FloatingPointError`` when
+        the loss or a weight is no longer a finite number.
         """
         training, watched, state = self._setup.training, self._setup.watched, self.state
         number = finished + 1
@@ -205,7 +206,7 @@ def has_finite_weights(model: nn.Module) -> bool:
 
 @torch.inference_mode()
 def predict(model: nn.Module, images: Tensor, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Probabilities ``(n, classes)`` in float32 for bytes ``(n, channels, h, w)`` on the model's device.
+    """Probabilities ``(n, classes)`` in float32 for bytes ``(n, channels, h, w)`` on its device.
 
     And the mean cross-entropy with ``labels`` ``(n,)``.
     """

@@ -18,4 +18,4 @@ class Observer:
         """The metrics of another epoch are in the folder."""
 
     def ended(self, status: str) -> None:
-        """The training is ``FINISHED``, and so is its folder; or it was ``KILLED``, or has ``FAILED``."""
+        """It is ``FINISHED``, and so is its folder; or it was ``KILLED``, or has ``FAILED``."""

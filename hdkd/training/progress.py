@@ -16,7 +16,7 @@ from hdkd.training.observer import Observer
 
 
 class Progress:
-    """The notes of one training; this piece of it has run ``since`` a reading of ``time.perf_counter``."""
+    """The notes of one training, of which a piece runs ``since`` a ``time.perf_counter``."""
 
     def __init__(
         self, made: Assembled, checkpoint: Checkpoint, observer: Observer, since: float

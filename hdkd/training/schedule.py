@@ -11,9 +11,9 @@ from hdkd.config import Training
 def learning_rate(epoch: int, settings: Training) -> float:
     """Learning rate of ``epoch`` (from 0): linear warm-up from ``warmup_lr``, then half a cosine.
 
-    The cosine starts counting at epoch 0, so it does not restart where the warm-up ends; this is timm's
-    schedule. The released implementation uses it one epoch late, because it steps after each epoch with
-    that epoch's number: ``settings.offset`` 1.
+    The cosine starts counting at epoch 0, so it does not restart where the warm-up ends; this is
+    timm's schedule. The released implementation uses it one epoch late, because it steps after each
+    epoch with that epoch's number: ``settings.offset`` 1.
     """
     epoch = max(epoch - settings.offset, 0)
     if epoch < settings.warmup_epochs:
@@ -24,7 +24,7 @@ def learning_rate(epoch: int, settings: Training) -> float:
 
 
 def build_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """Adam or AdamW; biases and normalisations are not decayed, as in the released implementation."""
+    """Adam or AdamW; biases and normalisations are not decayed, as in the released code."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [

@@ -29,10 +29,11 @@ def run(
 ) -> None:
     """Do a job, told to an ``observer``, and leave its run folder.
 
-    A training that was stopped continues after its last finished epoch, and ends as if it had not been;
-    with ``restart`` it begins anew. Raises ``RunError`` when HDKD has no teacher, or one that does not
-    fit, and when what was stopped was made with other settings, data, teacher, code or version of torch;
-    ``UnfinishedError`` when ``deadline``, a reading of ``time.monotonic``, comes before the last epoch.
+    A training that was stopped continues after its last finished epoch, and ends as if it had not
+    been; with ``restart`` it begins anew. Raises ``RunError`` when HDKD has no teacher, or one that
+    does not fit, and when what was stopped was made with other settings, data, teacher, code or
+    version of torch; ``UnfinishedError`` when ``deadline``, a reading of ``time.monotonic``, comes
+    before the last epoch.
     """
     prepare_process(threads)
     since = time.perf_counter()
@@ -61,7 +62,8 @@ def finish(made: Assembled, progress: Progress, kept: Kept) -> None:
     reported_last = kept.rule == "best_on_test"
     if not reported_last:
         kept.put_back(made.model)
-    # Nothing before this line has looked at the images of the final evaluation, unless they are watched.
+    # Nothing before this line has looked at the images of the final evaluation, unless they are
+    # watched.
     tested = source.part(made.job.part)
     pixels = torch.from_numpy(np.array(source.images[tested])).to(made.setup.device)
     probabilities, _ = predict(made.model, pixels, source.labels[tested])
@@ -75,7 +77,7 @@ def finish(made: Assembled, progress: Progress, kept: Kept) -> None:
 def summary(
     made: Assembled, progress: Progress, kept: Kept, probabilities: np.ndarray
 ) -> RunSummary:
-    """What ``summary.json`` says; ``probabilities`` ``(n, classes)`` are of the final evaluation's images."""
+    """What ``summary.json`` says; ``probabilities`` ``(n, classes)`` are the final evaluation's."""
     job, source, params = made.job, made.source, made.params
     tested = source.part(job.part)
     labels, leaked = source.labels[tested], source.table["leaked"].to_numpy()[tested]

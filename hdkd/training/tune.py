@@ -1,4 +1,4 @@
-"""Choosing settings on the validation images: the same trials for every method, the best mean for each."""
+"""Choosing settings on the validation images: the same trials for each, and its best mean."""
 
 import json
 from pathlib import Path
@@ -12,9 +12,10 @@ from hdkd.study import plan
 
 
 def best(validations: list[list[dict[str, float]]]) -> tuple[list[dict[str, float]], int]:
-    """Means over seeds of each trial's metrics on the validation images, and which trial is the best.
+    """Means over seeds of each trial's metrics on the validation images, and the best trial.
 
-    That with the highest balanced accuracy; of equals that with the lowest loss, and then the first.
+    That with the highest balanced accuracy; of equals that with the lowest loss, and then the
+    first.
     """
     means = [
         {
@@ -28,7 +29,7 @@ def best(validations: list[list[dict[str, float]]]) -> tuple[list[dict[str, floa
 
 
 def choose(settings: Settings, dataset: str, output: Path) -> None:
-    """Write for each method its trials, in the order of the grid, and the settings that it gets (:func:`best`)."""
+    """Write each method's trials, in the order of the grid, and its settings (:func:`best`)."""
     tuning = settings.tuning(dataset)
     if not tuning:
         raise RunError(f"tuning.grid and tuning.datasets ask for no trials on {dataset}")
