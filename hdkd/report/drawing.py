@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from hdkd.config import Settings
 from hdkd.data.batches.imageset import ImageSet
-from hdkd.report import figures, results, tables
+from hdkd.report import figures, frames, results
 from hdkd.report.figures import FigureSpec
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
@@ -105,11 +105,11 @@ class FigureData:
 
     @cached_property
     def points(self) -> pd.DataFrame:
-        return tables.distillation_points(self.settings, self.dataset, self.table)
+        return frames.distillation_points(self.settings, self.dataset, self.table)
 
     @cached_property
     def rivals(self) -> pd.DataFrame:
-        return tables.rival_cells(self.dataset, self.table)
+        return frames.baseline_cells(self.dataset, self.table)
 
     @property
     def smallest(self) -> str:

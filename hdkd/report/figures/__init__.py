@@ -34,7 +34,7 @@ _registry: dict[str, FigureSpec] = {}
 class FigureSpec:
     """What is known of a figure before it is drawn.
 
-    ``section`` is the one of the page (``template.html``) that shows it, ``wide`` whether it is wider
+    ``section`` is the one of the page (``page.html``) that shows it, ``wide`` whether it is wider
     than the text. ``when`` tells whether a study has this figure of a dataset, ``needs`` whether the
     runs, images or recipes that it shows are here.
     """
