@@ -7,19 +7,39 @@ much; HDKD's step runs the teacher forward besides; an evaluation is forward onl
 import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hdkd.config import Settings, Training
-from hdkd.report.results import macs
 from hdkd.runs.evidence import key_of
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
 from hdkd.training.budget import epoch_images, training_of
 
 GIBIBYTE = 2**30
+
+
+def macs(settings: Settings, key: RunKey, num_classes: int) -> int:
+    """Multiply-accumulates of one image in the network of ``key``."""
+    images = settings.images(key.dataset)
+    network = settings.network(key.block or None, key.stem_stride or None)
+    arguments = network.arguments(key.role)
+    return _macs(key.role, tuple(arguments.items()), num_classes, images.size, images.channels)
+
+
+@cache
+def _macs(role: str, arguments: tuple, num_classes: int, size: int, channels: int) -> int:
+    # Slow to import, and the page needs neither.
+    from hdkd.models import build
+    from hdkd.models.complexity import complexity
+
+    model = build(
+        role, num_classes=num_classes, image_size=size, in_channels=channels, **dict(arguments)
+    )
+    return complexity(model, size, channels).macs
 
 
 def images_of(settings: Settings, dataset: str, facts: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from hdkd.config import Settings
 from hdkd.data.batches.imageset import ImageSet
-from hdkd.report import figures, results, tables
+from hdkd.report import figures, frames, results
 from hdkd.report.figures import FigureSpec
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
@@ -28,8 +28,8 @@ def write_figures(
 ) -> None:
     """Write ``<name>.svg`` and ``<name>.dark.svg`` for each figure that has something to show.
 
-    ``summaries`` are those of finished trainings, whose run folders are here; ``facts`` what is known of
-    the dataset. When a study is whole and its prepared images are here, that is all of
+    ``summaries`` are those of finished trainings, whose run folders are here; ``facts`` what is
+    known of the dataset. When a study is whole and its prepared images are here, that is all of
     ``figures.of_study``.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,14 +75,17 @@ class FigureData:
 
     @property
     def has_teacher(self) -> bool:
+        """Whether the teacher is trained."""
         return bool((self.table["group"] == "teacher").any())
 
     @property
     def has_images(self) -> bool:
+        """Whether the prepared images are here."""
         return (self.prepared / "images.npy").exists()
 
     @property
     def has_recipes(self) -> bool:
+        """Whether SMOTE's recipes are here."""
         return (self.prepared / "smote.csv").exists()
 
     @property
@@ -92,6 +95,7 @@ class FigureData:
 
     @cached_property
     def source(self) -> ImageSet:
+        """The prepared images."""
         return ImageSet.load(self.prepared)
 
     @cached_property
@@ -101,15 +105,18 @@ class FigureData:
 
     @cached_property
     def cells(self) -> pd.DataFrame:
+        """Mean and deviation over seeds (``results.cells``)."""
         return results.cells(self.table)
 
     @cached_property
     def points(self) -> pd.DataFrame:
-        return tables.distillation_points(self.settings, self.dataset, self.table)
+        """Runs by part of the distillation changed, or empty (``frames.distillation_points``)."""
+        return frames.distillation_points(self.settings, self.dataset, self.table)
 
     @cached_property
     def rivals(self) -> pd.DataFrame:
-        return tables.rival_cells(self.dataset, self.table)
+        """Networks trained on all images, or empty without rivals (``frames.baseline_cells``)."""
+        return frames.baseline_cells(self.dataset, self.table)
 
     @property
     def smallest(self) -> str:

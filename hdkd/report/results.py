@@ -1,8 +1,7 @@
-"""Results of a study as tables, computed from its summaries and predictions and nothing else."""
+"""Statistics of a study, computed from its summaries and predictions and nothing else."""
 
 import json
 import math
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,28 @@ from hdkd.config import Settings
 from hdkd.errors import RunError
 from hdkd.evaluation import uncertainty
 from hdkd.evaluation.statistics import Estimate, estimate, holm
+from hdkd.report.cost import macs
 from hdkd.runs import predictions
 from hdkd.runs.evidence import key_of
 from hdkd.runs.predictions import Predictions
 from hdkd.study import plan
-from hdkd.study.plan import RunKey
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
 NEW = ("new_accuracy", "new_balanced")
 GAIN = [
     "dataset", "subset", "training_images", "student", "hdkd", "gain", "gain_sd", "gain_low", "gain_high",
-    "p_value", "smallest", "new_gain", "new_low", "new_high",
-    "new_balanced_gain", "new_balanced_low", "new_balanced_high", "seeds", "wins", "student_balanced", "hdkd_balanced", "balanced_gain", "balanced_low",
-    "balanced_high", "apart", "apart_low", "apart_high",
+    "p_value", "smallest", "new_gain", "new_low", "new_high", "new_balanced_gain", "new_balanced_low",
+    "new_balanced_high", "seeds", "wins", "student_balanced", "hdkd_balanced", "balanced_gain",
+    "balanced_low", "balanced_high", "apart", "apart_low", "apart_high",
 ]  # fmt: skip
+# Each gain, and what the ends of its interval are called: ``gain_low``, ``new_high``.
+ENDS = {
+    "gain": "gain",
+    "balanced_gain": "balanced",
+    "apart": "apart",
+    "new_gain": "new",
+    "new_balanced_gain": "new_balanced",
+}
 NONE = Predictions()
 UNKNOWN = Estimate((math.nan,), 0.0, 0.0)
 CELL = ["dataset", "group", "role", "block", "stem_stride", "point", "subset"]
@@ -74,32 +81,6 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(
         dict.fromkeys(("new_accuracy", "best_epoch_accuracy", "best_epoch"), float)
     )
-
-
-def read_runs(folder: Path) -> pd.DataFrame:
-    """The table of :func:`runs` from ``folder``, where ``hdkd tables`` has written it."""
-    table = pd.read_csv(folder / "runs.csv", dtype=dict.fromkeys(("block", "point", "subset"), str))
-    return table.fillna({"block": "", "point": ""})
-
-
-def macs(settings: Settings, key: RunKey, num_classes: int) -> int:
-    """Multiply-accumulates of one image in the network of ``key``."""
-    images = settings.images(key.dataset)
-    network = settings.network(key.block or None, key.stem_stride or None)
-    arguments = network.arguments(key.role)
-    return _macs(key.role, tuple(arguments.items()), num_classes, images.size, images.channels)
-
-
-@cache
-def _macs(role: str, arguments: tuple, num_classes: int, size: int, channels: int) -> int:
-    # Slow to import, and the page needs neither.
-    from hdkd.models import build
-    from hdkd.models.complexity import complexity
-
-    model = build(
-        role, num_classes=num_classes, image_size=size, in_channels=channels, **dict(arguments)
-    )
-    return complexity(model, size, channels).macs
 
 
 def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
@@ -169,14 +150,6 @@ def recalls(
     return pd.DataFrame(rows)
 
 
-def read_cells(folder: Path) -> pd.DataFrame:
-    """The table of :func:`cells` from ``folder``, where ``hdkd tables`` has written it."""
-    table = pd.read_csv(
-        folder / "results.csv", dtype=dict.fromkeys(("block", "point", "subset"), str)
-    )
-    return table.fillna({"block": "", "point": ""})
-
-
 def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
     """Gain of HDKD over the student in points, paired by seed, per dataset and subset.
 
@@ -201,37 +174,24 @@ def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
             runs[runs["seed"].isin(shared)] for runs in (by_role["student"], by_role["hdkd"])
         )
         found = paired(student, hdkd, known)
-        rows.append(
-            {
-                "dataset": dataset,
-                "subset": subset,
-                "training_images": images,
-                "student": student["accuracy"].mean(),
-                "hdkd": hdkd["accuracy"].mean(),
-                "gain": found["gain"].mean,
-                "gain_sd": pd.Series(found["gain"].values).std(),
-                "gain_low": found["gain"].interval[0],
-                "gain_high": found["gain"].interval[1],
-                "p_value": found["gain"].p_value,
-                "smallest": found["gain"].smallest,
-                "new_gain": found["new_gain"].mean,
-                "new_low": found["new_gain"].interval[0],
-                "new_high": found["new_gain"].interval[1],
-                "new_balanced_gain": found["new_balanced_gain"].mean,
-                "new_balanced_low": found["new_balanced_gain"].interval[0],
-                "new_balanced_high": found["new_balanced_gain"].interval[1],
-                "seeds": len(shared),
-                "wins": sum(value > 0 for value in found["gain"].values),
-                "student_balanced": student["balanced_accuracy"].mean(),
-                "hdkd_balanced": hdkd["balanced_accuracy"].mean(),
-                "balanced_gain": found["balanced_gain"].mean,
-                "balanced_low": found["balanced_gain"].interval[0],
-                "balanced_high": found["balanced_gain"].interval[1],
-                "apart": found["apart"].mean,
-                "apart_low": found["apart"].interval[0],
-                "apart_high": found["apart"].interval[1],
-            }
-        )
+        row = {
+            "dataset": dataset,
+            "subset": subset,
+            "training_images": images,
+            "student": student["accuracy"].mean(),
+            "hdkd": hdkd["accuracy"].mean(),
+            "gain_sd": pd.Series(found["gain"].values).std(),
+            "p_value": found["gain"].p_value,
+            "smallest": found["gain"].smallest,
+            "seeds": len(shared),
+            "wins": sum(value > 0 for value in found["gain"].values),
+            "student_balanced": student["balanced_accuracy"].mean(),
+            "hdkd_balanced": hdkd["balanced_accuracy"].mean(),
+        }
+        for name, ends in ENDS.items():
+            low, high = found[name].interval
+            row |= {name: found[name].mean, f"{ends}_low": low, f"{ends}_high": high}
+        rows.append(row)
     result = pd.DataFrame(rows, columns=GAIN)
     for _, p_values in result.groupby("dataset")["p_value"]:
         result.loc[p_values.index, "p_value"] = holm([*p_values])
@@ -276,11 +236,6 @@ def paired(
     return {name: Estimate(tuple(v), 0.0, image) for name, v in values.items()}
 
 
-def read_gains(folder: Path) -> pd.DataFrame:
-    """The table of :func:`gains` from ``folder``, where ``hdkd tables`` has written it."""
-    return pd.read_csv(folder / "gains.csv", dtype={"subset": str})
-
-
 def facts(settings: Settings, dataset: str) -> dict[str, Any]:
     """What preparing and splitting found out about a dataset."""
     folder = plan.prepared(settings.profile, dataset)
@@ -288,37 +243,11 @@ def facts(settings: Settings, dataset: str) -> dict[str, Any]:
     return read[0] | read[1]
 
 
-def read_facts(folder: Path) -> dict[str, dict[str, Any]]:
-    """What is known of each dataset, from ``folder``, where ``hdkd tables`` has written it."""
-    return json.loads((folder / "data.json").read_text("utf-8"))
-
-
-def metrics_tree(table: pd.DataFrame, gain_table: pd.DataFrame) -> dict[str, Any]:
-    """Headline numbers as the nested mapping that ``dvc metrics`` compares."""
-    tree: dict[str, Any] = {}
-    for row in cells(table).itertuples():
-        key = RunKey("", row.dataset, row.group, row.role, row.subset, 0, row.block, row.stem_stride, row.point)  # fmt: skip
-        place = (
-            tree.setdefault(row.dataset, {})
-            .setdefault(key.model, {})
-            .setdefault(f"n{row.subset}", {})
-        )
-        place["accuracy"] = round(row.accuracy, 6)
-        place["balanced_accuracy"] = round(row.balanced_accuracy, 6)
-    for row in gain_table.itertuples():
-        tree[row.dataset].setdefault("gain", {})[f"n{row.subset}"] = round(row.gain, 4)
-    return tree
-
-
 def sweep_metrics(folder: Path, dataset: str) -> dict[str, float]:
     """Mean accuracies and gains of a dataset by name, for the parent run of its sweep in MLflow."""
-    table = read_gains(folder)
+    table = pd.read_csv(folder / "gains.csv", dtype={"subset": str})
     metrics = {}
     for row in table[table["dataset"] == dataset].itertuples():
         for name in ("student", "hdkd", "gain"):
             metrics[f"{name}_n{row.subset}"] = getattr(row, name)
     return metrics
-
-
-def write_json(content: Any, path: Path) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -6,7 +6,7 @@ from hdkd.config import Settings
 from hdkd.report import results
 from hdkd.report.drawing import write_figures
 from hdkd.report.page import write_page
-from hdkd.report.tables import begun, write_tables
+from hdkd.report.tables import write_tables
 from hdkd.runs import evidence
 from hdkd.study import plan
 
@@ -25,7 +25,7 @@ def write_report(settings: Settings, ledger: Path) -> None:
     evidence.write(known, folder / evidence.SUMMARIES)  # also those that the parameters leave out
     here = [s for s in summaries if plan.is_finished(evidence.key_of(s).folder)]
     if here:
-        for dataset in begun(settings, results.runs(settings, here)):
+        for dataset in results.runs(settings, here)["dataset"].unique():
             figures = folder / "figures" / dataset
             write_figures(settings, dataset, figures, here, facts[dataset])
     write_page(settings, folder, ledger)

@@ -7,7 +7,7 @@ import pytest
 
 from hdkd import config
 from hdkd.errors import ParameterError, RunError
-from hdkd.report.results import macs
+from hdkd.report.cost import macs
 from hdkd.runs import evidence
 from hdkd.study import plan
 from hdkd.training import tune

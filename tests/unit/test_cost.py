@@ -6,7 +6,7 @@ import pytest
 
 from hdkd import config
 from hdkd.report import cost
-from hdkd.report.results import macs
+from hdkd.report.cost import macs
 from hdkd.study import plan
 from hdkd.training.budget import epoch_images
 

@@ -23,7 +23,7 @@ class TestEveryFigure:
         assert spec.caption.read_text("utf-8").strip()
 
     def test_is_in_a_section_that_the_page_shows(self, spec):
-        page = (ROOT / "hdkd/report/template.html").read_text("utf-8")
+        page = (ROOT / "hdkd/report/page.html").read_text("utf-8")
         assert f'{{{{ figures(dataset, "{spec.section}") }}}}' in page
 
 

@@ -3,9 +3,8 @@
 import pandas as pd
 
 from hdkd import config
-from hdkd.report import results
-from hdkd.report.page import protocol_rows, steps_sentence
-from hdkd.report.tables import disagreement
+from hdkd.report import results, sentences
+from hdkd.report.page import protocol_rows
 
 
 def augmentation(settings: config.Settings) -> str:
@@ -23,12 +22,12 @@ def test_the_augmentation_is_the_profiles_own(parameters):
 
 def test_equal_steps_are_said_with_their_number(parameters):
     parameters["student"]["demo"] |= {"epochs": 10, "epoch_images": 100, "batch_size": 32}
-    assert "takes 40 steps" in steps_sentence(config.resolve(parameters), "phantom")
+    assert "takes 40 steps" in sentences.steps(config.resolve(parameters), "phantom")
 
 
 def test_unequal_steps_are_said_too(parameters):
     parameters["student"]["demo"]["epoch_images"] = None
-    assert "more steps" in steps_sentence(config.resolve(parameters), "phantom")
+    assert "more steps" in sentences.steps(config.resolve(parameters), "phantom")
 
 
 def said(*seeds: tuple[float, float]) -> str:
@@ -40,7 +39,7 @@ def said(*seeds: tuple[float, float]) -> str:
         for role, (gain, balanced) in (("student", (0, 0)), ("hdkd", gains))
     ]  # fmt: skip
     table = pd.DataFrame(rows).astype({"new_accuracy": float, "new_balanced": float})
-    return disagreement(results.gains(table).iloc[0].to_dict())
+    return sentences.disagreement(results.gains(table).iloc[0].to_dict())
 
 
 def test_accuracies_that_gain_the_same_seed_by_seed_agree():

@@ -6,8 +6,7 @@ import pytest
 
 from hdkd.evaluation.metrics import balanced_accuracy, evaluate
 from hdkd.evaluation.statistics import Estimate, estimate, holm
-from hdkd.report import results
-from hdkd.report.tables import metric_rows
+from hdkd.report import columns, frames, results
 from hdkd.runs.predictions import Predictions, TestImages
 from hdkd.study.plan import RunKey
 
@@ -154,13 +153,13 @@ def test_recalls_are_those_of_the_summaries_with_their_intervals(study):
 
 
 def test_the_report_has_brackets_where_there_are_intervals(study):
-    row = metric_rows("moles", results.cells(study.table, study.known))[1]
-    cell = results.cells(study.table, study.known).iloc[1]
+    cells, without = results.cells(study.table, study.known), results.cells(study.table)
+    row, cell = columns.shown(frames.metrics(cells, "moles"), columns.ALL_METRICS)[1], cells.iloc[1]
     assert row["Macro F1 (%)"] == (
         f"{100 * cell['macro_f1']:.2f} "
         f"({100 * cell['macro_f1_low']:.1f}–{100 * cell['macro_f1_high']:.1f})"
     )
-    without = metric_rows("moles", results.cells(study.table))[1]
-    assert without["Macro F1 (%)"] == (
+    row = columns.shown(frames.metrics(without, "moles"), columns.ALL_METRICS)[1]
+    assert row["Macro F1 (%)"] == (
         f"{100 * cell['macro_f1']:.2f} ± {100 * cell['macro_f1_sd']:.2f}"
     )

@@ -1,4 +1,4 @@
-"""The figures of a dataset: every module of this package is one, with its caption in the ``.rst`` file beside it.
+"""The figures of a dataset: each module here is one; the ``.rst`` file beside it is its caption.
 
 A module registers its drawing function with :func:`figure`; nothing else names it. The Snakefile asks
 which figures a study has each time it starts, so the modules import numpy, pandas, matplotlib and
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from hdkd.report.drawing import FigureData
 
 # Places in the cycle of colours that light.mplstyle and dark.mplstyle define.
-COLOURS = {"teacher": "C0", "student": "C1", "hdkd": "C2", "ConvNet": "C3", "ViT": "C4", "Hybrid": "C5"}  # fmt: skip
+COLOURS = {
+    "teacher": "C0",
+    "student": "C1",
+    "hdkd": "C2",
+    "ConvNet": "C3",
+    "ViT": "C4",
+    "Hybrid": "C5",
+}
 Draw = Callable[["FigureData", "Figure"], None]  # onto an empty figure
 _registry: dict[str, FigureSpec] = {}
 
@@ -34,7 +41,7 @@ _registry: dict[str, FigureSpec] = {}
 class FigureSpec:
     """What is known of a figure before it is drawn.
 
-    ``section`` is the one of the page (``template.html``) that shows it, ``wide`` whether it is wider
+    ``section`` is the one of the page (``page.html``) that shows it, ``wide`` whether it is wider
     than the text. ``when`` tells whether a study has this figure of a dataset, ``needs`` whether the
     runs, images or recipes that it shows are here.
     """
@@ -59,7 +66,7 @@ def figure(
     when: Callable[[Settings, str], object] = lambda settings, dataset: True,
     needs: Callable[[FigureData], object],
 ) -> Callable[[Draw], Draw]:
-    """Register the decorated function as the figure that its module is named after (see FigureSpec)."""
+    """Register a module's drawing function as the figure of its name (see :class:`FigureSpec`)."""
 
     def register(draw: Draw) -> Draw:
         name = draw.__module__.rpartition(".")[2]

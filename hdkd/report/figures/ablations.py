@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from hdkd.report.figures import COLOURS, figure
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 @figure(section="ablations", when=plan.variant_runs, needs=lambda data: data.has_variants)
 def draw(data: FigureData, fig: Figure) -> None:
+    """A group of bars for each block and stride, in it one for each role."""
     ablations = data.settings.raw["ablations"]
     table = data.table
     same = (table["subset"] == str(ablations["subset"])) & table["seed"].isin(ablations["seeds"])
@@ -24,13 +26,9 @@ def draw(data: FigureData, fig: Figure) -> None:
     variants = list(dict.fromkeys(zip(chosen["block"], chosen["stem_stride"], strict=True)))
     fig.set_size_inches(6.4, 3.8)
     axes = fig.subplots()
+    means = 100 * chosen.groupby(["role", "block", "stem_stride"])["accuracy"].mean()
     for offset, role in enumerate(ROLE_NAMES):
-        heights = [
-            100 * chosen[
-                (chosen["role"] == role) & (chosen["block"] == block) & (chosen["stem_stride"] == stride)
-            ]["accuracy"].mean()
-            for block, stride in variants
-        ]  # fmt: skip
+        heights = [means.get((role, *variant), math.nan) for variant in variants]
         places = [k + 0.27 * (offset - 1) for k in range(len(variants))]
         bars = axes.bar(places, heights, 0.25, color=COLOURS[role], label=ROLE_NAMES[role])
         axes.bar_label(bars, fmt="%.1f", fontsize=8, padding=2)

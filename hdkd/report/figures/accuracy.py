@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @figure(section="headline", needs=lambda data: data.has_pairs)
 def draw(data: FigureData, fig: Figure) -> None:
+    """Each seed a dot, mean and deviation a line for each role, the teacher a dashed line."""
     fig.set_size_inches(6.4, 4.2)
     axes = fig.subplots()
     cells = data.cells

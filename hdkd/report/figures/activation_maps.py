@@ -24,6 +24,7 @@ SHOWN_CLASSES = 5
     needs=lambda data: data.has_pairs and data.has_teacher and data.has_images,
 )
 def draw(data: FigureData, fig: Figure) -> None:
+    """A row for each class: its first test image, then stage 2 and stage 3 in each network."""
     import numpy as np
     import torch
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @figure(section="metrics", wide=True, needs=lambda data: data.has_pairs and data.has_teacher)
 def draw(data: FigureData, fig: Figure) -> None:
+    """Counts in the cells, shares of the true class as their colour."""
     import numpy as np
 
     from hdkd.runs.folder import RunFolder

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     needs=lambda data: not data.points.empty,
 )
 def draw(data: FigureData, fig: Figure) -> None:
+    """A row for each change; the student alone and HDKD are dashed lines through all."""
     points = data.points
     names = list(dict.fromkeys(points["name"]))
     fig.set_size_inches(6.8, 0.42 * len(names) + 1.3)

@@ -1,4 +1,4 @@
-"""Accuracy on the watched images after each epoch, mean and range over seeds, one panel per subset."""
+"""Accuracy on the watched images after each epoch, over seeds, one panel per subset."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @figure(section="sweep", wide=True, needs=lambda data: data.has_pairs)
 def draw(data: FigureData, fig: Figure) -> None:
+    """A line for each role in each panel, and a band from the lowest to the highest seed."""
     import pandas as pd
 
     from hdkd.runs.folder import RunFolder

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     needs=lambda data: not data.rivals.empty,
 )
 def draw(data: FigureData, fig: Figure) -> None:
+    """A bubble for each network, coloured by role or family."""
     import pandas as pd
 
     from hdkd.paper import published

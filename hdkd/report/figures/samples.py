@@ -16,6 +16,7 @@ IMAGES_OF_A_CLASS = 4
 
 @figure(section="data", needs=lambda data: data.has_images)
 def draw(data: FigureData, fig: Figure) -> None:
+    """A row for each class."""
     train = data.source.part("train")
     classes = data.source.classes
     fig.set_size_inches(1.5 * IMAGES_OF_A_CLASS + 0.6, 1.5 * len(classes))

@@ -20,6 +20,7 @@ SHOWN_CLASSES = 4
     needs=lambda data: data.has_images and data.has_recipes,
 )
 def draw(data: FigureData, fig: Figure) -> None:
+    """A row for each class: an image, the synthetic one, the neighbour."""
     import numpy as np
 
     from hdkd.data.batches.recipes import blend

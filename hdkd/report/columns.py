@@ -1,0 +1,179 @@
+"""The tables of the report as people read them: titles and formats for the columns of ``frames.py``."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hdkd.report import formats
+from hdkd.report.formats import between, decimals, percent, ranged, signed, text, thousands
+from hdkd.study.names import BLOCK_NAMES, ROLE_NAMES, family, model_name, network_name
+
+METRICS = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "auroc": "AUROC",
+    "calibration_error": "Calibration error",
+    "new_accuracy": "Accuracy without leaks",
+    "new_balanced": "Balanced accuracy without leaks",
+}
+
+
+@dataclass(frozen=True, init=False)
+class Column:
+    """A column with its ``title``; ``form`` makes a cell's text from these ``fields`` of a frame's row."""
+
+    title: str
+    form: Callable[..., str]
+    fields: tuple[str, ...]
+
+    def __init__(self, title: str, form: Callable[..., str], *fields: str) -> None:
+        for name, value in (("title", title), ("form", form), ("fields", fields)):
+            object.__setattr__(self, name, value)
+
+
+def shown(frame: pd.DataFrame, columns: Sequence[Column]) -> list[dict[str, str]]:
+    """The rows of a table, by title; columns whose fields the frame lacks are left out."""
+    there = [column for column in columns if set(column.fields) <= set(frame.columns)]
+    return [
+        {column.title: column.form(*(row[name] for name in column.fields)) for column in there}
+        for row in frame.to_dict("records")
+    ]
+
+
+IMAGES = Column("Training images", text, "training_images")
+EPOCHS = Column("Epochs", decimals(0), "epochs")
+SEEDS = Column("Seeds", text, "seeds")
+PARAMETERS = Column("Parameters", thousands, "parameters")
+MACS = Column("MACs (M)", decimals(2, 1e6), "macs")
+ACCURACY = Column("Accuracy (%)", percent, "accuracy", "accuracy_sd")
+WITHOUT_LEAKS = Column("Without leaks (%)", percent, "new_accuracy", "new_accuracy_sd")
+PUBLISHED = Column("Published (%)", decimals(2), "published")
+BOTH = tuple(Column(ROLE_NAMES[role], percent, role, f"{role}_sd") for role in ("student", "hdkd"))
+
+SWEEP = (
+    IMAGES,
+    EPOCHS,
+    *BOTH,
+    Column("Gain (points)", signed, "gain", "gain_sd"),
+    Column("95 % interval", between, "gain_low", "gain_high"),
+    Column("p (Holm)", formats.p_value, "p_value"),
+    Column("Smallest to be seen", decimals(2), "smallest"),
+    Column("Balanced gain (points)", signed, "balanced_gain"),
+    Column("Its 95 % interval", between, "balanced_low", "balanced_high"),
+    SEEDS,
+    *(
+        Column(f"{ROLE_NAMES[role]}, best epoch", percent, f"{role}_best", f"{role}_best_sd")
+        for role in ("student", "hdkd")
+    ),
+    Column("Published gain", signed, "published_gain"),
+)
+
+WITHOUT_LEAKED_IMAGES = (
+    IMAGES,
+    *BOTH,
+    Column("Gain (points)", signed, "new_gain"),
+    Column("95 % interval", between, "new_low", "new_high"),
+    Column("Balanced gain (points)", signed, "new_balanced_gain"),
+    Column("Its 95 % interval", between, "new_balanced_low", "new_balanced_high"),
+    SEEDS,
+)
+
+ALL_METRICS = (
+    Column("Model", ROLE_NAMES.get, "role"),
+    IMAGES,
+    SEEDS,
+    *(
+        Column(f"{title} (%)", ranged, name, f"{name}_low", f"{name}_high", f"{name}_sd")
+        for name, title in METRICS.items()
+    ),
+)
+
+VARIANTS = (
+    Column("Model", ROLE_NAMES.get, "role"),
+    Column("Block", BLOCK_NAMES.get, "block"),
+    Column("Stem stride", text, "stem_stride"),
+    IMAGES,
+    PARAMETERS,
+    MACS,
+    ACCURACY,
+    WITHOUT_LEAKS,
+    SEEDS,
+    PUBLISHED,
+)
+
+DISTILLATION = (
+    Column("Distillation", text, "name"),
+    Column("Changed", text, "change"),
+    ACCURACY,
+    Column("To HDKD (points)", signed, "difference", "difference_sd"),
+    SEEDS,
+)
+
+CONTROLS = (
+    Column("Model", text, "name"),
+    EPOCHS,
+    ACCURACY,
+    WITHOUT_LEAKS,
+    Column("HDKD's gain", signed, "gain"),
+    Column("95 % interval", between, "gain_low", "gain_high"),
+    Column("p (Holm)", formats.p_value, "p_value"),
+    Column("Gain without leaks", signed, "new_gain"),
+    Column("Its 95 % interval", between, "new_low", "new_high"),
+    SEEDS,
+)
+
+TRIALS = (
+    Column("Method", model_name, "role"),
+    Column("Settings", formats.settings, "changes"),
+    Column("Validation balanced accuracy (%)", percent, "balanced_accuracy"),
+    Column("Validation loss", decimals(4), "loss"),
+    SEEDS,
+    Column("Chosen", lambda chosen: "yes" if chosen else "", "chosen"),
+)
+
+BASELINES = (
+    Column("Model", model_name, "role"),
+    Column("Family", family, "role"),
+    PARAMETERS,
+    MACS,
+    EPOCHS,
+    ACCURACY,
+    WITHOUT_LEAKS,
+    Column("Best epoch (%)", percent, "best_epoch_accuracy", "best_epoch_accuracy_sd"),
+    Column("Balanced (%)", percent, "balanced_accuracy", "balanced_accuracy_sd"),
+    SEEDS,
+    Column("Minutes", decimals(1, 60), "duration_seconds"),
+    PUBLISHED,
+)
+
+
+def _costed(role: str, block: str, stem_stride: int, control: str) -> str:
+    return ", ".join(filter(None, [network_name(role, block, stem_stride), control]))
+
+
+COSTS = (
+    Column("Dataset", text, "title"),
+    Column("Model", _costed, "role", "block", "stem_stride", "control"),
+    Column("Training images", text, "subset"),
+    Column("Trainings", "{} of {}".format, "finished", "trainings"),
+    Column("Images per second", formats.estimated(0), "images_per_second", "estimated"),
+    Column("Minutes each", formats.estimated(1), "minutes", "estimated"),
+    Column("Peak memory (GiB)", decimals(1), "peak_memory_gib"),
+    Column("Device", text, "device"),
+)
+
+
+def _best_epoch(accuracy: float, epoch: float) -> str:
+    return formats.DASH if pd.isna(epoch) else f"{percent(accuracy)} (epoch {epoch:.0f})"
+
+
+RUNS = (
+    Column("Run folder", text, "run"),
+    Column("Accuracy (%)", percent, "accuracy"),
+    Column("Best epoch (%)", _best_epoch, "best_epoch_accuracy", "best_epoch"),
+    Column("Seconds", decimals(0), "duration_seconds"),
+    Column("Device", text, "device"),
+    Column("MLflow run", lambda run: run if isinstance(run, str) else formats.DASH, "mlflow_run"),
+)

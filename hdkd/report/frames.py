@@ -1,0 +1,266 @@
+"""The numbers of each table of the report, one tidy frame per table, from the numbers of a study.
+
+Accuracies are in [0, 1], gains and differences in points, NaN where there is no value. A frame is empty
+where a study has nothing for the table, and lacks the columns that say nothing there. ``columns.py`` has
+the titles and formats.
+"""
+
+import math
+
+import pandas as pd
+
+from hdkd.config import CONTROL, Settings
+from hdkd.evaluation.statistics import holm
+from hdkd.paper import published
+from hdkd.paper.published import Network
+from hdkd.report import results
+from hdkd.report.numbers import Numbers
+from hdkd.runs import evidence
+from hdkd.study import plan
+from hdkd.study.names import ROLE_NAMES
+from hdkd.training import tune
+
+# How the ablations' changes are written; equations 6 to 8.
+SYMBOLS = {"alpha": "α", "temperature": "t", "feature_weight": "λ", "targets": "teacher's labels"}
+CONTROLS = {
+    "subset_teacher": "teacher of the same images",
+    "same_steps": "as many steps",
+    "same_macs": "as many MACs",
+}
+NOTHING = pd.DataFrame()
+
+
+def sweep(numbers: Numbers, dataset: str) -> pd.DataFrame:
+    """Accuracy by subset, with and without distillation, and the gain (Tables 3 and 4)."""
+    gains = numbers.gains[numbers.gains["dataset"] == dataset]
+    if gains.empty:
+        return NOTHING
+    students = numbers.students(dataset)
+    both = students.groupby(["subset", "seed"])["role"].transform("nunique") == 2
+    cells = results.cells(students[both])
+    frame = _beside(gains, cells, "accuracy")
+    epochs = cells[cells["role"] == "hdkd"].set_index("subset")["epochs"]
+    frame["epochs"] = frame["subset"].map(epochs)
+    # Where every class has as many test images, both accuracies are the same.
+    if (frame["gain"] - frame["balanced_gain"]).abs().max() < 1e-3:
+        frame = frame.drop(columns=["balanced_gain", "balanced_low", "balanced_high"])
+    if cells["best_epoch_accuracy"].notna().any():
+        frame = _beside(frame, cells, "best_epoch_accuracy", "_best")
+    if numbers.are_comparable:
+        values = [published.gain(dataset, subset) for subset in frame["subset"]]
+        frame["published_gain"] = pd.Series(values, index=frame.index, dtype=float)
+    return frame
+
+
+def without_leaks(numbers: Numbers, dataset: str) -> pd.DataFrame:
+    """The sweep on the test images that are not leaked; empty where all are new, or nothing is known of that."""
+    students = numbers.students(dataset)
+    if not has_leaks(students):
+        return NOTHING
+    gains = numbers.gains[numbers.gains["dataset"] == dataset]
+    return _beside(gains, results.cells(students), "new_accuracy")
+
+
+def _beside(
+    gains: pd.DataFrame, cells: pd.DataFrame, metric: str, suffix: str = ""
+) -> pd.DataFrame:
+    """Gains with the student's and HDKD's mean of a metric and its deviation, ``student`` and ``student_sd``."""
+    frame = gains.copy()
+    for role in ("student", "hdkd"):
+        own = cells[cells["role"] == role].set_index("subset")
+        frame[f"{role}{suffix}"] = frame["subset"].map(own[metric])
+        frame[f"{role}{suffix}_sd"] = frame["subset"].map(own[f"{metric}_sd"])
+    return frame
+
+
+def has_leaks(table: pd.DataFrame) -> bool:
+    """Whether leaked test images are known of, so that there is an accuracy without them."""
+    return bool(
+        (table["new_accuracy"].notna() & (table["new_accuracy"] != table["accuracy"])).any()
+    )
+
+
+def _of_leaks(table: pd.DataFrame) -> pd.DataFrame:
+    """The same without the accuracy without leaks where there are none."""
+    return table if has_leaks(table) else table.drop(columns=["new_accuracy", "new_balanced"])
+
+
+def metrics(cells: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Every metric of every cell of the sweep; ``cells`` are those of all trainings."""
+    swept = cells["group"].isin(["teacher", "students"])
+    return _of_leaks(cells[(cells["dataset"] == dataset) & swept])
+
+
+def variants(numbers: Numbers, dataset: str) -> pd.DataFrame:
+    """Block and stem stride (Tables 6 and 7), the default first, on the same seeds and subset."""
+    own = numbers.of(dataset)
+    variants = own[(own["group"] == "ablations") & (own["point"] == "")]
+    if variants.empty:
+        return NOTHING
+    ablations = numbers.settings.raw["ablations"]
+    beside = _same(own, ablations) & (own["group"] == "students")
+    reference = own[(own["group"] == "teacher") | beside]
+    cells = _in_order(results.cells(pd.concat([reference, variants])), [*ROLE_NAMES])
+    return _with_published(numbers, dataset, _of_leaks(cells))
+
+
+def baseline_cells(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """Teacher, student, HDKD and the baselines after training on all images (Table 5).
+
+    Empty without baselines.
+    """
+    own = runs[(runs["dataset"] == dataset) & (runs["subset"] == "all")]
+    if not (own["group"] == "baselines").any():
+        return NOTHING
+    cells = results.cells(own[own["group"] != "ablations"])
+    return _in_order(cells, [*plan.BASELINES, *ROLE_NAMES])
+
+
+def baselines(numbers: Numbers, dataset: str) -> pd.DataFrame:
+    """The counterpart of Table 5: each model trained from scratch on all images."""
+    cells = baseline_cells(dataset, numbers.runs)
+    return NOTHING if cells.empty else _with_published(numbers, dataset, _of_leaks(cells))
+
+
+def _in_order(cells: pd.DataFrame, roles: list[str]) -> pd.DataFrame:
+    order = {role: place for place, role in enumerate(roles)}
+    return cells.sort_values(
+        "role", key=lambda found: found.map(order), kind="stable", ignore_index=True
+    )
+
+
+def _with_published(numbers: Numbers, dataset: str, cells: pd.DataFrame) -> pd.DataFrame:
+    """The paper's accuracies in percent beside cells, in the one profile that may be compared with them."""
+    if not numbers.are_comparable:
+        return cells
+    values = [
+        published.accuracy(dataset, Network(cell.role, cell.block, cell.stem_stride))
+        for cell in cells.itertuples()
+    ]
+    return cells.assign(published=pd.Series(values, index=cells.index, dtype=float))
+
+
+def distillation(numbers: Numbers, dataset: str) -> pd.DataFrame:
+    """HDKD with one part of its distillation changed, on the same seeds and subset.
+
+    ``difference`` is that to HDKD as it is, in points of accuracy, paired by seed.
+    """
+    points = distillation_points(numbers.settings, dataset, numbers.runs)
+    if points.empty:
+        return NOTHING
+    points.loc[points["name"] == ROLE_NAMES["hdkd"], "difference"] = math.nan
+    return points.groupby("name", sort=False, as_index=False).agg(
+        change=("change", "first"),
+        accuracy=("accuracy", "mean"),
+        accuracy_sd=("accuracy", "std"),
+        difference=("difference", "mean"),
+        difference_sd=("difference", "std"),
+        seeds=("seed", "size"),
+    )
+
+
+def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """The trainings behind :func:`distillation`: name, change, seed, accuracy, difference.
+
+    Empty where no distillation was changed.
+    """
+    points = settings.points(dataset)
+    own = runs[runs["dataset"] == dataset]
+    own = own[_same(own, settings.raw["ablations"]["distillation"])] if points else NOTHING
+    if own.empty or (own["point"] == "").all():
+        return NOTHING
+    students = own[own["group"] == "students"]
+    hdkd = students[students["role"] == "hdkd"]
+    if hdkd.empty:
+        return NOTHING
+    reference = hdkd.set_index("seed")["accuracy"]
+    default = settings.raw["distillation"]
+    as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
+    parts = [(ROLE_NAMES["student"], "no teacher", students[students["role"] == "student"])]
+    parts.append((ROLE_NAMES["hdkd"], as_it_is, hdkd))
+    for point, changes in points.items():
+        change = ", ".join(f"{SYMBOLS.get(key, key)} = {value}" for key, value in changes.items())
+        parts.append((point.replace("_", " "), change, own[own["point"] == point]))
+    frames = []
+    for name, change, found in parts:
+        frame = found[["seed", "accuracy"]].assign(name=name, change=change)
+        frame["difference"] = 100 * (frame["accuracy"] - frame["seed"].map(reference))
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _same(runs: pd.DataFrame, chosen: dict) -> pd.Series:
+    """Which trainings are on the ``subset`` and of the ``seeds`` of an ablation's parameters."""
+    return (runs["subset"] == str(chosen["subset"])) & runs["seed"].isin(chosen["seeds"])
+
+
+def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
+    """The control experiments beside student and HDKD on the same seeds and subset (``plan.control_runs``).
+
+    ``gain`` is that of HDKD over each of them, paired by seed, and by test image where predictions are
+    known; p values are corrected within the table (Holm).
+    """
+    chosen = numbers.settings.controls(dataset)
+    own = numbers.of(dataset)
+    if not chosen:
+        return NOTHING
+    same = own[_same(own, chosen) & (own["group"] == "students")]
+    hdkd = same[same["role"] == "hdkd"]
+    found = own[
+        (own["group"] == "ablations") & own["point"].map(lambda p: bool(CONTROL.fullmatch(p)))
+    ]
+    if found.empty or hdkd.empty:
+        return NOTHING
+    parts = {"HDKD": hdkd, "Student alone": same[same["role"] == "student"]}
+    for (role, point), runs in found.groupby(["role", "point"], sort=False):
+        if role == "teacher" and point.startswith("teacher_seed"):
+            continue
+        what = CONTROLS.get(point, f"teacher of seed {point[12:]}")
+        parts[f"{ROLE_NAMES[role]}, {'same images' if role == 'teacher' else what}"] = runs
+    parts = {name: runs for name, runs in parts.items() if not runs.empty}
+    gains = {
+        name: results.paired(runs, hdkd, numbers.predictions)
+        for name, runs in parts.items()
+        if name != "HDKD" and set(runs["seed"]) & set(hdkd["seed"])
+    }
+    p_values = dict(zip(gains, holm([g["gain"].p_value for g in gains.values()]), strict=True))
+    rows = []
+    for name, runs in parts.items():
+        row = {"name": name, **results.cells(runs).iloc[0], "p_value": p_values.get(name, math.nan)}
+        for gain, ends in (("gain", "gain"), ("new_gain", "new")):
+            estimate = gains.get(name, {}).get(gain, results.UNKNOWN)
+            low, high = estimate.interval
+            row |= {gain: estimate.mean, f"{ends}_low": low, f"{ends}_high": high}
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    leaks = has_leaks(pd.concat(parts.values()))
+    return frame if leaks else frame.drop(columns=["new_accuracy", "new_gain", "new_low"])
+
+
+def trials(numbers: Numbers, dataset: str) -> pd.DataFrame:
+    """The settings that were tried on the validation images, method by method, and which are ``chosen``."""
+    tuning = numbers.settings.tuning(dataset)
+    runs = {evidence.key_of(summary): summary for summary in numbers.summaries}
+    planned = plan.tuning_runs(numbers.settings, dataset)
+    if not tuning or not all(run in runs for run in planned):
+        return NOTHING
+    rows = []
+    for role in dict.fromkeys(run.role for run in planned):
+        validations = [
+            [runs[r]["validation"] for r in planned if (r.role, r.point) == (role, f"trial{k}")]
+            for k in range(len(tuning["grid"]))
+        ]
+        means, best = tune.best(validations)
+        for k, changes in enumerate(tuning["grid"]):
+            row = {"role": role, "changes": changes, **means[k], "seeds": len(validations[k])}
+            rows.append(row | {"chosen": k == best})
+    return pd.DataFrame(rows)
+
+
+def costs(numbers: Numbers) -> pd.DataFrame:
+    """What a training of each network and subset costs; peak memory where it is known of any."""
+    titles = numbers.costs["dataset"].map(lambda name: numbers.settings.dataset(name)["title"])
+    frame = numbers.costs.assign(title=titles)
+    return (
+        frame if frame["peak_memory_gib"].notna().any() else frame.drop(columns="peak_memory_gib")
+    )

@@ -1,0 +1,128 @@
+"""The numbers of a study that its report shows: computed from summaries, written as CSV and JSON, read again."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hdkd.config import Settings
+from hdkd.paper import published
+from hdkd.report import cost, results
+from hdkd.runs import evidence, predictions
+from hdkd.runs.predictions import Predictions
+from hdkd.study.plan import RunKey
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is known of a study.
+
+    ``summaries`` are those of its finished trainings, ``predictions`` the ones that belong to them, and
+    ``facts`` what is known of each dataset. ``runs``, ``cells`` and ``gains`` are the tables of the functions
+    of these names in ``results.py``, ``costs`` that of ``cost.table``.
+    """
+
+    settings: Settings
+    summaries: list[dict[str, Any]]
+    predictions: Predictions
+    facts: dict[str, dict[str, Any]]
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+    gains: pd.DataFrame
+    costs: pd.DataFrame
+
+    @classmethod
+    def compute(
+        cls,
+        settings: Settings,
+        summaries: list[dict[str, Any]],
+        facts: dict[str, dict[str, Any]],
+        known: Predictions,
+    ) -> "Numbers":
+        """The numbers of trainings with these summaries; predictions ``known`` of others are left out."""
+        known = known.belonging(summaries)
+        runs = results.runs(settings, summaries)
+        cells, gains = results.cells(runs, known), results.gains(runs, known)
+        costs = cost.table(settings, summaries, facts)
+        return cls(settings, summaries, known, facts, runs, cells, gains, costs)
+
+    @classmethod
+    def read(cls, settings: Settings, folder: Path) -> "Numbers":
+        """The numbers that :meth:`write` wrote into ``folder``."""
+        summaries = evidence.read(folder / evidence.SUMMARIES)
+        return cls(
+            settings,
+            summaries,
+            predictions.read(folder).belonging(summaries),
+            json.loads((folder / "data.json").read_text("utf-8")),
+            *(_read(folder / f"{name}.csv") for name in ("runs", "results", "gains", "cost")),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write summaries, tables and metrics into ``folder``; predictions are there already."""
+        curves = folder / "accuracy"
+        curves.mkdir(parents=True, exist_ok=True)
+        evidence.write(self.summaries, folder / evidence.SUMMARIES)
+        recalls = results.recalls(self.runs, self.summaries, self.predictions)
+        _write(self.runs, folder / "runs.csv")
+        _write(self.cells, folder / "results.csv")
+        _write(recalls, folder / "recalls.csv")
+        _write(self.gains, folder / "gains.csv")
+        _write(self.costs, folder / "cost.csv")
+        for dataset in self.settings.study:
+            chosen = self.gains[self.gains["dataset"] == dataset]
+            _write(chosen[["training_images", "student", "hdkd"]], curves / f"{dataset}.csv")
+        _write_json(self.headline_metrics(), folder / "metrics.json")
+        _write_json(self.facts, folder / "data.json")
+
+    @property
+    def are_comparable(self) -> bool:
+        """Whether accuracies of this profile may be compared with the paper's."""
+        return self.settings.profile == published.COMPARABLE_PROFILE
+
+    @property
+    def begun(self) -> list[str]:
+        """The datasets that have a finished training."""
+        return [dataset for dataset in self.settings.study if not self.of(dataset).empty]
+
+    def of(self, dataset: str) -> pd.DataFrame:
+        """The trainings of a dataset."""
+        return self.runs[self.runs["dataset"] == dataset]
+
+    def students(self, dataset: str) -> pd.DataFrame:
+        """Those of its sweep, with and without distillation."""
+        own = self.of(dataset)
+        return own[own["group"] == "students"]
+
+    def headline_metrics(self) -> dict[str, Any]:
+        """Accuracies in [0, 1] and gains in points as the nested mapping that ``dvc metrics`` compares."""
+        tree: dict[str, Any] = {}
+        for row in results.cells(self.runs).itertuples():
+            key = RunKey(
+                "", row.dataset, row.group, row.role, row.subset, 0, row.block, row.stem_stride,
+                row.point,
+            )  # fmt: skip
+            model = tree.setdefault(row.dataset, {}).setdefault(key.model, {})
+            model.setdefault(f"n{row.subset}", {}).update(
+                accuracy=round(row.accuracy, 6), balanced_accuracy=round(row.balanced_accuracy, 6)
+            )
+        for row in self.gains.itertuples():
+            tree[row.dataset].setdefault("gain", {})[f"n{row.subset}"] = round(row.gain, 4)
+        return tree
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(path, index=False, float_format="%.6g")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A table in which a text is empty where the file has nothing."""
+    texts = ("subset", "block", "point", "control", "device")
+    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+    return table.fillna({name: "" for name in texts if name in table})
+
+
+def _write_json(content: Any, path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

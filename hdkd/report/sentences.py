@@ -1,0 +1,169 @@
+"""What the report says of a study in sentences, each empty where there is nothing to say."""
+
+from typing import Any
+
+import pandas as pd
+
+from hdkd.config import Settings
+from hdkd.report import cost
+from hdkd.report.formats import span
+from hdkd.report.numbers import Numbers
+from hdkd.runs import evidence
+from hdkd.study import plan
+
+INTERVALS = (
+    "Intervals are of 95 %. Where predictions.npz has the trainings, they are over seeds and test images, and gains "
+    "are paired by both; elsewhere those of gains are Student's t over seeds alone, on the test images as they are. "
+    "Brackets behind a metric are its interval; a metric without one has ± its sample deviation over seeds."
+)
+CONTROLS = (
+    "What the paper's comparison leaves open, on the same images and seeds: whether HDKD gains because its teacher has "
+    "seen more images (“same images”: a teacher that has not), or because it and its teacher were trained longer "
+    "(“as many steps”, “as many MACs”: the student alone, given as many steps or multiply-accumulates as HDKD and its "
+    "share of the teacher, whose cost the HDKDs of the sweep share), and how much it matters which teacher it has. "
+    "“HDKD's gain” is over the row's model, in points."
+)
+KEPT = {
+    "last": "after the last epoch",
+    "best_on_validation": "after the best epoch on the validation images",
+}
+
+
+def unfinished(numbers: Numbers) -> str:
+    """What a study that is not whole lacks."""
+    settings = numbers.settings
+    planned = sum(
+        run.group != "tuning" for name in settings.study for run in plan.all_runs(settings, name)
+    )
+    if len(numbers.runs) == planned:
+        return ""
+    return f"This study is not finished: {len(numbers.runs)} of its {planned} trainings are here."
+
+
+def costs(numbers: Numbers) -> list[str]:
+    """What the study has cost so far, and what is left of it, one sentence each."""
+    shown = set(numbers.runs["run"])
+    keys = {evidence.key_of(summary): summary for summary in numbers.summaries}
+    trials = [key for key in keys if key.group == "tuning"]
+    of_study = [
+        summary
+        for key, summary in keys.items()
+        if key.group == "tuning" or key.folder.as_posix() in shown
+    ]
+    among = f", {len(trials)} of them to choose settings," if trials else ""
+    took = span(hours_of(of_study))
+    lines = [f"{len(of_study)} trainings{among} took {took}, each counted by itself."]
+    for device, busy in cost.device_hours(of_study).items():
+        name = "the CPU" if device == "cpu" else f"one {device}"
+        lines.append(f"Those side by side counted once, {name} was busy for {span(busy)}.")
+    missing = (numbers.costs["trainings"] - numbers.costs["finished"]).sum()
+    if missing:
+        left = cost.hours_left(numbers.costs)
+        about = "nobody knows yet how long they take" if pd.isna(left) else f"about {span(left)}"
+        lines.append(
+            f"{missing} trainings are missing: {about}, by their work and the rates so far."
+        )
+    lines.append("Images per second are training images, over all of a training with its tests.")
+    return lines
+
+
+def hours_of(summaries: list[dict[str, Any]]) -> float:
+    """Hours of training in all, those side by side each counted by itself."""
+    return sum(summary["provenance"]["duration_seconds"] for summary in summaries) / 3600
+
+
+def leaks(facts: dict[str, Any]) -> str:
+    """How many test images are leaked, and what the others are of."""
+    leaked = facts.get("leaked_test_images")
+    if not leaked:
+        return ""
+    left = ", ".join(f"{count} {name}" for name, count in facts["new_test_images"].items())
+    return (
+        f"{leaked} of the {sum(tests(facts).values())} test images have a copy, a near-copy (mirrored or turned, too) "
+        f"or another image of their lesion in another part, which flatters accuracies. The others: {left}."
+    )
+
+
+def guessing(facts: dict[str, Any]) -> str:
+    """What a model reaches that has learned nothing but the most frequent class, on all test images and on new ones."""
+    counts = tests(facts)
+    name, share = _largest(counts)
+    text = f"Always answering {name} is right for {share:.2f} % of the test images, balanced {100 / len(counts):.2f} %"
+    if facts.get("leaked_test_images") and sum(facts["new_test_images"].values()):
+        name, share = _largest(facts["new_test_images"])
+        text += f"; always answering {name} for {share:.2f} % of those without leaks"
+    return f"{text}."
+
+
+def tests(facts: dict[str, Any]) -> dict[str, int]:
+    """Test images of each class."""
+    return {name: count["test"] for name, count in facts["counts"].items()}
+
+
+def _largest(counts: dict[str, int]) -> tuple[str, float]:
+    """The largest class, and its share in percent."""
+    name = max(counts, key=counts.get)
+    return name, 100 * counts[name] / sum(counts.values())
+
+
+def disagreement(gain: dict[str, Any]) -> str:
+    """What a gain in accuracy and one in balanced accuracy say differently.
+
+    They differ where the interval of their difference, seed by seed, excludes zero. A single seed has none.
+    """
+    opposite = gain["gain"] * gain["balanced_gain"] < 0
+    if pd.isna(gain["apart_low"]):
+        return "One of the two rises and the other falls, with this seed." if opposite else ""
+    if gain["apart_low"] <= 0 <= gain["apart_high"]:
+        return ""
+    if opposite:
+        return "Accuracy and balanced accuracy disagree: what is gained depends on the class."
+    return f"The two differ by {abs(gain['apart']):.1f} points: how much is gained depends on the class."
+
+
+def steps(settings: Settings, dataset: str) -> str:
+    """Whether rows of the sweep differ in more than their images."""
+    subsets = map(str, settings.dataset(dataset)["subsets"])
+    trainings = {settings.training("student", subset, dataset) for subset in subsets}
+    training = trainings.pop()
+    if not trainings and (images := training.epoch_images):
+        # A single image left over joins the batch before it.
+        batches = images // training.batch_size + (images % training.batch_size > 1)
+        return (
+            f"Every student takes {training.epochs * batches} steps, however many images it has; an epoch "
+            f"counts {images} images."
+        )
+    return "Students on more images take more steps an epoch, so the rows differ in compute as well as in data."
+
+
+def warnings(facts: dict[str, Any]) -> list[str]:
+    """What a reader must know about the data, one sentence each."""
+    sizes = facts["native_sizes"]
+    found = [leaks(facts)]
+    if copies := facts["test_images_in_training"]:
+        found.append(
+            f"{copies} of the {sum(tests(facts).values())} test images are, as prepared, pixel for "
+            "pixel copies of a training image."
+        )
+    if repeated := facts["repeated_training_images"]:
+        found.append(f"{repeated} training images repeat another one.")
+    if contradicting := facts.get("images_in_two_classes"):
+        found.append(
+            f"{contradicting} images stand in more than one class, pixel for pixel as "
+            "prepared: for each, one of the labels is wrong."
+        )
+    found += [f"Count differs from the published one. {text}." for text in facts["differences"]]
+    if facts["published_size"]:
+        size = "×".join(map(str, facts["published_size"]))
+        if sizes.keys() != {size}:
+            found.append(
+                f"Images were published at {size} pixels; this copy has {', '.join(sizes)}."
+            )
+    elif facts["native_size_count"] == 1 and not facts["synthetic"]:
+        found.append(
+            f"All images of this copy have the same size, {next(iter(sizes))}: "
+            "it may have been resized before."
+        )
+    if left_out := facts["left_out"]:
+        found.append(f"Left out, because they are no usable images: {', '.join(left_out)}.")
+    return [sentence for sentence in found if sentence]
