@@ -20,7 +20,7 @@ from hdkd.runs.evidence import counting, key_of, known
 from hdkd.study import plan
 from hdkd.study.plan import DEADLINE, RunKey
 from hdkd.training.checkpoint import CHECKPOINT, epochs_in, is_locked
-from hdkd.training.train import choose_device
+from hdkd.training.job import choose_device
 
 # Multiply-accumulates per second of a training, until a run on this machine has been measured.
 FIRST_RATES = {"cuda": 4e12, "cpu": 2e10}
