@@ -15,7 +15,7 @@ from hdkd.training.schedule import build_optimizer
 
 KINDS = {
     "convolutions": ("mkldnn_convolution", "convolution_backward", "_slow_conv2d", "thnn_conv2d"),
-    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::linear"),
+    "matrix products": ("aten::mm", "addmm", "aten::bmm", "aten::linear", "scaled_dot_product"),
     "GELU": ("gelu",),
     "normalisation": ("batch_norm", "layer_norm"),
     "attention's maps": (
