@@ -59,7 +59,7 @@ class Measurements:
         split = summary.get("hyperparameters", {}).get("split", {})
         if split.get("kind") == "clusters" or key.group == "tuning":
             return False
-        # Of the controls only teachers of other seeds are the paper's networks, trained as they are.
+        # Of controls only teachers of other seeds are the paper's networks, trained as they are.
         if key.point and not (key.role == "teacher" and key.point.startswith("teacher_seed")):
             return False
         return self.profile != COMPARABLE_PROFILE or self._has_paper_size(summary)
