@@ -10,8 +10,9 @@ import pandas as pd
 def render(template: Path, **content: Any) -> str:
     """Fill a template with ``content``; of HTML, values are escaped.
 
-    Filters besides jinja's own: ``table`` (rows as a Markdown table), ``percent`` (``84.31 %`` of a share
-    in [0, 1]) and ``thousands`` (``5,712``). A name that ``content`` lacks raises ``UndefinedError``.
+    Filters besides jinja's own: ``table`` (rows as a Markdown table), ``percent`` (``84.31 %`` of a
+    share in [0, 1]) and ``thousands`` (``5,712``). A name that ``content`` lacks raises
+    ``UndefinedError``.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template.parent),

@@ -1,0 +1,1 @@
+"""The paper's published values beside what this project measured."""

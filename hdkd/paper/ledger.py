@@ -1,7 +1,7 @@
 """The ledger: each number that the paper prints, beside what this project measured, with a verdict.
 
-Runs of smaller profiles have columns of their own and never decide a verdict; nor does a run of the profile
-``paper`` whose network or images have been made smaller.
+Runs of smaller profiles have columns of their own and never decide a verdict; nor does a run of the
+profile ``paper`` whose network or images have been made smaller.
 """
 
 from collections import defaultdict
@@ -48,8 +48,8 @@ def write_ledger(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Write ``ledger.csv`` and ``ledger.md`` into ``folder`` from all evidence below ``root``.
 
-    Trainings count where they were made with ``parameters``, the content of a parameter file; returned are
-    the table, every cell as text, and which trainings were left out, with the reason.
+    Trainings count where they were made with ``parameters``, the content of a parameter file;
+    returned are the table, every cell as text, and which trainings were left out, with the reason.
     """
     rows, left_out = ledger(parameters, root)
     table = texts(rows)
@@ -65,7 +65,7 @@ def read_ledger(path: Path) -> pd.DataFrame:
 
 
 def ledger(parameters: dict[str, Any], root: Path = Path()) -> tuple[list[Row], list[str]]:
-    """One row per published value, in the order of ``published.values``; and the trainings left out."""
+    """One row per published value, in their order in the paper; and the trainings left out."""
     paper, *smaller = (
         Measurements(profile, parameters, root) for profile in (COMPARABLE_PROFILE, *SMALLER)
     )
@@ -84,10 +84,10 @@ def quantity(value: Value) -> Quantity:
 def corrected(
     found: Iterable[tuple[Effect, Estimate | None]],
 ) -> dict[Comparison, tuple[float, int]]:
-    """Of each comparison the p value, corrected within its table, and how many times it has counted there.
+    """The p value of each comparison, corrected within its table, and how often it counted there.
 
-    A comparison of two tables belongs to both, and the larger p value counts: Section 5's gain of MBCSA
-    over MBConv is an ordering of Table 6, too. Too few seeds are left out.
+    A comparison of two tables belongs to both, and the larger p value counts: Section 5's gain of
+    MBCSA over MBConv is an ordering of Table 6, too. Too few seeds are left out.
     """
     tables: dict[str, dict[Comparison, float]] = defaultdict(dict)
     for effect, measured in found:

@@ -1,4 +1,4 @@
-"""What the committed evidence and the run folders of one profile have to say about published values."""
+"""What committed evidence and run folders of a profile have to say about published values."""
 
 import math
 from collections.abc import Sequence
@@ -24,9 +24,10 @@ Cell = dict[int, Summary]  # the summaries of a network on a subset, by seed
 class Measurements:
     """The runs of a profile that may be compared with the paper's, and what is known of their data.
 
-    Runs made with other ``parameters`` (the content of a parameter file) are ``left_out``, each with the
-    reason. So are runs of the profile ``paper`` whose network or images have been made smaller, runs that
-    were split by clusters and so tested on other images than the published ones, and controls.
+    Runs made with other ``parameters`` (the content of a parameter file) do not count, and
+    ``left_out`` names them with the reason. Nor do runs of the profile ``paper`` whose network or
+    images have been made smaller, runs that were split by clusters and so tested on other images
+    than the published ones, and controls.
     """
 
     def __init__(self, profile: str, parameters: dict[str, Any], root: Path) -> None:
@@ -58,13 +59,13 @@ class Measurements:
         split = summary.get("hyperparameters", {}).get("split", {})
         if split.get("kind") == "clusters" or key.group == "tuning":
             return False
-        # Of the controls only the teachers of other seeds are the paper's networks, trained as they are.
+        # Of controls only teachers of other seeds are the paper's networks, trained as they are.
         if key.point and not (key.role == "teacher" and key.point.startswith("teacher_seed")):
             return False
         return self.profile != COMPARABLE_PROFILE or self._has_paper_size(summary)
 
     def _has_paper_size(self, summary: Summary) -> bool:
-        """Whether a run has the paper's network and image size, as the parameters of its profile may not."""
+        """Whether a run has the paper's network and image size, which its profile may not have."""
         images = self.facts.get(summary["run"]["dataset"], {"size": IMAGE_SIZE})["size"]
         classes = len(summary["final"]["recall"])
         return images == IMAGE_SIZE and summary["parameters"] == parameters(
@@ -77,7 +78,7 @@ class Measurements:
         return {seed: found[seed] for seed in sorted(found)}
 
     def contrast(self, value: Value) -> "Contrast | None":
-        """What a gain or an ordering compares; ``None`` without seeds that all of its cells have."""
+        """What a gain or ordering compares; ``None`` without seeds that all of its cells have."""
         parts = [(1, value.network, value.subset), (-1, value.over, value.subset)]
         if value.beside:
             parts += [(-1, value.network, value.beside), (1, value.over, value.beside)]
@@ -93,7 +94,7 @@ class Measurements:
         return dataset in self._published_splits
 
     def data(self, dataset: str) -> str:
-        """Which copy of the data it is, and how it differs from the published one; empty if unknown."""
+        """Which copy of the data it is, and how it differs from the published one."""
         facts = self.facts.get(dataset)
         if not facts:
             return ""
@@ -151,8 +152,8 @@ class Contrast:
     def accuracy(self) -> Estimate:
         """In points at the last (or kept) epoch.
 
-        Paired by test image where predictions are there; else test images count as if each cell had its
-        own, which widens the interval.
+        Paired by test image where predictions are there; else test images count as if each cell had
+        its own, which widens the interval.
         """
         if (scores := self.scores()) is not None:
             return estimate(scores, unit=100.0)
@@ -172,7 +173,7 @@ class Contrast:
         return None if scores is None else estimate(scores, labels, unit=100.0)
 
     def without_leaks(self) -> Estimate | None:
-        """The same on the test images that are not leaked; ``None`` without predictions or such images."""
+        """The same on test images that are not leaked; ``None`` without predictions or any."""
         scores = self.scores()
         if scores is None:
             return None
@@ -187,7 +188,10 @@ class Contrast:
         return 100 * float(np.mean(np.array(self.signs) @ np.array(found)))
 
     def scores(self) -> np.ndarray | None:
-        """Sums of right answers ``(seeds, images)`` with their signs; ``None`` where a prediction is missing."""
+        """Right answers, summed with their signs, ``(seeds, images)``.
+
+        ``None`` where a prediction is missing.
+        """
         found = [
             self.predictions.cell(evidence.key_of(run).folder.as_posix() for run in cell)
             for cell in self.cells

@@ -32,7 +32,7 @@ def parameters(network: Network, classes: int) -> int:
 
 @cache
 def table1(network: Network) -> dict[str, tuple[int, ...]]:
-    """The dimensions that Table 1 prints of a network, which names neither block nor stride there."""
+    """The dimensions that Table 1 prints of a network, without naming block and stride."""
     return dimensions(build_network(replace(network, block="mbcsa", stem_stride=2), CLASSES))
 
 
@@ -48,7 +48,7 @@ def build_network(network: Network, classes: int) -> "nn.Module":
 
 
 def dimensions(model: "nn.Module") -> dict[str, tuple[int, ...]]:
-    """Table 1's settings as a teacher, a student or HDKD is built: read from its modules and their shapes."""
+    """Table 1's settings of a teacher, student or HDKD, read from its modules and their shapes."""
     import torch
 
     stages = model.convolutions.stages

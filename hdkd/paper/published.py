@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-# A run can reproduce a published accuracy in this profile only: the paper's networks, size and schedule.
+# The only profile whose runs can reproduce an accuracy: the paper's networks, size and schedule.
 COMPARABLE_PROFILE = "paper"
 DATASETS = ("ham10000", "brain_tumor")
 UNITS = {
@@ -37,10 +37,10 @@ class Value:
     """One number that the paper prints.
 
     ``quantity`` is ``setting``, ``parameters``, ``macs``, ``macs ratio``, ``accuracy``, ``gain``,
-    ``ordering`` or ``count``; ``of`` names the setting or what is counted. ``printed`` has the paper's
-    digits. ``relation`` is ``is``, ``about`` or ``more than``. A gain is that of ``network`` over ``over``,
-    and so is an ordering, of which the paper prints both sides; with ``beside``, another subset, it is
-    how much larger that gain is than the one there.
+    ``ordering`` or ``count``; ``of`` names the setting or what is counted. ``printed`` has the
+    paper's digits. ``relation`` is ``is``, ``about`` or ``more than``. A gain is that of
+    ``network`` over ``over``, and so is an ordering, of which the paper prints both sides; with
+    ``beside``, another subset, it is how much larger that gain is than the one there.
     """
 
     place: str
@@ -100,7 +100,7 @@ def document() -> dict[str, Any]:
 
 
 def values() -> list[Value]:
-    """Every published number, in the paper's order of tables, and every ordering that they claim."""
+    """Every published number, in the paper's order, and every ordering that they claim."""
     return [*_settings(), *_results(), *_gains(), *_orderings(), *_ratios(), *_counts()]
 
 
@@ -179,7 +179,7 @@ def _gains() -> Iterator[Value]:
 
 
 def _orderings() -> Iterator[Value]:
-    """HDKD above each rival, MBCSA above MBConv, stride 2 above 4, and gains that shrink with more data.
+    """HDKD above rivals, MBCSA above MBConv, stride 2 above 4, gains that shrink with more data.
 
     Only where the printed numbers say so: ties are no claim.
     """

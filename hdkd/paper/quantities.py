@@ -1,7 +1,7 @@
-"""What a published value is a number of: how it is described, measured and judged, and its row of the ledger.
+"""What a published value is a number of, and its row of the ledger.
 
-Here is what all quantities have in common. Those of networks and data are in ``structural.py``, those that
-trainings give in ``trained.py``.
+Here is what all quantities have in common. Those of networks and data are in ``structural.py``,
+those that trainings give in ``trained.py``.
 """
 
 import math
@@ -25,9 +25,9 @@ UNMEASURED = Verdict(NOT_RUN)
 class Evidence:
     """What there is to compare the paper with.
 
-    ``paper`` decides verdicts; ``smaller`` are the profiles that have columns of their own, the smallest
-    last. ``corrected`` has the p value of each comparison, corrected within its table, and how many times
-    it has counted there.
+    ``paper`` decides verdicts; ``smaller`` are the profiles that have columns of their own, the
+    smallest last. ``corrected`` has the p value of each comparison, corrected within its table, and
+    how many times it has counted there.
     """
 
     paper: Measurements
@@ -54,9 +54,9 @@ class Mean:
 class Row:
     """A row of the ledger: a published value and what was found of it.
 
-    Numbers are in the value's unit, NaN where there is none. ``measured`` is a text where the value is a
-    setting and ``None`` without a measurement; ``digits`` are shown of it. ``smaller`` has what was found by
-    the profiles of that name.
+    Numbers are in the value's unit, NaN where there is none. ``measured`` is a text where the value
+    is a setting and ``None`` without a measurement; ``digits`` are shown of it. ``smaller`` has
+    what was found by the profiles of that name.
     """
 
     value: Value
@@ -91,7 +91,7 @@ class Quantity(ABC):
 
     @property
     def network(self) -> str:
-        """The name of the network that the value is of, for people; empty where it is of the data."""
+        """The name of the value's network, for people; empty where it is of the data."""
         return network_name(*astuple(self.value.network)) if self.value.network else ""
 
     @property

@@ -56,7 +56,7 @@ def _texts(row: Row) -> dict[str, str]:
         "what": row.what,
         "dataset": value.dataset,
         "unit": value.unit,
-        "published": value.printed if value.relation == "is" else f"{value.relation} {value.printed}",
+        "published": f"{value.relation} {value.printed}".removeprefix("is "),
         "measured": found if isinstance(found, str) else number(mean.mean, row.digits),
         "difference": "" if math.isnan(row.difference) else f"{row.difference:+.{row.digits}f}",
         "low": number(mean.low),

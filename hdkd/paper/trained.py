@@ -1,11 +1,12 @@
 """Quantities that trainings give: accuracies, gains and orderings.
 
-The paper's accuracies belong to the best epoch on the test set (that is how its released code reports), so
-an accuracy is compared at the best epoch. They are of one training, so the interval beside an accuracy is
-that of one more. The last epoch, which is not chosen on the test set, stands beside it.
+The paper's accuracies belong to the best epoch on the test set (that is how its released code
+reports), so an accuracy is compared at the best epoch. They are of one training, so the interval
+beside an accuracy is that of one more. The last epoch, which is not chosen on the test set, stands
+beside it.
 
-Gains and orderings are judged at the last epoch, seed by seed and test image by test image, and corrected
-for the other comparisons of their table (Holm).
+Gains and orderings are judged at the last epoch, seed by seed and test image by test image, and
+corrected for the other comparisons of their table (Holm).
 """
 
 from abc import abstractmethod
@@ -177,7 +178,7 @@ class Gain(Effect):
 
 
 class Ordering(Effect):
-    """That one network is better than another, or one gain larger than another: a claim without a size."""
+    """That one network is better than another, or one gain larger: a claim without a size."""
 
     claimed_size = None
 

@@ -20,15 +20,17 @@ CONTRADICTED, INCONCLUSIVE, NOT_RUN = "contradicted", "inconclusive", "not run"
 VERDICTS = (REPRODUCED, SMALLER, LARGER, CONTRADICTED, INCONCLUSIVE, NOT_RUN)
 
 FEWEST_SEEDS = 3  # with two, an interval over seeds is nine sample deviations wide either way
-# Points of accuracy that an interval may reach either way and still say that a number is reproduced:
-# most rows of Tables 5 to 7 are less than two points from each other.
+# Points of accuracy that an interval may reach either way and still say that a number is
+# reproduced: most rows of Tables 5 to 7 are less than two points from each other.
 TELLING = 1.0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict with both answers: ``effect`` (``yes``, ``no``, ``opposite`` or empty) and ``size`` (``as
-    published``, ``smaller``, ``larger`` or empty); ``need`` says what an inconclusive study lacks.
+    """A verdict and the answers behind it.
+
+    ``effect`` is ``yes``, ``no``, ``opposite`` or empty, ``size`` ``as published``, ``smaller``,
+    ``larger`` or empty; ``need`` says what an inconclusive study lacks.
     """
 
     verdict: str
@@ -42,9 +44,10 @@ def of_effect(
 ) -> Verdict:
     """On a gain or ordering that is claimed to be positive.
 
-    ``p_value`` is corrected for the table's other comparisons, in which it has counted ``step`` times;
-    ``published`` is the size in points, where one is claimed, and ``rounding`` what its printed digits may hide. A
-    size is told by an interval that reaches at most half of it either way.
+    ``p_value`` is corrected for the table's other comparisons, in which it has counted ``step``
+    times; ``published`` is the size in points, where one is claimed, and ``rounding`` what its
+    printed digits may hide. A size is told by an interval that reaches at most half of it either
+    way.
     """
     if found.seeds < FEWEST_SEEDS:
         return Verdict(INCONCLUSIVE, need=f"at least {FEWEST_SEEDS} seeds")
@@ -71,8 +74,8 @@ def of_effect(
 def of_accuracy(found: Estimate, published: float, rounding: float, same_images: bool) -> Verdict:
     """On an accuracy in percent, which claims a size only.
 
-    The published one is of a single training, and unless both were tested on the ``same_images`` of other
-    images, too: the interval is that of one more such training.
+    The published one is of a single training, and unless both were tested on the ``same_images`` of
+    other images, too: the interval is that of one more such training.
     """
     if found.seeds < FEWEST_SEEDS:
         return Verdict(INCONCLUSIVE, need=f"at least {FEWEST_SEEDS} seeds")

@@ -1,4 +1,4 @@
-"""The tables of the report as people read them: titles and formats for the columns of ``frames.py``."""
+"""The tables as people read them: titles and formats for the columns of ``frames.py``."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ METRICS = {
 
 @dataclass(frozen=True, init=False)
 class Column:
-    """A column with its ``title``; ``form`` makes a cell's text from these ``fields`` of a frame's row."""
+    """A column of a table; ``form`` makes a cell's text from ``fields`` of a frame's row."""
 
     title: str
     form: Callable[..., str]

@@ -1,7 +1,7 @@
-"""What trainings cost: measured where they have been made, estimated from those where they have not.
+"""What trainings cost: measured where they have been made, estimated from others where not.
 
-Work is counted in multiply-accumulates: a step computes forward once and backward, which costs twice as
-much; HDKD's step runs the teacher forward besides; an evaluation is forward only.
+Work is counted in multiply-accumulates: a step computes forward once and backward, which costs
+twice as much; HDKD's step runs the teacher forward besides; an evaluation is forward only.
 """
 
 import math
@@ -45,7 +45,8 @@ def _macs(role: str, arguments: tuple, num_classes: int, size: int, channels: in
 def images_of(settings: Settings, dataset: str, facts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Images per class and part, ``{class: {train: n, test: n}}``.
 
-    As splitting found them where ``facts`` have them, or as published; empty where neither is known.
+    As splitting found them where ``facts`` have them, or as published; empty where neither is
+    known.
     """
     if dataset in facts:
         return facts[dataset]["counts"]
@@ -102,9 +103,10 @@ def table(
 ) -> pd.DataFrame:
     """One row per network and subset: trainings planned and finished, and what one takes.
 
-    ``minutes`` and ``images_per_second`` (training images, over the whole training with its tests) are
-    medians of the finished trainings; without any, ``estimated`` is true and they follow from the work
-    and the others' rates. ``peak_memory_gib`` is the largest, of the GPU or of the process.
+    ``minutes`` and ``images_per_second`` (training images, over the whole training with its tests)
+    are medians of the finished trainings; without any, ``estimated`` is true and they follow from
+    the work and the others' rates. ``peak_memory_gib`` is the largest, of the GPU or of the
+    process.
     """
     found = {key_of(summary): summary for summary in summaries}
     rates = Rates(settings, summaries, facts)
@@ -148,7 +150,7 @@ def table(
 
 
 def hours_left(costs: pd.DataFrame) -> float:
-    """Hours of training that the table's missing trainings take one after another; NaN where unknown."""
+    """Hours that the table's missing trainings take one after another; NaN where unknown."""
     return float(
         ((costs["trainings"] - costs["finished"]) * costs["minutes"]).sum(skipna=False) / 60
     )

@@ -31,7 +31,7 @@ def percent(mean: float, spread: float = math.nan) -> str:
 
 
 def ranged(mean: float, low: float, high: float, spread: float) -> str:
-    """``84.31 (81.2–87.4)`` from values in [0, 1]; where there is no interval, as :func:`percent` has it."""
+    """``84.31 (81.2–87.4)`` from values in [0, 1]; without an interval, as :func:`percent`."""
     if math.isnan(low):
         return percent(mean, spread)
     return f"{100 * mean:.2f} ({100 * low:.1f}–{100 * high:.1f})"
@@ -45,7 +45,7 @@ def signed(mean: float, spread: float = math.nan) -> str:
 
 
 def between(low: float, high: float) -> str:
-    """``+4.41 to +11.77`` from values in points; a dash for a single seed, which has no interval."""
+    """``+4.41 to +11.77`` from values in points; a dash for a single seed, which has none."""
     return DASH if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
 
 

@@ -1,8 +1,8 @@
 """The numbers of each table of the report, one tidy frame per table, from the numbers of a study.
 
-Accuracies are in [0, 1], gains and differences in points, NaN where there is no value. A frame is empty
-where a study has nothing for the table, and lacks the columns that say nothing there. ``columns.py`` has
-the titles and formats.
+Accuracies are in [0, 1], gains and differences in points, NaN where there is no value. A frame is
+empty where a study has nothing for the table, and lacks the columns that say nothing there.
+``columns.py`` has the titles and formats.
 """
 
 import math
@@ -53,7 +53,7 @@ def sweep(numbers: Numbers, dataset: str) -> pd.DataFrame:
 
 
 def without_leaks(numbers: Numbers, dataset: str) -> pd.DataFrame:
-    """The sweep on the test images that are not leaked; empty where all are new, or nothing is known of that."""
+    """The sweep on the test images that are not leaked; empty where none are known to be."""
     students = numbers.students(dataset)
     if not has_leaks(students):
         return NOTHING
@@ -64,7 +64,7 @@ def without_leaks(numbers: Numbers, dataset: str) -> pd.DataFrame:
 def _beside(
     gains: pd.DataFrame, cells: pd.DataFrame, metric: str, suffix: str = ""
 ) -> pd.DataFrame:
-    """Gains with the student's and HDKD's mean of a metric and its deviation, ``student`` and ``student_sd``."""
+    """Gains beside the means of a metric and deviations, ``student``, ``student_sd`` and so on."""
     frame = gains.copy()
     for role in ("student", "hdkd"):
         own = cells[cells["role"] == role].set_index("subset")
@@ -130,7 +130,7 @@ def _in_order(cells: pd.DataFrame, roles: list[str]) -> pd.DataFrame:
 
 
 def _with_published(numbers: Numbers, dataset: str, cells: pd.DataFrame) -> pd.DataFrame:
-    """The paper's accuracies in percent beside cells, in the one profile that may be compared with them."""
+    """The paper's accuracies in percent beside cells, where they may be compared."""
     if not numbers.are_comparable:
         return cells
     values = [
@@ -195,10 +195,10 @@ def _same(runs: pd.DataFrame, chosen: dict) -> pd.Series:
 
 
 def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
-    """The control experiments beside student and HDKD on the same seeds and subset (``plan.control_runs``).
+    """The controls (``plan.control_runs``) beside student and HDKD on the same seeds and subset.
 
-    ``gain`` is that of HDKD over each of them, paired by seed, and by test image where predictions are
-    known; p values are corrected within the table (Holm).
+    ``gain`` is that of HDKD over each of them, paired by seed, and by test image where predictions
+    are known; p values are corrected within the table (Holm).
     """
     chosen = numbers.settings.controls(dataset)
     own = numbers.of(dataset)
@@ -238,7 +238,7 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
 
 
 def trials(numbers: Numbers, dataset: str) -> pd.DataFrame:
-    """The settings that were tried on the validation images, method by method, and which are ``chosen``."""
+    """The settings tried on the validation images, method by method, and which are ``chosen``."""
     tuning = numbers.settings.tuning(dataset)
     runs = {evidence.key_of(summary): summary for summary in numbers.summaries}
     planned = plan.tuning_runs(numbers.settings, dataset)

@@ -1,4 +1,4 @@
-"""The numbers of a study that its report shows: computed from summaries, written as CSV and JSON, read again."""
+"""The numbers that a report shows: computed from summaries, written as CSV and JSON, read again."""
 
 import json
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from hdkd.study.plan import RunKey
 class Numbers:
     """What is known of a study.
 
-    ``summaries`` are those of its finished trainings, ``predictions`` the ones that belong to them, and
-    ``facts`` what is known of each dataset. ``runs``, ``cells`` and ``gains`` are the tables of the functions
-    of these names in ``results.py``, ``costs`` that of ``cost.table``.
+    ``summaries`` are those of its finished trainings, ``predictions`` the ones that belong to them,
+    and ``facts`` what is known of each dataset. ``runs``, ``cells`` and ``gains`` are the tables of
+    the functions of these names in ``results.py``, ``costs`` that of ``cost.table``.
     """
 
     settings: Settings
@@ -41,7 +41,7 @@ class Numbers:
         facts: dict[str, dict[str, Any]],
         known: Predictions,
     ) -> "Numbers":
-        """The numbers of trainings with these summaries; predictions ``known`` of others are left out."""
+        """The numbers of these trainings; predictions ``known`` of others are left out."""
         known = known.belonging(summaries)
         runs = results.runs(settings, summaries)
         cells, gains = results.cells(runs, known), results.gains(runs, known)
@@ -97,7 +97,7 @@ class Numbers:
         return own[own["group"] == "students"]
 
     def headline_metrics(self) -> dict[str, Any]:
-        """Accuracies in [0, 1] and gains in points as the nested mapping that ``dvc metrics`` compares."""
+        """Accuracies in [0, 1] and gains in points, nested as ``dvc metrics`` compares them."""
         tree: dict[str, Any] = {}
         for row in results.cells(self.runs).itertuples():
             key = RunKey(

@@ -70,7 +70,7 @@ def of_dataset(numbers: Numbers, name: str) -> dict[str, Any]:
 
 
 def headline(gain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    """The gain on the fewest images, in the metric that fits the test classes, and the other beside it.
+    """The gain on the fewest images in the metric that fits the test classes, and in the other.
 
     Accuracy is mostly about one class where that has more than half of the test images.
     """

@@ -21,10 +21,12 @@ from hdkd.study import plan
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
 NEW = ("new_accuracy", "new_balanced")
 GAIN = [
-    "dataset", "subset", "training_images", "student", "hdkd", "gain", "gain_sd", "gain_low", "gain_high",
-    "p_value", "smallest", "new_gain", "new_low", "new_high", "new_balanced_gain", "new_balanced_low",
-    "new_balanced_high", "seeds", "wins", "student_balanced", "hdkd_balanced", "balanced_gain",
-    "balanced_low", "balanced_high", "apart", "apart_low", "apart_high",
+    "dataset", "subset", "training_images", "student", "hdkd",
+    "gain", "gain_sd", "gain_low", "gain_high", "p_value", "smallest",
+    "new_gain", "new_low", "new_high", "new_balanced_gain", "new_balanced_low", "new_balanced_high",
+    "seeds", "wins",
+    "student_balanced", "hdkd_balanced", "balanced_gain", "balanced_low", "balanced_high",
+    "apart", "apart_low", "apart_high",
 ]  # fmt: skip
 # Each gain, and what the ends of its interval are called: ``gain_low``, ``new_high``.
 ENDS = {
@@ -40,7 +42,7 @@ CELL = ["dataset", "group", "role", "block", "stem_stride", "point", "subset"]
 
 
 def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row per training of the study in ``summaries``: what it was, its metrics, complexity and provenance.
+    """One row per training of a study: what it was, its metrics, complexity and provenance.
 
     Summaries of other trainings are left out. Raises ``RunError`` when nothing is left.
     """
@@ -86,9 +88,10 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
 def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
     """Mean and spread (sample deviation over seeds) of each metric, one row per cell of the study.
 
-    Where all predictions of a cell are ``known``, and it has two seeds at least, ``_low`` and ``_high`` are the
-    ends of each metric's 95 % interval (see ``evaluation/uncertainty.py``), in [0, 1]. ``new_accuracy`` and
-    ``new_balanced`` are the accuracies on the test images that are not leaked.
+    Where all predictions of a cell are ``known``, and it has two seeds at least, ``_low`` and
+    ``_high`` are the ends of each metric's 95 % interval (see ``evaluation/uncertainty.py``), in
+    [0, 1]. ``new_accuracy`` and ``new_balanced`` are the accuracies on the test images that are not
+    leaked.
     """
     values = [*METRICS, *NEW, "best_epoch_accuracy"]
     grouped = table.groupby(CELL, sort=False)
@@ -127,7 +130,7 @@ def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
 def recalls(
     table: pd.DataFrame, summaries: list[dict[str, Any]], known: Predictions = NONE
 ) -> pd.DataFrame:
-    """Recall of each class in [0, 1], one row per cell and class: mean, spread and interval as in :func:`cells`."""
+    """Recall of each class in [0, 1], one row per cell and class, otherwise as :func:`cells`."""
     found = {key_of(summary).folder.as_posix(): summary["final"]["recall"] for summary in summaries}
     rows = []
     for cell, own in table.groupby(CELL, sort=False):
@@ -153,11 +156,12 @@ def recalls(
 def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
     """Gain of HDKD over the student in points, paired by seed, per dataset and subset.
 
-    Where the predictions of both are ``known``, it is paired by test image, too. ``gain_low`` and ``gain_high`` are
-    its 95 % interval, ``p_value`` its p, corrected within the dataset (Holm), ``smallest`` the true gain that
-    so many seeds and images would tell from zero in 80 % of cases, if it stood alone. ``new_gain`` and
-    ``new_balanced_gain`` are the gains on the test images that are not leaked, where they are known. The gain is one of accuracy;
-    ``balanced_gain`` is one of balanced accuracy, and ``apart`` how much the gain is more than that.
+    Where the predictions of both are ``known``, it is paired by test image, too. ``gain_low`` and
+    ``gain_high`` are its 95 % interval, ``p_value`` its p, corrected within the dataset (Holm),
+    ``smallest`` the true gain that so many seeds and images would tell from zero in 80 % of cases,
+    if it stood alone. ``new_gain`` and ``new_balanced_gain`` are the gains on the test images that
+    are not leaked, where they are known. The gain is one of accuracy; ``balanced_gain`` is one of
+    balanced accuracy, and ``apart`` how much the gain is more than that.
     """
     students = table[table["group"] == "students"]
     rows = []
@@ -205,7 +209,8 @@ def paired(
 ) -> dict[str, Estimate]:
     """Gains of trainings ``better`` over those of ``base`` with the same seeds, in points.
 
-    Of either accuracy, how far these are ``apart``, and that on the test images that are not leaked.
+    Of either accuracy, how far these are ``apart``, and that on the test images that are not
+    leaked.
     """
     shared = sorted(set(base["seed"]) & set(better["seed"]))
     student, hdkd = (runs.set_index("seed").loc[shared] for runs in (base, better))

@@ -1,4 +1,4 @@
-"""What README and page both show of a dataset: its tables as texts, and sentences about its test images."""
+"""What README and page both show: tables as texts, and sentences."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ TABLES: dict[str, tuple[Frame, Sequence[Column]]] = {
 
 
 def of_dataset(numbers: Numbers, dataset: str) -> dict[str, Any]:
-    """The tables of a dataset, empty where there is nothing for them, what is known of it, and sentences."""
+    """Tables of a dataset, empty where there is nothing for them, and what is known of it."""
     facts = numbers.facts[dataset]
     return {
         "name": dataset,

@@ -12,16 +12,18 @@ from hdkd.runs import evidence
 from hdkd.study import plan
 
 INTERVALS = (
-    "Intervals are of 95 %. Where predictions.npz has the trainings, they are over seeds and test images, and gains "
-    "are paired by both; elsewhere those of gains are Student's t over seeds alone, on the test images as they are. "
-    "Brackets behind a metric are its interval; a metric without one has ± its sample deviation over seeds."
+    "Intervals are of 95 %. Where predictions.npz has the trainings, they are over seeds and test "
+    "images, and gains are paired by both; elsewhere those of gains are Student's t over seeds "
+    "alone, on the test images as they are. Brackets behind a metric are its interval; a metric "
+    "without one has ± its sample deviation over seeds."
 )
 CONTROLS = (
-    "What the paper's comparison leaves open, on the same images and seeds: whether HDKD gains because its teacher has "
-    "seen more images (“same images”: a teacher that has not), or because it and its teacher were trained longer "
-    "(“as many steps”, “as many MACs”: the student alone, given as many steps or multiply-accumulates as HDKD and its "
-    "share of the teacher, whose cost the HDKDs of the sweep share), and how much it matters which teacher it has. "
-    "“HDKD's gain” is over the row's model, in points."
+    "What the paper's comparison leaves open, on the same images and seeds: whether HDKD gains "
+    "because its teacher has seen more images (“same images”: a teacher that has not), or because "
+    "it and its teacher were trained longer (“as many steps”, “as many MACs”: the student alone, "
+    "given as many steps or multiply-accumulates as HDKD and its share of the teacher, whose cost "
+    "the HDKDs of the sweep share), and how much it matters which teacher it has. “HDKD's gain” "
+    "is over the row's model, in points."
 )
 KEPT = {
     "last": "after the last epoch",
@@ -79,16 +81,18 @@ def leaks(facts: dict[str, Any]) -> str:
         return ""
     left = ", ".join(f"{count} {name}" for name, count in facts["new_test_images"].items())
     return (
-        f"{leaked} of the {sum(tests(facts).values())} test images have a copy, a near-copy (mirrored or turned, too) "
-        f"or another image of their lesion in another part, which flatters accuracies. The others: {left}."
+        f"{leaked} of the {sum(tests(facts).values())} test images have a copy, a near-copy "
+        "(mirrored or turned, too) or another image of their lesion in another part, "
+        f"which flatters accuracies. The others: {left}."
     )
 
 
 def guessing(facts: dict[str, Any]) -> str:
-    """What a model reaches that has learned nothing but the most frequent class, on all test images and on new ones."""
+    """What always answering the most frequent class reaches, on all test images and on new ones."""
     counts = tests(facts)
     name, share = _largest(counts)
-    text = f"Always answering {name} is right for {share:.2f} % of the test images, balanced {100 / len(counts):.2f} %"
+    text = f"Always answering {name} is right for {share:.2f} % of the test images"
+    text += f", balanced {100 / len(counts):.2f} %"
     if facts.get("leaked_test_images") and sum(facts["new_test_images"].values()):
         name, share = _largest(facts["new_test_images"])
         text += f"; always answering {name} for {share:.2f} % of those without leaks"
@@ -109,7 +113,8 @@ def _largest(counts: dict[str, int]) -> tuple[str, float]:
 def disagreement(gain: dict[str, Any]) -> str:
     """What a gain in accuracy and one in balanced accuracy say differently.
 
-    They differ where the interval of their difference, seed by seed, excludes zero. A single seed has none.
+    They differ where the interval of their difference, seed by seed, excludes zero. A single seed
+    has none.
     """
     opposite = gain["gain"] * gain["balanced_gain"] < 0
     if pd.isna(gain["apart_low"]):
@@ -118,7 +123,8 @@ def disagreement(gain: dict[str, Any]) -> str:
         return ""
     if opposite:
         return "Accuracy and balanced accuracy disagree: what is gained depends on the class."
-    return f"The two differ by {abs(gain['apart']):.1f} points: how much is gained depends on the class."
+    apart = abs(gain["apart"])
+    return f"The two differ by {apart:.1f} points: how much is gained depends on the class."
 
 
 def steps(settings: Settings, dataset: str) -> str:
@@ -130,10 +136,13 @@ def steps(settings: Settings, dataset: str) -> str:
         # A single image left over joins the batch before it.
         batches = images // training.batch_size + (images % training.batch_size > 1)
         return (
-            f"Every student takes {training.epochs * batches} steps, however many images it has; an epoch "
-            f"counts {images} images."
+            f"Every student takes {training.epochs * batches} steps, however many images it has; "
+            f"an epoch counts {images} images."
         )
-    return "Students on more images take more steps an epoch, so the rows differ in compute as well as in data."
+    return (
+        "Students on more images take more steps an epoch, so the rows differ in compute as well "
+        "as in data."
+    )
 
 
 def warnings(facts: dict[str, Any]) -> list[str]:

@@ -18,8 +18,9 @@ def write_tables(
 ) -> None:
     """Write every table of a study into ``folder`` (see ``plan.TABLES``).
 
-    ``summaries`` are those of its finished trainings, ``facts`` what is known of each dataset. Predictions are
-    those that are there (``predictions.update``): without them intervals are over seeds alone, or there are none.
+    ``summaries`` are those of its finished trainings, ``facts`` what is known of each dataset.
+    Predictions are those that are there (``predictions.update``): without them intervals are over
+    seeds alone, or there are none.
     """
     numbers = Numbers.compute(settings, summaries, facts, predictions.read(folder))
     numbers.write(folder)

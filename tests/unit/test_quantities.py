@@ -1,4 +1,4 @@
-"""Published values as quantities that are measured: of networks and data, and their rows in numbers."""
+"""Published values as quantities: of networks and data, and their rows in numbers."""
 
 import pytest
 

@@ -1,8 +1,8 @@
 """The figures of a dataset: each module here is one; the ``.rst`` file beside it is its caption.
 
-A module registers its drawing function with :func:`figure`; nothing else names it. The Snakefile asks
-which figures a study has each time it starts, so the modules import numpy, pandas, matplotlib and
-torch only when they draw.
+A module registers its drawing function with :func:`figure`; nothing else names it. The Snakefile
+asks which figures a study has each time it starts, so the modules import numpy, pandas, matplotlib
+and torch only when they draw.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class FigureSpec:
     """What is known of a figure before it is drawn.
 
     ``section`` is the one of the page (``page.html``) that shows it, ``wide`` whether it is wider
-    than the text. ``when`` tells whether a study has this figure of a dataset, ``needs`` whether the
-    runs, images or recipes that it shows are here.
+    than the text. ``when`` tells whether a study has this figure of a dataset, ``needs`` whether
+    the runs, images or recipes that it shows are here.
     """
 
     name: str
