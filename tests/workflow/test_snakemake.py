@@ -381,7 +381,10 @@ class TestUserErrors:
         ("change", "sentence"),
         [
             ("profil=demo", "error: unknown parameter profil: params.yaml takes profile, study"),
-            ("profile=full", "error: profile must be one of demo, pilot, reduced, paper, not 'full'"),
+            (
+                "profile=full",
+                "error: profile must be one of demo, pilot, reduced, paper, not 'full'",
+            ),
             ("study=[mri]", "error: there is no dataset 'mri': datasets has phantom"),
         ],
     )

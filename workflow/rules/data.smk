@@ -14,7 +14,6 @@ rule data:
             for dataset in DATASETS
             if SETTINGS.dataset(dataset)["smote"]["enabled"]
         ],
-        STORE,  # made in the same call as trainings that came from elsewhere, it would train them again
 
 
 rule acquire:
