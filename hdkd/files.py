@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and checksums that tell whether they still are what they were.
+"""Atomic writes, and the checksums of a folder's files.
 
 A folder's checksums are in ``SHA256SUMS``, in the format of the command ``sha256sum --check``.
 """
@@ -17,7 +17,7 @@ SUMS = "SHA256SUMS"
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of ``path`` when the block ends.
 
-    Whoever reads ``path`` meanwhile sees the old file, or none; after an error nothing has changed.
+    Readers see the old file, or none, until then; after an error nothing has changed.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Replace ``path`` by ``content`` in one step; text is written as UTF-8."""
+    """Replace ``path`` by ``content`` atomically; text is written as UTF-8."""
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 

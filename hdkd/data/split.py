@@ -101,9 +101,8 @@ def assign(table: pd.DataFrame, rule: dict[str, Any]) -> pd.Series:
         every = np.ones(len(table), dtype=bool)
         test = draw_clusters(table, every, every, rule["test_fraction"], rule["seed"])
         return pd.Series(np.where(test, "test", "train"), index=table.index)
-    from sklearn.model_selection import (
-        train_test_split,
-    )  # slow to import, and trainings need it not
+    # Slow to import, and only needed here.
+    from sklearn.model_selection import train_test_split
 
     eligible = np.arange(len(table))
     if rule["kind"] == "single_image_lesions":
@@ -191,9 +190,9 @@ def compare(table: pd.DataFrame, published: dict[str, Any] | None) -> dict[str, 
 
 
 def leaks(table: pd.DataFrame) -> dict[str, Any]:
-    """How many images are not new: test images whose prepared pixels equal those of another part's image, test
-    images that are ``leaked`` at all, and by class those that are not, training images that repeat, and images that stand in several classes;
-    and the clusters of more than one image.
+    """How many images repeat: test images whose prepared pixels equal those of an image of another part, test
+    images that are ``leaked`` and, by class, those that are not, repeated training images, and images in several
+    classes; and the clusters of more than one image.
     """
     test = table["part"] == "test"
     sizes = table["cluster"].value_counts()
@@ -214,6 +213,6 @@ def leaks(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def in_two_classes(table: pd.DataFrame) -> list[str]:
-    """Paths of the images whose prepared pixels another class has, too."""
+    """Paths of the images whose prepared pixels also occur in another class."""
     classes = table.groupby("digest")["class"].transform("nunique")
     return table["path"][classes > 1].tolist()

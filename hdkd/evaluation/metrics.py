@@ -13,7 +13,7 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) 
     ``auroc`` is the mean over classes of one against the rest; classes without a positive or a
     negative example are left out of it (``None`` if no class remains).
     """
-    # Slow to import, and a training needs it at its end only.
+    # Slow to import, and only needed at the end of a run.
     from sklearn import metrics
 
     predicted = probabilities.argmax(axis=1)
@@ -55,7 +55,7 @@ def without_leaks(
 
 def interval(right: int, images: int) -> tuple[float, float]:
     """The exact 95 % interval (Clopper and Pearson) of a share of which ``right`` of ``images`` were seen."""
-    from scipy.stats import binomtest  # slow to import, and who reads a ledger needs it not
+    from scipy.stats import binomtest  # slow to import, and not needed to read a ledger
 
     found = binomtest(right, images).proportion_ci(0.95, "exact")
     return found.low, found.high
