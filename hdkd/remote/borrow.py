@@ -136,11 +136,9 @@ def train(jobs: list[Job], profile: str, seconds: float, parallel: int, cores: i
         str(binary) if binary.exists() else "snakemake",
         "--cores", str(cores), "--scheduler", "greedy", "--keep-going",
         "--resources", f"gpu={parallel}",
-        "--config", f"profile={profile}", "--",
+        "--config", f"profile={profile}", "--", *targets,
     ]  # fmt: skip
-    # Made in the same call as trainings that came from elsewhere, the store would train them again.
-    subprocess.run([*command, f"mlflow/{profile}.uri"], env=environment)
-    code = subprocess.run([*command, *targets], env=environment).returncode
+    code = subprocess.run(command, env=environment).returncode
     left = [job for job in jobs if not plan.is_finished(job.run.folder)]
     for job in left:
         reason = failure(job.run)
