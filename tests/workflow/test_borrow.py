@@ -95,7 +95,8 @@ def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
     runs = [r.folder.as_posix() for r in value_order(config.resolve(parameters))]
     # All that was made, in one bundle.
     script = (
-        "from pathlib import Path; from hdkd import bundle, config; from hdkd.remote.borrow import value_order\n"
+        "from pathlib import Path; from hdkd import config\n"
+        "from hdkd.remote import bundle; from hdkd.remote.borrow import value_order\n"
         "settings = config.load(Path('params.yaml'))\n"
         f"bundle.write_bundle('demo', value_order(settings), Path({str(tmp_path / 'all')!r}), 0.02)"
     )
