@@ -1,7 +1,7 @@
 """The command line: one module per topic, imported when a command of it is called or listed.
 
-A command parses, calls one function of the rooms below, and prints. What takes long to import is imported
-inside the commands, so that ``hdkd --help`` answers at once.
+A command parses, calls one function of the rooms below, and prints. What takes long to import is
+imported inside the commands, so that ``hdkd --help`` answers at once.
 """
 
 import gc
@@ -15,17 +15,18 @@ from hdkd.cli.group import hdkd
 from hdkd.errors import UnfinishedError, UserError, is_of_the_machine, sentence
 from hdkd.tracking import ENVIRONMENT
 
-# What the extra `pipeline` brings, as Python imports it; networks, training and prediction do without.
+# What the extra `pipeline` brings, as Python imports it; training and prediction do without.
 PIPELINE = {
-    "dvc", "imblearn", "jinja2", "kagglehub", "matplotlib", "mlflow", "packaging", "ptflops", "snakemake",
+    "dvc", "imblearn", "jinja2", "kagglehub", "matplotlib", "mlflow", "packaging", "ptflops",
+    "snakemake",
 }  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    2 after a user error, which is one sentence on stderr; 75 where the same command continues what has
-    stopped; 130 after an interruption.
+    2 after a user error, which is one sentence on stderr; 75 where the same command continues what
+    has stopped; 130 after an interruption.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -35,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def console() -> None:
     """The command ``hdkd``."""
-    # Importing torch makes a million objects that stay: by default the collector goes through them for a second.
+    # Importing torch makes a million objects that stay: by default the collector goes through them
+    # again and again, for a second.
     gc.set_threshold(200_000, 50, 50)
     sys.exit(main())
 

@@ -12,7 +12,10 @@ from hdkd.errors import UserError
 
 
 class Both(io.TextIOBase):
-    """A stream that writes to ``terminal`` and to ``file``; no terminal itself, so that no bars are drawn on it."""
+    """A stream that writes to ``terminal`` and to ``file``.
+
+    It says that it is no terminal, so that no bars are drawn on it.
+    """
 
     encoding = "utf-8"
 
@@ -35,9 +38,10 @@ class Both(io.TextIOBase):
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Write what is printed meanwhile to ``path``, line by line, and what goes to stderr there and to stderr.
+    """Write what is printed meanwhile to ``path``; what goes to stderr there and to stderr.
 
-    A traceback that ends the block is among it. Raises ``UserError`` where ``path`` cannot be written.
+    A traceback that ends the block is among it. Raises ``UserError`` where ``path`` cannot be
+    written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

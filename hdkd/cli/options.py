@@ -37,7 +37,7 @@ dataset = click.option("--dataset", required=True, help="name below datasets in 
 
 
 def with_settings(command: Command) -> Command:
-    """Give a command ``--params`` and ``--profile``, and their settings as its argument ``settings``."""
+    """Give a command ``--params`` and ``--profile``, and what they choose as ``settings``."""
 
     @params
     @profile

@@ -93,7 +93,10 @@ def tune(settings: "Settings", dataset: str, output: Path | None) -> None:
 
 
 def deadline(budget: float | None) -> float | None:
-    """When a training has to stop, as ``time.monotonic`` counts: after ``budget`` minutes, or with its workflow."""
+    """When a training has to stop, a reading of ``time.monotonic``; ``None`` where it need not.
+
+    After ``budget`` minutes, or with its workflow.
+    """
     from hdkd.study.plan import DEADLINE
 
     if budget is not None:

@@ -1,7 +1,7 @@
 """What to train in a borrowed piece of time: the most valuable missing trainings that fit into it.
 
-A thin layer over the workflow: it names targets, and Snakemake trains them. Every training knows when
-the time ends (``HDKD_DEADLINE``), stops cleanly before it, and continues in the next piece.
+A thin layer over the workflow: it names targets, and Snakemake trains them. Every training knows
+when the time ends (``HDKD_DEADLINE``), stops cleanly before it, and continues in the next piece.
 """
 
 import math
@@ -29,7 +29,7 @@ SETTLING_SECONDS = 20  # starting a job, and ending it
 
 @dataclass(frozen=True)
 class Job:
-    """A missing training, what it is estimated to take on its own in seconds, and the teacher it needs."""
+    """A missing training, what it is estimated to take in seconds, and the teacher it needs."""
 
     run: RunKey
     seconds: float
@@ -48,9 +48,9 @@ class Job:
 def value_order(settings: Settings) -> list[RunKey]:
     """Every training of a study, the most valuable for the ledger first.
 
-    Dataset by dataset the teacher, the tuning, then student and HDKD by subset with all seeds, because fewer than
-    three decide no verdict; then the ablations of Tables 6 and 7, the rivals of Table 5, controls, and other
-    distillations, each with its first seed before the others.
+    Dataset by dataset the teacher, the tuning, then student and HDKD by subset with all seeds,
+    because fewer than three decide no verdict; then the ablations of Tables 6 and 7, the rivals of
+    Table 5, controls, and other distillations, each with its first seed before the others.
     """
     ordered = []
     for dataset in settings.study:
@@ -65,7 +65,7 @@ def value_order(settings: Settings) -> list[RunKey]:
 
 
 def missing(settings: Settings, device: str) -> list[Job]:
-    """The trainings that are neither finished here nor in the committed evidence, in order of value.
+    """The trainings neither finished here nor in the committed evidence, in order of value.
 
     Each with the time that what is left of it is estimated to take.
 
@@ -79,7 +79,8 @@ def missing(settings: Settings, device: str) -> list[Job]:
     for name in settings.study:
         if not images[name]:
             raise RunError(
-                f"{folders[name]}/split.json is missing: build the data first (`snakemake --cores 4 data`)"
+                f"{folders[name]}/split.json is missing: build the data first "
+                "(`snakemake --cores 4 data`)"
             )
     ordered = value_order(settings)
     # Others were made with other parameters.
@@ -102,7 +103,7 @@ def missing(settings: Settings, device: str) -> list[Job]:
 
 
 def choose(jobs: list[Job], seconds: float, parallel: int) -> list[Job]:
-    """The first jobs that can be begun within ``seconds`` on ``parallel`` places, the last ones in part.
+    """The first jobs to begin within ``seconds`` on ``parallel`` places, the last ones in part.
 
     HDKD cannot be begun before its teacher is finished.
     """
@@ -121,7 +122,7 @@ def choose(jobs: list[Job], seconds: float, parallel: int) -> list[Job]:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of ``seconds`` on a machine: the missing trainings of a study, and those chosen for it."""
+    """A piece of ``seconds`` on a machine: a study's missing trainings, and those chosen."""
 
     settings: Settings
     seconds: float
@@ -132,7 +133,7 @@ class Piece:
 
     @classmethod
     def plan(cls, settings: Settings, seconds: float, parallel: int | None, cores: int) -> "Piece":
-        """Choose for ``cores`` CPU cores and as many trainings at once as ``parallel``, or as fit the machine."""
+        """Choose for ``cores`` CPU cores, and ``parallel`` trainings at once, or as many as fit."""
         device = choose_device("auto")
         parallel = parallel or (1 if device == "cuda" else cores)
         jobs = missing(settings, device)
@@ -145,8 +146,8 @@ class Piece:
         hours = sum(job.seconds for job in self.missing) / 3600
         trainings = len(value_order(self.settings))
         return (
-            f"{self.settings.profile}: {trainings - len(self.missing)} of {trainings} trainings done, "
-            f"{running} running, {hours:.1f} hours of training left"
+            f"{self.settings.profile}: {trainings - len(self.missing)} of {trainings} trainings "
+            f"done, {running} running, {hours:.1f} hours of training left"
         )
 
     def rows(self) -> list[list[str]]:
@@ -168,8 +169,8 @@ class Piece:
     def train(self) -> RunError | None:
         """Have Snakemake train what is chosen until the time is over.
 
-        Returns, rather than raises, that a training failed for another reason than time: what the others have
-        made is bundled all the same.
+        Returns, rather than raises, that a training failed for another reason than time: what the
+        others have made is bundled all the same.
         """
         ends = time.time() + self.seconds - SETTLING_SECONDS
         targets = [(job.run.folder / "summary.json").as_posix() for job in self.chosen]
@@ -189,7 +190,7 @@ class Piece:
         return None
 
     def bundle(self, output: Path, part_mebibytes: float, bundle_mebibytes: float) -> list[str]:
-        """Bundle what the chosen trainings have left, if anything; returns what is in it, a sentence each."""
+        """Bundle what the chosen trainings have left, if anything; returns what is in it, by line."""
         runs = [job.run for job in self.chosen]
         if not any(run.folder.exists() for run in runs):
             return []
@@ -197,8 +198,8 @@ class Piece:
             self.settings.profile, runs, output, part_mebibytes, mebibytes=bundle_mebibytes
         )
         return [
-            f"{output}: {len(manifest['finished'])} finished and {len(manifest['unfinished'])} unfinished runs "
-            f"in {len(manifest['parts'])} parts",
+            f"{output}: {len(manifest['finished'])} finished and "
+            f"{len(manifest['unfinished'])} unfinished runs in {len(manifest['parts'])} parts",
             *(
                 f"{name} stays behind: the bundle would be larger than it may be"
                 for name in manifest["left"]

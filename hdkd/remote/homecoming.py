@@ -1,4 +1,4 @@
-"""Bundles brought home: run folders in their places, then MLflow, evidence, ledger and reports renewed."""
+"""Bundles brought home: run folders in their places; MLflow, evidence, ledger, reports renewed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from hdkd.tracking.address import warn
 
 @dataclass
 class Taken:
-    """The run folders that came from bundles or checkouts and were not here, the finished ones among them."""
+    """The run folders that came and were not here, and the finished ones among them."""
 
     placed: list[str] = field(default_factory=list)
     finished: set[str] = field(default_factory=set)
@@ -27,7 +27,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Renewed:
-    """What was renewed: runs new to MLflow, each profile's state in a line, the ledger's headline, warnings."""
+    """Runs new to MLflow, each profile's state in a line, the ledger's headline, warnings."""
 
     profiles: list[str]
     registered: int
@@ -37,10 +37,10 @@ class Renewed:
 
 
 def take_over(sources: Iterable[Path], keep: bool) -> Taken:
-    """Put the run folders of ``sources`` in their places: bundles, or other checkouts of the project.
+    """Put the run folders of ``sources``, bundles or other checkouts, in their places.
 
-    With ``keep`` DVC versions the bundles, and the advice says what to do then. Raises ``RunError`` where a
-    bundle is damaged, or a run is here with other results.
+    With ``keep`` DVC versions the bundles, and the advice says what to do then. Raises ``RunError``
+    where a bundle is damaged, or a run is here with other results.
     """
     taken = Taken()
     for folder in sources:
@@ -59,7 +59,7 @@ def take_over(sources: Iterable[Path], keep: bool) -> Taken:
 
 
 def renew(params: Path, imported: Iterable[str]) -> Renewed:
-    """Renew what follows from run folders, for the profiles that were ``imported`` and have any results.
+    """Renew what follows from run folders, for ``imported`` profiles that have any results.
 
     ``params`` is the parameter file.
     """

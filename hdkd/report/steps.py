@@ -14,8 +14,8 @@ from hdkd.tracking import study as mlflow_study
 def tables(settings: Settings, folder: Path) -> list[str]:
     """Write a study's tables and evidence into ``folder``.
 
-    Returns why predictions are left out, a sentence each. Raises ``RunError`` where a run folder is missing
-    or was made with other parameters.
+    Returns why predictions are left out, a sentence each. Raises ``RunError`` where a run folder is
+    missing or was made with other parameters.
     """
     facts = {name: results.facts(settings, name) for name in settings.study}
     summaries = evidence.of_study(settings)
@@ -25,13 +25,13 @@ def tables(settings: Settings, folder: Path) -> list[str]:
 
 
 def figures(settings: Settings, dataset: str, folder: Path) -> None:
-    """Draw the figures of ``dataset`` into ``folder``. Raises ``RunError`` as :func:`tables` does."""
+    """Draw the figures of ``dataset`` into ``folder``. Raises ``RunError`` as :func:`tables`."""
     facts = results.facts(settings, dataset)
     write_figures(settings, dataset, folder, evidence.of_study(settings), facts)
 
 
 def page(settings: Settings, folder: Path, ledger: Path) -> None:
-    """Write the page from the tables and figures in ``folder`` and the ``ledger``, and show all of it in MLflow."""
+    """Write the page from ``folder``'s tables and figures and the ``ledger``; MLflow gets all."""
     write_page(settings, folder, ledger)
     metrics = {name: results.sweep_metrics(folder, name) for name in settings.study}
     mlflow_study.show_report(settings, folder, metrics)

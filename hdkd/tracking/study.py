@@ -21,13 +21,13 @@ def deliver(settings: Settings) -> int:
         raise
     except Exception as error:
         raise RunError(
-            f"MLflow at {shown_uri()} is out of reach ({type(error).__name__}): nothing is lost, "
-            "run this command again when it is there"
+            f"MLflow at {shown_uri()} is out of reach ({type(error).__name__}): "
+            "nothing is lost, run this command again when it is there"
         ) from None
 
 
 def show_report(settings: Settings, folder: Path, metrics: dict[str, dict[str, float]]) -> None:
-    """Give MLflow what it lacks, and put ``folder``'s report and ``metrics`` by dataset into the sweeps.
+    """Give MLflow what it lacks, and ``folder``'s report and ``metrics`` by dataset.
 
     A failure is a warning: the report is written, whatever MLflow raises.
     """

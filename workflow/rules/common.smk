@@ -22,9 +22,9 @@ PROFILE = SETTINGS.profile
 DATASETS = SETTINGS.study
 GPU = 1 if PROFILE == "paper" else 0
 
-# What the jobs read: the parameters with every --config and --configfile. The name follows the content,
-# so that two workflows never read each other's; it goes through the environment, because as an input or
-# parameter it would rerun everything whenever anything changes.
+# What the jobs read: the parameters with every --config and --configfile. The name follows the
+# content, so that two workflows never read each other's; it goes through the environment, because as
+# an input or parameter it would rerun everything whenever anything changes.
 DIGEST = hashlib.sha256(json.dumps(plain(config), sort_keys=True).encode()).hexdigest()[:12]
 PARAMS = Path(f".snakemake/hdkd/{PROFILE}-{DIGEST}.yaml")
 os.environ["HDKD_PARAMS"] = PARAMS.as_posix()
@@ -45,6 +45,7 @@ onstart:
 
 if workflow.remote_exec:  # a job on another machine, where nothing starts
     write_params()
+
 
 PREPARED = f"data/prepared/{PROFILE}/{{dataset}}"
 RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{role}}{{variant}}/n{{subset}}/seed{{seed}}"
@@ -136,9 +137,10 @@ def raw_settings(profile):
 
 def evidence(profile):
     """The results of a profile that the ledger is made from."""
-    return [f"reports/{profile}/{name}" for name in ("summaries.jsonl", "predictions.npz", "data.json")]
+    names = ("summaries.jsonl", "predictions.npz", "data.json")
+    return [f"reports/{profile}/{name}" for name in names]
 
 
 def checksums(profile):
-    """The checksums of the results of a profile that is not being built, by name; none where there are none."""
+    """The checksums by name of what results there are of a profile that is not being built."""
     return {name: sha256(Path(name)) for name in evidence(profile) if Path(name).exists()}

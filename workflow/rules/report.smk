@@ -78,7 +78,11 @@ rule compare:
         [path.as_posix() for path in plan.LEDGER],
     params:
         folder=lambda wildcards, output: Path(output[0]).parent.as_posix(),
-        others={profile: checksums(profile) for profile in plan.LEDGER_PROFILES if profile != PROFILE},
+        others={
+            profile: checksums(profile)
+            for profile in plan.LEDGER_PROFILES
+            if profile != PROFILE
+        },
         settings=[raw_settings(profile) for profile in plan.LEDGER_PROFILES],
     log:
         f"logs/{PROFILE}/compare.log",

@@ -1,4 +1,4 @@
-# Every training is one rule; its kinds differ in the network that is trained, and in which goes first.
+# Every training is one rule; its kinds differ in the network they train, and in which goes first.
 
 
 rule teacher:
