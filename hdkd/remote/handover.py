@@ -5,7 +5,6 @@ build on, a bundle for each: teachers with their weights, and trials whose choic
 ``reports/<profile>/chosen/`` the choices. What nothing misses any more is removed.
 """
 
-import json
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +15,7 @@ from hdkd.config import Settings
 from hdkd.errors import RunError
 from hdkd.remote import bundle
 from hdkd.runs import evidence
+from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
 from hdkd.training.tune import fits
@@ -81,20 +81,17 @@ def finished(settings: Settings, root: Path = Path()) -> set[RunKey]:
 def gather(project: Path, root: Path = Path()) -> list[str]:
     """Take over the finished run folders, and choices, of another checkout that are not here; returns the former.
 
-    Raises ``RunError`` where one is here with other results.
+    Raises ``RunError`` where one is damaged.
     """
     placed = []
     for models in sorted((project / "models").glob("*/")):
-        summaries = [
-            json.loads((path.parent / "summary.json").read_text("utf-8"))
-            for path in sorted(models.rglob(plan.RUN_FILES[-1]))
-        ]
+        finished = [path.parent for path in sorted(models.rglob(plan.RUN_FILES[-1]))]
         for chosen in models.glob("tuning/*/chosen.json"):
             target = root / chosen.relative_to(project)
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(chosen, target)
-        runs = [evidence.key_of(summary) for summary in summaries]
+        runs = [evidence.key_of(RunFolder(folder).summary) for folder in finished]
         runs = [run for run in runs if not plan.is_finished(root / run.folder)]
         if runs:
             with tempfile.TemporaryDirectory() as temporary:
