@@ -81,17 +81,17 @@ def finished(settings: Settings, root: Path = Path()) -> set[RunKey]:
 def gather(project: Path, root: Path = Path()) -> list[str]:
     """Take over the finished run folders, and choices, of another checkout that are not here; returns the former.
 
-    Raises ``RunError`` where one is here with other results.
+    Raises ``RunError`` where one is damaged.
     """
     placed = []
     for models in sorted((project / "models").glob("*/")):
+        finished = [path.parent for path in sorted(models.rglob(plan.RUN_FILES[-1]))]
         for chosen in models.glob("tuning/*/chosen.json"):
             target = root / chosen.relative_to(project)
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(chosen, target)
-        done = sorted(models.rglob(plan.RUN_FILES[-1]))
-        runs = [RunFolder(path.parent).record.run for path in done]
+        runs = [RunFolder(folder).record.run for folder in finished]
         runs = [run for run in runs if not plan.is_finished(root / run.folder)]
         if runs:
             with tempfile.TemporaryDirectory() as temporary:

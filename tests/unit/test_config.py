@@ -90,6 +90,11 @@ def test_a_profile_on_the_command_line_holds_whatever_hdkd_params_names(
     assert capsys.readouterr().out == "paper\n"
 
 
+def test_training_in_a_piece_of_time_needs_its_length(capsys):
+    assert cli.main(["borrow", "--profile", "demo"]) == 2
+    assert capsys.readouterr().err.startswith("error: --minutes is missing")
+
+
 def test_an_unknown_key_is_named_with_the_known_ones(parameters):
     parameters["student"]["demo"]["learning_rate"] = 0.1
     message = refused(parameters)

@@ -1,5 +1,7 @@
 """The training loop: statistics of normalisations, reproducibility, what stops it."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -9,10 +11,12 @@ from hdkd.data.batches.imageset import ImageSet
 from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError
 from hdkd.models import build
+from hdkd.runs.folder import RunFolder
+from hdkd.runs.weights import in_half_precision
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.job import load_teacher
 from hdkd.training.loop import set_batchnorm_momentum, train
-from small import DISTILLATION, SIZES, STUDENT, setup
+from small import DISTILLATION, SIZES, STUDENT, params_of, setup
 
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
 
@@ -108,6 +112,21 @@ def test_momentum_stands_for_repeated_passes():
 def test_hdkd_without_a_teacher_is_refused(source):
     with pytest.raises(RunError, match="--teacher"):
         load_teacher(None, source)
+
+
+def test_a_teacher_is_the_same_from_a_copy_in_half_precision(source, tmp_path):
+    torch.manual_seed(0)
+    sizes = {**SIZES, "num_classes": len(source.classes)}
+    made = RunFolder(tmp_path / "made")
+    made.start(params_of("teacher", classes=source.classes, model=sizes))
+    made.write_model(build("teacher", **sizes))
+    copy = tmp_path / "copy"
+    shutil.copytree(made.path, copy)
+    weights = copy / "model.safetensors"
+    weights.write_bytes(in_half_precision(weights.read_bytes()))
+    first, second = (load_teacher(path, source).state_dict() for path in (made.path, copy))
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
 
 
 def test_a_teacher_folder_that_is_no_run_is_refused(source, tmp_path):
