@@ -303,7 +303,7 @@ def split(options: argparse.Namespace) -> None:
     settings = _settings(options)
     folder = _prepared(options, settings, options.prepared)
     index = _require(folder / "index.csv", "prepare")
-    dataset, validation = settings.dataset(options.dataset), settings.raw["split"]
+    dataset, validation = settings.dataset(options.dataset), settings.parameters.split
     split_images(options.dataset, dataset, validation, index, folder)
 
 
@@ -314,14 +314,14 @@ def smote(options: argparse.Namespace) -> None:
     folder = _prepared(options, settings, options.prepared)
     _require(folder / "split.csv", "split")
     output = options.output or folder / "smote.csv"
-    balance(options.dataset, settings.dataset(options.dataset), folder, output)
+    balance(options.dataset, settings.dataset(options.dataset).smote, folder, output)
 
 
 def track(options: argparse.Namespace) -> None:
     from hdkd.tracking import tracking
 
     settings = _settings(options)
-    titles = {name: settings.dataset(name)["title"] for name in settings.study}
+    titles = {name: settings.dataset(name).title for name in settings.study}
     try:
         tracking.create_store(settings.profile, titles)
     except Exception as error:  # a study never depends on its tracking server
@@ -468,7 +468,7 @@ def _deliver(settings) -> int:
     from hdkd.tracking import tracking
 
     runs = [run.folder for name in settings.study for run in plan.all_runs(settings, name)]
-    titles = {name: settings.dataset(name)["title"] for name in settings.study}
+    titles = {name: settings.dataset(name).title for name in settings.study}
     return tracking.deliver(settings.profile, titles, [f for f in runs if plan.is_finished(f)])
 
 
@@ -579,7 +579,7 @@ def import_runs(options: argparse.Namespace) -> None:
     from hdkd.report.study import write_report
 
     registered = 0
-    titles = {n: d["title"] for n, d in _settings(options).raw["datasets"].items()}
+    titles = {n: d.title for n, d in _settings(options).parameters.datasets.items()}
     profiles = sorted(profile for profile in profiles if evidence.known(profile))
     states = []
     for profile in profiles:

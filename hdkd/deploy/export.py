@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 import torch
 
-from hdkd.config import Settings
+from hdkd.config import Kaggle, Settings
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.errors import DataError, RunError
 from hdkd.evaluation.metrics import evaluate, interval, without_leaks
@@ -32,7 +32,7 @@ FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD, TERMS)
 
 def default_run(settings: Settings, dataset: str) -> RunKey:
     """HDKD on all images, or on most, with the first seed: chosen without looking at any result."""
-    subsets = settings.dataset(dataset)["subsets"]
+    subsets = settings.dataset(dataset).subsets
     largest = "all" if "all" in subsets else max(subsets)
     return next(
         run
@@ -134,7 +134,7 @@ def exported_summary(
 ) -> dict[str, Any]:
     """The run's summary with what was measured on the exported weights, and what the card shows besides."""
     dataset = settings.dataset(key.dataset)
-    found = dataset["source"]
+    found = dataset.source
     kept = ("run", "epochs", "test_images", "training_images", "synthetic_images", "parameters")
     return {
         **{name: summary[name] for name in kept},
@@ -144,10 +144,10 @@ def exported_summary(
         "kept": summary.get("kept", {"rule": "last", "epoch": summary["epochs"]}),
         "data": summary["data"]
         | {
-            "licence": dataset["licence"],
-            "source": f"Kaggle, {found['handle']}, version {found['version']}"
-            if found["kind"] == "kaggle"
-            else found["kind"],
+            "licence": dataset.licence,
+            "source": f"Kaggle, {found.handle}, version {found.version}"
+            if isinstance(found, Kaggle)
+            else found.kind,
         },
         "provenance": summary["provenance"],
     }

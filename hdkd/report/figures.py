@@ -288,9 +288,9 @@ def draw_smote(study: Study, colours: dict[str, str]) -> Figure:
 
 def draw_ablations(study: Study, colours: dict[str, str]) -> Figure:
     """Accuracy of teacher, student and HDKD by block and stem stride (Tables 6 and 7)."""
-    ablations = study.settings.raw["ablations"]
+    ablations = study.settings.parameters.ablations
     table = study.table
-    same = (table["subset"] == str(ablations["subset"])) & table["seed"].isin(ablations["seeds"])
+    same = (table["subset"] == str(ablations.subset)) & table["seed"].isin(ablations.seeds)
     swept = (table["group"] == "teacher") | ((table["group"] == "students") & same)
     chosen = table[swept | ((table["group"] == "ablations") & (table["point"] == ""))]
     variants = list(dict.fromkeys(zip(chosen["block"], chosen["stem_stride"], strict=True)))
@@ -314,7 +314,7 @@ def draw_ablations(study: Study, colours: dict[str, str]) -> Figure:
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.legend(ncols=3, loc="upper center", fontsize=9)
-    subset = ablations["subset"]
+    subset = ablations.subset
     images = "all images" if subset == "all" else f"students on {subset} images"
     axes.set_title(f"{study.title}: block and stem stride, {images}", fontsize=11)
     return figure
@@ -344,7 +344,7 @@ def draw_distillation(study: Study, colours: dict[str, str]) -> Figure:
     axes.set_yticks(range(len(names)), labels[::-1])
     axes.set_xlabel("Test accuracy (%)")
     axes.grid(axis="x")
-    subset = study.settings.raw["ablations"]["distillation"]["subset"]
+    subset = study.settings.parameters.ablations.distillation.subset
     axes.set_title(f"{study.title}: distillation, part by part, {subset} images", fontsize=11)
     return figure
 

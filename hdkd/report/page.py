@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from hdkd.config import Settings
+from hdkd.config import Settings, plain
 from hdkd.paper import ledger, published
 from hdkd.report import results, tables
 from hdkd.runs import evidence, predictions
@@ -106,7 +106,7 @@ def dataset_section(
         "distillation": tables.distillation_rows(settings, name, table),
         "controls": tables.control_rows(settings, name, table, known),
         "trials": tables.trial_rows(settings, name, summaries),
-        "kept": tables.KEPT[settings.raw["student"]["keep"]],
+        "kept": tables.KEPT[settings.parameters.student.keep],
         "rivals": tables.rival_rows(settings, name, table),
         "guessing": tables.guessing(facts),
         "figures": {
@@ -155,7 +155,7 @@ def headline(gain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
 
 def steps_sentence(settings: Settings, name: str) -> str:
     """Whether rows of the sweep differ in more than their images, in a sentence."""
-    subsets = map(str, settings.dataset(name)["subsets"])
+    subsets = map(str, settings.dataset(name).subsets)
     trainings = {settings.training("student", subset, name) for subset in subsets}
     training = trainings.pop()
     if not trainings and (images := training.epoch_images):
@@ -216,8 +216,9 @@ def protocol_rows(settings: Settings) -> list[dict[str, str]]:
         here = point.get("here")
         if point["key"]:
             section, _, name = point["key"].partition(".")
-            value = settings.raw[section][name] if name else settings.raw[section]
-            here = f"{shown_value(value)} ({point['key']})"
+            value = getattr(settings.parameters, section)
+            value = getattr(value, name) if name else value
+            here = f"{shown_value(plain(value))} ({point['key']})"
         rows.append(
             {
                 "Point": point["point"],

@@ -259,14 +259,14 @@ def published_accuracy(settings: Settings, dataset: str, cell: Any) -> dict[str,
 
 def ablation_rows(settings: Settings, dataset: str, table: pd.DataFrame) -> list[dict[str, str]]:
     """Block and stem stride (Tables 6 and 7), the default first, on the same seeds and subset."""
-    ablations = settings.raw["ablations"]
+    ablations = settings.parameters.ablations
     own = table[table["dataset"] == dataset]
     reference = own[
         (own["group"] == "teacher")
         | (
             (own["group"] == "students")
-            & (own["subset"] == str(ablations["subset"]))
-            & own["seed"].isin(ablations["seeds"])
+            & (own["subset"] == str(ablations.subset))
+            & own["seed"].isin(ablations.seeds)
         )
     ]
     variants = own[(own["group"] == "ablations") & (own["point"] == "")]
@@ -322,16 +322,15 @@ def distillation_points(settings: Settings, dataset: str, table: pd.DataFrame) -
     points = settings.points(dataset)
     if not points:
         return pd.DataFrame()
-    chosen = settings.raw["ablations"]["distillation"]
-    default = settings.raw["distillation"]
-    same = (table["subset"] == str(chosen["subset"])) & table["seed"].isin(chosen["seeds"])
+    chosen, default = settings.parameters.ablations.distillation, settings.distillation()
+    same = (table["subset"] == str(chosen.subset)) & table["seed"].isin(chosen.seeds)
     own = table[(table["dataset"] == dataset) & same]
     students = own[own["group"] == "students"]
     hdkd = students[students["role"] == "hdkd"]
     if hdkd.empty or (own["point"] == "").all():
         return pd.DataFrame()
     reference = hdkd.set_index("seed")["accuracy"]
-    as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
+    as_it_is = ", ".join(f"{symbol} = {getattr(default, key)}" for key, symbol in SYMBOLS.items())
     parts = [(ROLE_NAMES["student"], "no teacher", students[students["role"] == "student"])]
     parts.append((ROLE_NAMES["hdkd"], as_it_is, hdkd))
     for point, changes in points.items():
@@ -364,7 +363,7 @@ def control_rows(
     if not controls:
         return []
     own = table[table["dataset"] == dataset]
-    same = (own["subset"] == str(controls["subset"])) & own["seed"].isin(controls["seeds"])
+    same = (own["subset"] == str(controls.subset)) & own["seed"].isin(controls.seeds)
     sweep = own[same & (own["group"] == "students")]
     beside = own[
         (own["group"] == "ablations") & own["point"].map(lambda p: bool(CONTROL.fullmatch(p)))
@@ -431,10 +430,10 @@ def trial_rows(
                 for run in planned
                 if (run.role, run.point) == (role, f"trial{k}")
             ]
-            for k in range(len(tuning["grid"]))
+            for k in range(len(tuning.grid))
         ]
         means, best = tune.best(validations)
-        for k, changes in enumerate(tuning["grid"]):
+        for k, changes in enumerate(tuning.grid):
             rows.append(
                 {
                     "Method": model_name(role),
@@ -567,7 +566,7 @@ def cost_rows(settings: Settings, costs: pd.DataFrame) -> list[dict[str, str]]:
         about = "≈ " if cell.estimated else ""
         unknown = pd.isna(cell.minutes)
         row = {
-            "Dataset": settings.dataset(cell.dataset)["title"],
+            "Dataset": settings.dataset(cell.dataset).title,
             "Model": ", ".join(
                 filter(None, [network_name(cell.role, cell.block, cell.stem_stride), cell.control])
             ),
@@ -599,7 +598,7 @@ def markdown(
         f"# Results, profile {settings.profile}",
         "",
         "Written by `hdkd tables` from the run folders listed in `runs.csv`. Accuracies are test",
-        f"accuracies in percent {KEPT[settings.raw['student']['keep']]}, mean ± sample deviation over seeds. In balanced",
+        f"accuracies in percent {KEPT[settings.parameters.student.keep]}, mean ± sample deviation over seeds. In balanced",
         "accuracy every class weighs the same. “Best epoch” is the protocol of the released implementation: it",
         "chooses the epoch on the test set, and has a value only where every epoch was tested.",
         "",

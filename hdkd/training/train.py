@@ -60,7 +60,7 @@ def run(
     device = choose_device(device)
     started = time.perf_counter()
     source = ImageSet.load(prepared)
-    training_set = training_images(source, key, recipes, settings.raw["smote"]["arithmetic"])
+    training_set = training_images(source, key, recipes, settings.parameters.smote.arithmetic)
     part, watched = parts(source, key)
     images = settings.images(key.dataset)
     network = settings.network(key.block, key.stem_stride)

@@ -83,7 +83,7 @@ def run_key(wildcards, role):
 
 def recipes(wildcards):
     """SMOTE's recipes, where the dataset asks for them and the teacher sees all of its images."""
-    balanced = SETTINGS.dataset(wildcards.dataset)["smote"]["enabled"] and wildcards.subset == "all"
+    balanced = SETTINGS.dataset(wildcards.dataset).smote.enabled and wildcards.subset == "all"
     return f"data/prepared/{PROFILE}/{wildcards.dataset}/smote.csv" if balanced else []
 
 
@@ -115,7 +115,7 @@ def options(wildcards, input):
 def raw_settings(profile):
     """The settings of a profile that is not being built; none where they are not valid."""
     try:
-        return resolve(config | {"profile": profile, "study": None}).raw
+        return plain(resolve(config | {"profile": profile, "study": None}).parameters)
     except UserError:
         return None
 

@@ -43,7 +43,7 @@ for DATASET in DATASETS:
                 report(
                     f"{REPORT}/figures/{DATASET}/{name}.svg",
                     caption=f"../../hdkd/report/captions/{name}.rst",
-                    category=SETTINGS.dataset(DATASET)["title"],
+                    category=SETTINGS.dataset(DATASET).title,
                     labels={"figure": name.replace("_", " ")},
                 )
                 for name in plan.figures(SETTINGS, DATASET)
