@@ -6,8 +6,8 @@ from pydantic import Field
 
 from hdkd.config.fields import (
     AsWritten,
+    AtLeastOne,
     Count,
-    Distinct,
     Flag,
     Identifier,
     Subset,
@@ -128,7 +128,7 @@ class Dataset:
     split: Split
     classes: Annotated[dict[str, ClassCounts], Field(min_length=2)] | None
     colour: Literal["grey", "rgb"]
-    subsets: Annotated[Distinct[Subset], Field(min_length=1)]
+    subsets: AtLeastOne[Subset]
     smote: Smote
     unreadable: Literal["stop", "leave_out"]
 

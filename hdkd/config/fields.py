@@ -5,7 +5,14 @@ import functools
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 import pydantic
-from pydantic import ConfigDict, Field, Strict, WrapValidator
+from pydantic import (
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Strict,
+    WrapValidator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from typing_extensions import TypedDict
 
@@ -16,12 +23,13 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True)
 def model(cls: type[T]) -> type[T]:
     """A frozen pydantic dataclass that refuses unknown keys; ``dataclasses.replace`` validates, too."""
-    return pydantic.dataclasses.dataclass(frozen=True, config=RULES)(cls)
+    return pydantic.dataclasses.dataclass(frozen=True, config=RULES)(cls)  # type: ignore[return-value]
 
 
-def typed_dict(name: str, fields: dict[str, Any], total: bool) -> type:
+def typed_dict(name: str, fields: dict[str, Any], total: bool) -> Any:
     """The type of a plain dictionary with these keys, all of them required if ``total``."""
-    kind = TypedDict(name, fields, total=total)
+    make: Any = TypedDict  # which type checkers know with constant names only
+    kind = make(name, fields, total=total)
     kind.__pydantic_config__ = RULES
     return kind
 
@@ -33,28 +41,34 @@ class ChangesOf:
     model: type
     among: tuple[str, ...] = ()
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return handler.generate_schema(_changes(self.model, self.among))
 
 
 @functools.cache
-def _changes(kind: type, among: tuple[str, ...]) -> type:
+def _changes(kind: type, among: tuple[str, ...]) -> Any:
     fields = {field.name: field.type for field in dataclasses.fields(kind)}
     name = f"{kind.__name__}{'Some' if among else ''}Changes"
     return typed_dict(name, {key: fields[key] for key in among or fields}, total=False)
 
 
 class _Distinct:
-    """Annotates a list that must not have an entry twice."""
+    """Annotates a list that must not name an entry twice."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         return handler(schema) | {"uniqueItems": True}
 
     @staticmethod
-    def _check(values: tuple) -> tuple:
+    def _check(values: tuple[T, ...]) -> tuple[T, ...]:
         if any(value in values[:k] for k, value in enumerate(values)):
             raise PydanticCustomError("twice", "names an entry twice")
         return values
@@ -91,7 +105,8 @@ Whole = Annotated[int, Field(strict=True, ge=0)]
 Text = Annotated[str, Field(min_length=1)]
 Triple = Annotated[tuple[Count, ...], Field(min_length=3, max_length=3)]
 Distinct = Annotated[tuple[T, ...], _Distinct()]
-Seeds = Annotated[Distinct[Whole], Field(min_length=1)]
+AtLeastOne = Annotated[tuple[T, ...], Field(min_length=1), _Distinct()]
+Seeds = AtLeastOne[Whole]
 Names = Distinct[str]
 # Of the training images: a number of them, or all.
 Subset = Annotated[Literal["all"] | Count, or_word("all")]

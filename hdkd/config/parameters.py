@@ -5,13 +5,12 @@ import functools
 from typing import Annotated, Any, Literal, Required, get_args
 
 import pydantic
-from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
 from hdkd.config.ablations import Ablations, Tuning
 from hdkd.config.datasets import Datasets
 from hdkd.config.distillation import Distillation
-from hdkd.config.fields import ChangesOf, Names, model, typed_dict
+from hdkd.config.fields import AtLeastOne, ChangesOf, model, typed_dict
 from hdkd.config.images import Augmentation, ImageSection
 from hdkd.config.network import Network
 from hdkd.config.study import Balancing, Baselines, Sweep, ValidationSplit
@@ -25,7 +24,7 @@ class Parameters:
     """All parameters of one profile; ``params.yaml`` has the same, its sections by profile."""
 
     profile: Profile
-    study: Annotated[Names, Field(min_length=1)] | None
+    study: AtLeastOne[str] | None
     sweep: Sweep
     datasets: Datasets
     split: ValidationSplit
@@ -52,14 +51,14 @@ SECTIONS = {
 }
 
 
-def _by_profile(section: type) -> type:
+def _by_profile(section: Any) -> Any:
     changes = Annotated[dict[str, Any], ChangesOf(section)]
     layers = {"shared": Required[changes], **dict.fromkeys(PROFILES, changes)}
     return typed_dict(f"{section.__name__}ByProfile", layers, total=False)
 
 
 @functools.cache
-def parameter_file() -> pydantic.TypeAdapter:
+def parameter_file() -> pydantic.TypeAdapter[dict[str, Any]]:
     """The type of the content of a parameter file."""
     fields = {field.name: field.type for field in dataclasses.fields(Parameters)}
     fields |= {name: _by_profile(section) for name, section in SECTIONS.items()}

@@ -96,13 +96,10 @@ def _key(parameters: Any, location: Sequence[int | str]) -> str:
     """``datasets.phantom.source.seed``: the location without what pydantic adds, like tags of unions."""
     value, parts = parameters, []
     for part in location:
-        if (isinstance(value, dict) and part in value) or (
-            isinstance(value, list) and isinstance(part, int) and part < len(value)
-        ):
-            value = value[part]
-        else:
-            continue
-        parts.append(_shown(part) if isinstance(part, str) else str(part))
+        inside = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(inside, dict) and part in inside:
+            value = inside[part]
+            parts.append(_shown(part))
     return ".".join(parts)
 
 

@@ -75,11 +75,11 @@ class Settings:
     def network(self, block: str | None = None, stem_stride: int | None = None) -> Network:
         """The networks' sizes, with another block or stem stride where one is given."""
         network = self.parameters.network
-        return dataclasses.replace(
-            network,
-            block=block or network.block,
-            stem_stride=stem_stride or network.stem_stride,
-        )
+        variant = {
+            "block": block or network.block,
+            "stem_stride": stem_stride or network.stem_stride,
+        }
+        return Network(**vars(network) | variant)
 
     def training(self, role: str, subset: str, dataset: str, point: str = "") -> Training:
         """How a network is trained as declared; a trial of the tuning, named by its ``point``, changes that."""

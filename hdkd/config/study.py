@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hdkd.config.fields import AsWritten, Distinct, Names, Seeds, Whole, model
+from hdkd.config.fields import AsWritten, AtLeastOne, Distinct, Seeds, Whole, model
 
 BaselineName = Literal[
     "mobilenet_v2",
@@ -24,7 +24,7 @@ class Sweep:
 
     seeds: Seeds
     seeds_by_subset: dict[Annotated[str, Field(pattern="^([1-9][0-9]*|all)$")], Seeds]
-    datasets: Annotated[Names, Field(min_length=1)]
+    datasets: AtLeastOne[str]
 
 
 @model
