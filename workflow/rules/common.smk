@@ -17,7 +17,7 @@ except UserError as error:
     sys.exit(2)
 
 PROFILE = SETTINGS.profile
-DATASETS = SETTINGS.study
+DATASETS = list(SETTINGS.study)
 GPU = 1 if PROFILE == "paper" else 0
 
 # What the jobs read: the parameters with every --config and --configfile. The name follows the content,
