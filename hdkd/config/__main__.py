@@ -1,4 +1,4 @@
-"""``python -m hdkd.config`` writes the JSON schema of ``params.yaml``, by which editors check it."""
+"""``python -m hdkd.config`` writes the JSON schema by which editors check ``params.yaml``."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What stands beside the sweep, on one of its subsets: variants, other distillations, controls, trials."""
+"""What stands beside the sweep: variants, other distillations, controls, trials."""
 
 import re
 from typing import Annotated, Any
@@ -64,7 +64,7 @@ class Ablations:
 
 @model
 class Tuning:
-    """Settings of the student's training that are tried on the validation images, before anything else."""
+    """Settings of the student's training that are tried on the validation images first."""
 
     datasets: Names
     subset: Subset

@@ -58,11 +58,13 @@ def _names(settings: Settings) -> Iterator[str]:
     for name in points.points if points else ():
         if TRIAL.fullmatch(name) or CONTROL.fullmatch(name):
             yield (
-                f"ablations.distillation.points.{name} has the name of a trial or control: take another"
+                f"ablations.distillation.points.{name} has the name of a trial or control: "
+                "take another"
             )
     if controls and settings.teacher_seed in controls.teacher_seeds:
         yield (
-            f"ablations.controls.teacher_seeds has {settings.teacher_seed}, which is teacher.seed: name others"
+            f"ablations.controls.teacher_seeds has {settings.teacher_seed}, which is teacher.seed: "
+            "name others"
         )
 
 
@@ -74,20 +76,20 @@ def _rates(settings: Settings) -> Iterator[str]:
 
 
 def _keep(settings: Settings) -> Iterator[str]:
-    """The best epoch is found on images that are there, and never on test images beside validation images."""
+    """The best epoch is found on images that are there, on test images only without others."""
     fraction = settings.validation_fraction
     for role in ("teacher", "student"):
         section = getattr(settings.parameters, role)
         keeps = {section.keep, *(c["keep"] for c in section.by_dataset.values() if "keep" in c)}
         if "best_on_validation" in keeps and not fraction:
             yield (
-                f"{role}.keep is best_on_validation, but split.validation_fraction 0 leaves no validation "
-                "images: raise it, or keep last"
+                f"{role}.keep is best_on_validation, but split.validation_fraction 0 leaves no "
+                "validation images: raise it, or keep last"
             )
         if "best_on_test" in keeps and fraction:
             yield (
-                f"{role}.keep is best_on_test, which is for reproducing what had no validation images: keep "
-                "best_on_validation, or set split.validation_fraction to 0"
+                f"{role}.keep is best_on_test, which is for reproducing what had no validation "
+                "images: keep best_on_validation, or set split.validation_fraction to 0"
             )
 
 
@@ -96,8 +98,8 @@ def _beside_the_sweep(settings: Settings) -> Iterator[str]:
     ablations = settings.parameters.ablations
     if any(map(settings.tuning, settings.study)) and not settings.validation_fraction:
         yield (
-            "tuning.grid has settings to choose from, but split.validation_fraction 0 leaves no images to "
-            "choose on: raise it, or set tuning.grid to []"
+            "tuning.grid has settings to choose from, but split.validation_fraction 0 leaves no "
+            "images to choose on: raise it, or set tuning.grid to []"
         )
     for name in settings.study:
         wanted: dict[str, int | str] = {}

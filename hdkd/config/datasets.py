@@ -1,4 +1,4 @@
-"""Datasets: where their images come from, how they lie there, and how they are split and balanced."""
+"""Datasets: where their images come from and how they lie there, are split and balanced."""
 
 from typing import Annotated, Literal
 
@@ -108,7 +108,7 @@ class ClassCounts:
 
 @model
 class Smote:
-    """SMOTE with ``neighbours``: every class is raised to ``target`` images, or to the largest's."""
+    """SMOTE with ``neighbours``; every class is raised to ``target`` images or the largest's."""
 
     enabled: Flag
     neighbours: Count
@@ -118,7 +118,7 @@ class Smote:
 
 @model
 class Dataset:
-    """One dataset, as ``params.yaml`` describes it; ``classes`` is ``None`` where no counts are published."""
+    """One dataset of ``params.yaml``; ``classes`` is ``None`` where no counts are published."""
 
     title: Text
     synthetic: Flag

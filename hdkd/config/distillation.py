@@ -22,5 +22,5 @@ class Distillation:
 
     @property
     def heads(self) -> str:
-        """Heads of HDKD that predict: those that the loss trains (α = 0 and α = 1 leave one out)."""
+        """Heads that predict: those that the loss trains (α = 0 and α = 1 leave one out)."""
         return {0.0: "class", 1.0: "distillation"}.get(float(self.alpha), "both")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, Literal, TypeVar, cast, dataclass_transform
 
 import pydantic
 from pydantic import (
@@ -22,8 +22,9 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def model(cls: type[T]) -> type[T]:
-    """A frozen pydantic dataclass that refuses unknown keys; ``dataclasses.replace`` validates, too."""
-    return pydantic.dataclasses.dataclass(frozen=True, config=RULES)(cls)  # type: ignore[return-value]
+    """A frozen pydantic dataclass without unknown keys; ``dataclasses.replace`` validates, too."""
+    make: Any = pydantic.dataclasses.dataclass(frozen=True, config=RULES)
+    return cast("type[T]", make(cls))
 
 
 def typed_dict(name: str, fields: dict[str, Any], total: bool) -> Any:
@@ -36,7 +37,7 @@ def typed_dict(name: str, fields: dict[str, Any], total: bool) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class ChangesOf:
-    """Annotates a dictionary with some of a model's fields (of those ``among``), each valid for it."""
+    """Annotates a dictionary of some of a model's fields (of ``among``), each valid for it."""
 
     model: type
     among: tuple[str, ...] = ()

@@ -93,7 +93,7 @@ def _shown(name: int | str) -> str:
 
 
 def _key(parameters: Any, location: Sequence[int | str]) -> str:
-    """``datasets.phantom.source.seed``: the location without what pydantic adds, like tags of unions."""
+    """``datasets.phantom.source.seed``: the location without the tags of unions in it."""
     value, parts = parameters, []
     for part in location:
         inside = dict(enumerate(value)) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What the rest of the project asks the parameters: how this network is trained, on these images."""
+"""What the project asks the parameters: how this network is trained, on these images."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class Settings:
         return Network(**vars(network) | variant)
 
     def training(self, role: str, subset: str, dataset: str, point: str = "") -> Training:
-        """How a network is trained as declared; a trial of the tuning, named by its ``point``, changes that."""
+        """How a network is trained; a trial of the tuning, named by its ``point``, changes that."""
         section = self.parameters.teacher if role == "teacher" else self.parameters.student
         values = vars(section) | section.by_dataset.get(dataset, {})
         if role != "teacher" and subset == "all" and values["epochs_on_all"]:

@@ -1,4 +1,4 @@
-"""Which trainings there are: datasets and seeds of the sweep, and the images set aside for choices."""
+"""Which trainings there are: datasets, seeds, baselines; and the images set aside for choices."""
 
 from typing import Annotated, Literal
 

@@ -13,9 +13,9 @@ EpochImages = Annotated[int, Field(strict=True, ge=2)] | None
 class Optimisation:
     """What the trainings of teachers and students have in common.
 
-    ``warmup_epochs``, ``epochs`` and ``evaluate_every`` count epochs. An epoch is every training image
-    once, or ``epoch_images`` of them: then a training takes the same number of steps however many
-    images there are.
+    ``warmup_epochs``, ``epochs`` and ``evaluate_every`` count epochs. An epoch is every training
+    image once, or ``epoch_images`` of them: then a training takes the same number of steps however
+    many images there are.
     """
 
     optimizer: Literal["adam", "adamw"]
@@ -32,7 +32,7 @@ class Optimisation:
 
 @model
 class Training(Optimisation):
-    """One training. ``keep`` is the epoch whose weights are kept; the learning rate lags ``offset`` epochs."""
+    """One training; ``keep`` is the epoch whose weights stay, ``offset`` how late the rate is."""
 
     epoch_images: EpochImages = None
     keep: Literal["last", "best_on_validation", "best_on_test"] = "last"
@@ -41,7 +41,7 @@ class Training(Optimisation):
 
 @model
 class TeacherTraining(Optimisation):
-    """What the section ``teacher`` says of every dataset."""
+    """The section ``teacher`` without ``by_dataset``."""
 
     keep: Literal["last", "best_on_validation", "best_on_test"]
     seed: Whole
@@ -49,7 +49,7 @@ class TeacherTraining(Optimisation):
 
 @model
 class StudentTraining(Optimisation):
-    """What the section ``student`` says of every dataset; ``epochs_on_all`` are those on all images."""
+    """The section ``student`` without ``by_dataset``; ``epochs_on_all`` are those on all images."""
 
     keep: Literal["last", "best_on_validation"]
     epochs_on_all: Count | None
