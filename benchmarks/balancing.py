@@ -69,9 +69,9 @@ def noise(folder: Path, count: int, size: int) -> Path:
 
 
 def recipes(folder: Path) -> list[str]:
-    program = "import sys; from hdkd.data.smote import balance; from pathlib import Path; "
+    program = "import sys; from hdkd.config import Smote; from hdkd.data.smote import balance; "
     program += (
-        "balance('noise', {'smote': {'neighbours': 5, 'target': 'majority', 'seed': 0}}, "
+        "from pathlib import Path; balance('noise', Smote(True, 5, 'majority', 0), "
         "Path(sys.argv[1]), Path(sys.argv[1]) / 'smote.csv')"
     )
     return [sys.executable, "-c", program, str(folder)]

@@ -12,7 +12,7 @@ from benchmarks import networks
 from benchmarks.measure import Times, interleaved, table
 from benchmarks.settings import Settings
 from benchmarks.worker import VARIANTS, Worker
-from hdkd.config import Images
+from hdkd.config import Dataset, Images, Smote, ValidationSplit
 from hdkd.data.acquire import phantom
 from hdkd.data.acquire.sources import list_files
 from hdkd.data.prepare import prepare
@@ -76,19 +76,20 @@ def generated(count: int, tests: int, size: int, native: int = 512) -> Iterator[
         classes = {name: {"train": count // 4, "test": tests // 4} for name in phantom.CLASSES}
         phantom.write(folder / "files", classes, native, seed=0)
         list_files(folder / "files").to_csv(folder / "manifest.csv", index=False)
-        dataset = {
-            "title": "Generated", "synthetic": True, "classes": classes, "unreadable": "stop",
-            "layout": {"kind": "train_test_folders", "train": "train", "test": "test"},
-            "split": {"kind": "published"},
-            "subsets": ["all"],
-        }  # fmt: skip
+        dataset = Dataset(
+            title="Generated", synthetic=True, licence=None, classes=classes, colour="rgb",
+            source={"kind": "generated", "seed": 0, "size": native},
+            layout={"kind": "train_test_folders", "train": "train", "test": "test"},
+            split={"kind": "published"},
+            smote=Smote(enabled=False, neighbours=5, target="majority", seed=0),
+            subsets=["all"], unreadable="stop",
+        )  # fmt: skip
         started = time.perf_counter()
         prepared = folder / "prepared"
         prepared.mkdir()
         prepare("generated", dataset, Images(size, "rgb"), folder / "manifest.csv", prepared)
         seconds = time.perf_counter() - started
-        none = {"validation_fraction": 0, "validation_seed": 0}
-        split("generated", dataset, none, prepared / "index.csv", prepared)
+        split("generated", dataset, ValidationSplit(0, 0), prepared / "index.csv", prepared)
         yield folder, seconds
 
 

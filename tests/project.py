@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from hdkd.config import Dataset
+
 ROOT = Path(__file__).parents[1]
 COPIED = ("Snakefile", "dvc.yaml", "params.yaml", "pyproject.toml", ".gitignore", ".dvcignore")
 FOLDERS = ("workflow", "hdkd", "profiles")
@@ -16,6 +18,13 @@ FOLDERS = ("workflow", "hdkd", "profiles")
 def parameters() -> dict:
     """The project's own parameters, to change at will."""
     return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def own_images(path: Path | None = None, **changes) -> Dataset:
+    """The dataset ``folder`` of the parameters with its images at ``path``, and with ``changes``."""
+    source = {"kind": "local", "path": path and str(path), "variable": "HDKD_TEST_SOURCE"}
+    folder = parameters()["datasets"]["folder"]
+    return Dataset(**folder | {"source": source} | changes)
 
 
 def tiny(parameters: dict) -> dict:

@@ -57,7 +57,7 @@ def split(settings: "Settings", dataset: str, prepared: Path | None) -> None:
 
     folder = prepared_folder(settings, dataset, prepared)
     index = require(folder / "index.csv", "prepare")
-    split_images(dataset, settings.dataset(dataset), settings.raw["split"], index, folder)
+    split_images(dataset, settings.dataset(dataset), settings.parameters.split, index, folder)
 
 
 @click.command()
@@ -71,4 +71,4 @@ def smote(settings: "Settings", dataset: str, prepared: Path | None, output: Pat
 
     folder = prepared_folder(settings, dataset, prepared)
     require(folder / "split.csv", "split")
-    balance(dataset, settings.dataset(dataset), folder, output or folder / "smote.csv")
+    balance(dataset, settings.dataset(dataset).smote, folder, output or folder / "smote.csv")

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from hdkd.config import HamLayout, Layout, TrainTestFolders
 from hdkd.errors import DataError, shown
 
 # Columns of every listing: path below files/, class name, part (train, test or empty), and the
@@ -13,20 +13,18 @@ from hdkd.errors import DataError, shown
 COLUMNS = ["path", "class", "part", "lesion"]
 
 
-def listing(name: str, files: Path, layout: dict[str, Any]) -> pd.DataFrame:
+def listing(name: str, files: Path, layout: Layout) -> pd.DataFrame:
     """One row per image file of dataset ``name``, sorted by path, with ``COLUMNS``.
 
     Raises ``DataError`` when a folder that the layout needs is missing or empty, or the metadata
     and the images do not belong together.
     """
-    kind = layout["kind"]
-    if kind == "train_test_folders":
+    if isinstance(layout, TrainTestFolders):
         table = _train_test_folders(name, files, layout)
-    elif kind == "class_folders":
-        root = _root(files, None)
-        table = _class_folder_rows(name, files, root, "")
-    else:
+    elif isinstance(layout, HamLayout):
         table = _ham10000(name, files, layout)
+    else:
+        table = _class_folder_rows(name, files, _root(files, None), "")
     return table.sort_values("path", ignore_index=True)[COLUMNS]
 
 
@@ -74,15 +72,15 @@ def _check_case(name: str, classes: Iterable[str]) -> None:
         )
 
 
-def _train_test_folders(name: str, files: Path, layout: dict[str, Any]) -> pd.DataFrame:
-    root = _root(files, layout["train"])
+def _train_test_folders(name: str, files: Path, layout: TrainTestFolders) -> pd.DataFrame:
+    root = _root(files, layout.train)
     tables = []
-    for part in ("train", "test"):
-        folder = root / layout[part]
+    for part, place in {"train": layout.train, "test": layout.test}.items():
+        folder = root / place
         if not folder.is_dir():
             found = ", ".join(sorted(entry.name for entry in root.iterdir())) or "nothing"
             raise DataError(
-                f"dataset {name}: there is no folder {layout[part]!r} (datasets.{name}.layout.{part}); "
+                f"dataset {name}: there is no folder {place!r} (datasets.{name}.layout.{part}); "
                 f"found {found}"
             )
         tables.append(_class_folder_rows(name, files, folder, part))
@@ -101,11 +99,11 @@ def _train_test_folders(name: str, files: Path, layout: dict[str, Any]) -> pd.Da
     return pd.concat(tables, ignore_index=True)
 
 
-def _ham10000(name: str, files: Path, layout: dict[str, Any]) -> pd.DataFrame:
-    found = sorted(files.rglob(layout["metadata"]))
+def _ham10000(name: str, files: Path, layout: HamLayout) -> pd.DataFrame:
+    found = sorted(files.rglob(layout.metadata))
     if not found:
         raise DataError(
-            f"dataset {name}: there is no {layout['metadata']} (datasets.{name}.layout.metadata)"
+            f"dataset {name}: there is no {layout.metadata} (datasets.{name}.layout.metadata)"
         )
     try:
         metadata = pd.read_csv(

@@ -8,13 +8,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from hdkd.config import Images
+from hdkd.config import Dataset, Images
 from hdkd.data import layouts
 from hdkd.data.acquire import sources
 from hdkd.errors import DataError, is_of_the_machine, shown
@@ -75,9 +75,7 @@ def _decode(opened: Image.Image, images: Images) -> Decoded:
     return Decoded(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), native)
 
 
-def prepare(
-    name: str, dataset: dict[str, Any], images: Images, manifest: Path, folder: Path
-) -> None:
+def prepare(name: str, dataset: Dataset, images: Images, manifest: Path, folder: Path) -> None:
     """Write ``images.npy``, ``index.csv`` and ``facts.json`` of dataset ``name`` into ``folder``.
 
     ``images.npy`` is ``(n, channels, size, size)`` unsigned bytes in the order of ``index.csv``,
@@ -87,7 +85,7 @@ def prepare(
     them with the reasons.
     """
     files = manifest.parent / "files"
-    table = layouts.listing(name, files, dataset["layout"])
+    table = layouts.listing(name, files, dataset.layout)
 
     def attempt(path: str) -> Decoded | DataError:
         try:
@@ -117,7 +115,7 @@ def prepare(
     table = table[~table["path"].isin(list(unreadable))].reset_index(drop=True)
 
     classes = sorted(set(table["class"]))
-    published = dataset["classes"]
+    published = dataset.classes
     if published and set(published) != set(classes):
         raise DataError(
             f"dataset {name}: its classes are {', '.join(classes)}, but datasets.{name}.classes "
@@ -129,15 +127,15 @@ def prepare(
         table.to_csv(partial, index=False)
     facts = {
         "dataset": name,
-        "title": dataset["title"],
-        "synthetic": dataset["synthetic"],
+        "title": dataset.title,
+        "synthetic": dataset.synthetic,
         "classes": classes,
         "images": len(table),
         "size": images.size,
         "colour": images.colour,
         "native_sizes": dict(native.most_common(SIZES_SHOWN)),
         "native_size_count": len(native),
-        "published_size": dataset["layout"].get("image_size"),
+        "published_size": dataset.published_size,
         "left_out": list(unreadable),
         "content_hash": sources.content_hash(manifest),
     }
@@ -153,7 +151,7 @@ def _write_header(file: BinaryIO, count: int, images: Images) -> None:
 
 
 def _report(
-    name: str, dataset: dict[str, Any], unreadable: dict[str, str], count: int, folder: Path
+    name: str, dataset: Dataset, unreadable: dict[str, str], count: int, folder: Path
 ) -> None:
     """List the files that are no images in ``unreadable.csv``, and refuse them where they are not wanted."""
     listed = folder / "unreadable.csv"
@@ -161,7 +159,7 @@ def _report(
     if not unreadable:
         return
     pd.DataFrame(unreadable.items(), columns=["path", "reason"]).to_csv(listed, index=False)
-    if dataset["unreadable"] == "stop" or len(unreadable) == count:
+    if dataset.unreadable == "stop" or len(unreadable) == count:
         found = shown(f"{path}: {reason}" for path, reason in unreadable.items())
         raise DataError(
             f"dataset {name}: {len(unreadable)} of {count} files are not usable images ({found}; "

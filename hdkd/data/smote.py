@@ -6,7 +6,6 @@ array of all synthetic images never exists, and whether bytes may overflow is de
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 from sklearn.neighbors._base import KNeighborsMixin
 
+from hdkd.config import Smote
 from hdkd.errors import DataError
 
 PIXELS_AT_A_TIME = 4096
@@ -73,7 +73,7 @@ class _RecipeSMOTE(SMOTE):
 
 
 def recipes(
-    images: np.ndarray, positions: np.ndarray, labels: np.ndarray, smote: dict[str, Any], name: str
+    images: np.ndarray, positions: np.ndarray, labels: np.ndarray, smote: Smote, name: str
 ) -> pd.DataFrame:
     """Recipes of the synthetic images that balance a training set.
 
@@ -83,21 +83,21 @@ def recipes(
     ``gap`` in [0, 1) and ``label``. Raises ``DataError`` when a class to be raised has too few images.
     """
     class_counts = np.bincount(labels)
-    target = class_counts.max() if smote["target"] == "majority" else smote["target"]
+    target = class_counts.max() if smote.target == "majority" else smote.target
     strategy = {k: int(target) for k, count in enumerate(class_counts) if count < target}
     if not strategy:
         return pd.DataFrame({"base": [], "neighbour": [], "gap": [], "label": []}, dtype=np.int64)
     fewest = min(class_counts[k] for k in strategy)
-    if fewest <= smote["neighbours"]:
+    if fewest <= smote.neighbours:
         raise DataError(
-            f"dataset {name}: SMOTE with {smote['neighbours']} neighbours needs more training images "
+            f"dataset {name}: SMOTE with {smote.neighbours} neighbours needs more training images "
             f"than that in each class, but one has {fewest}: lower datasets.{name}.smote.neighbours, "
             "or switch smote.enabled off"
         )
     sampler = _RecipeSMOTE(
         sampling_strategy=strategy,
-        random_state=smote["seed"],
-        k_neighbors=_PixelNeighbours(images.reshape(len(images), -1), smote["neighbours"] + 1),
+        random_state=smote.seed,
+        k_neighbors=_PixelNeighbours(images.reshape(len(images), -1), smote.neighbours + 1),
     )
     sampler.recipes = []
     sampler.fit_resample(np.asarray(positions, dtype=np.float64)[:, None], labels)
@@ -107,11 +107,11 @@ def recipes(
     return table
 
 
-def balance(name: str, dataset: dict[str, Any], prepared: Path, output: Path) -> None:
+def balance(name: str, smote: Smote, prepared: Path, output: Path) -> None:
     """Write the recipes for the training part of a prepared dataset (see :func:`recipes`)."""
     split = pd.read_csv(prepared / "split.csv", usecols=["label", "part"])
     train = np.flatnonzero(split["part"] == "train")
     images = np.load(prepared / "images.npy", mmap_mode="r")
     labels = split["label"].to_numpy()[train]
-    table = recipes(images, train, labels, dataset["smote"], name)
+    table = recipes(images, train, labels, smote, name)
     table.to_csv(output, index=False, float_format="%.17g")

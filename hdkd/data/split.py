@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hdkd.config import Dataset, Split, ValidationSplit, plain
 from hdkd.data import duplicates
 from hdkd.data.batches.imageset import PREPARED_FILES
 from hdkd.data.batches.subsets import images_per_class
@@ -18,7 +19,7 @@ PARTS = ("train", "validation", "test")
 
 
 def split(
-    name: str, dataset: dict[str, Any], validation: dict[str, Any], index: Path, folder: Path
+    name: str, dataset: Dataset, validation: ValidationSplit, index: Path, folder: Path
 ) -> None:
     """Write ``split.csv`` (index.csv with parts and clusters), ``split.json`` (counts, leaks), ``copies.csv``
     (pairs of near-copies) and the checksums of all prepared files.
@@ -31,18 +32,16 @@ def split(
     table = pd.read_csv(index, keep_default_na=False, dtype={"class": str, "lesion": str})
     pairs = duplicates.pairs(np.load(folder / "images.npy", mmap_mode="r"))
     table["cluster"] = clusters(table, pairs)
-    table["part"] = assign(table, dataset["split"])
-    if validation["validation_fraction"]:
-        table["part"] = set_aside(
-            table, validation["validation_fraction"], validation["validation_seed"]
-        )
+    table["part"] = assign(table, dataset.split)
+    if validation.validation_fraction:
+        table["part"] = set_aside(table, validation.validation_fraction, validation.validation_seed)
     table["leaked"] = leaked(table)
     named = pairs.assign(
         **{side: table["path"].to_numpy()[pairs[side]] for side in ("first", "second")}
     )
     with replacing(folder / "copies.csv") as partial:
         named.to_csv(partial, index=False, float_format="%.4f")
-    parts = ["train", "test"] + ["validation"] * (validation["validation_fraction"] > 0)
+    parts = ["train", "test"] + ["validation"] * (validation.validation_fraction > 0)
     for part in parts:
         lacking = set(table["class"]) - set(table["class"][table["part"] == part])
         if lacking and part == "validation":
@@ -56,13 +55,13 @@ def split(
                 f"dataset {name}: the class {sorted(lacking)[0]} has no readable {part} image"
             )
     trained = np.bincount(table["label"][table["part"] == "train"]).tolist()
-    for subset in dataset["subsets"]:
+    for subset in dataset.subsets:
         images_per_class(trained, subset, f"datasets.{name}.subsets")
     with replacing(folder / "split.csv") as partial:
         table.to_csv(partial, index=False)
     facts = {
         "counts": counts(table),
-        **compare(table, dataset["classes"]),
+        **compare(table, plain(dataset.classes)),
         **leaks(table),
     }
     write_whole(folder / "split.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
@@ -87,7 +86,7 @@ def clusters(table: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
     return duplicates.clusters(len(table), pd.concat(chains, ignore_index=True))
 
 
-def assign(table: pd.DataFrame, rule: dict[str, Any]) -> pd.Series:
+def assign(table: pd.DataFrame, rule: Split) -> pd.Series:
     """``train`` or ``test`` for each row of an index.
 
     ``published`` keeps the parts of the layout; ``held_out`` draws ``test_fraction`` of the images,
@@ -95,29 +94,27 @@ def assign(table: pd.DataFrame, rule: dict[str, Any]) -> pd.Series:
     exactly one image (Datta et al. 2021, whom the paper's section 4.1 follows), so that no lesion
     is in both parts; ``clusters`` draws that fraction in whole clusters, so that no near-copy is, either.
     """
-    if rule["kind"] == "published":
+    if rule.kind == "published":
         return table["part"]
-    if rule["kind"] == "clusters":
+    if rule.kind == "clusters":
         every = np.ones(len(table), dtype=bool)
-        test = draw_clusters(table, every, every, rule["test_fraction"], rule["seed"])
+        test = draw_clusters(table, every, every, rule.test_fraction, rule.seed)
         return pd.Series(np.where(test, "test", "train"), index=table.index)
     # Slow to import, and only needed here.
     from sklearn.model_selection import train_test_split
 
     eligible = np.arange(len(table))
-    if rule["kind"] == "single_image_lesions":
+    if rule.kind == "single_image_lesions":
         eligible = np.flatnonzero(~table["lesion"].duplicated(keep=False))
     try:
         _, test = train_test_split(
             eligible,
-            test_size=rule["test_fraction"],
-            random_state=rule["seed"],
+            test_size=rule.test_fraction,
+            random_state=rule.seed,
             stratify=table["label"].to_numpy()[eligible],
         )
     except ValueError as error:
-        raise DataError(
-            f"split.test_fraction {rule['test_fraction']} does not fit: {error}"
-        ) from None
+        raise DataError(f"split.test_fraction {rule.test_fraction} does not fit: {error}") from None
     parts = np.full(len(table), "train", dtype=object)
     parts[test] = "test"
     return pd.Series(parts, index=table.index)

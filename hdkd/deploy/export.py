@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from hdkd import templates
-from hdkd.config import Settings
+from hdkd.config import Kaggle, Settings
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.errors import DataError, RunError
 from hdkd.evaluation.metrics import evaluate, interval, without_leaks
@@ -33,7 +33,7 @@ FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD, TERMS)
 
 def default_run(settings: Settings, dataset: str) -> RunKey:
     """HDKD on all images, or on most, with the first seed: chosen without looking at any result."""
-    subsets = settings.dataset(dataset)["subsets"]
+    subsets = settings.dataset(dataset).subsets
     largest = "all" if "all" in subsets else max(subsets)
     return next(
         run
@@ -132,10 +132,9 @@ def exported_summary(
 ) -> ModelSummary:
     """The run's summary with what was ``tested`` on the exported weights, and what the card shows besides."""
     dataset = settings.dataset(summary.run.dataset)
-    found = dataset["source"]
-    source = found["kind"]
-    if source == "kaggle":
-        source = f"Kaggle, {found['handle']}, version {found['version']}"
+    found = dataset.source
+    kaggle = isinstance(found, Kaggle)
+    source = f"Kaggle, {found.handle}, version {found.version}" if kaggle else found.kind
     return ModelSummary(
         run=summary.run,
         epochs=summary.epochs,
@@ -146,7 +145,7 @@ def exported_summary(
         run_folder=summary.run.folder.as_posix(),
         run_accuracy=summary.final.accuracy,
         kept=summary.kept,
-        data=LicensedData(**summary.data.content(), licence=dataset["licence"], source=source),
+        data=LicensedData(**summary.data.content(), licence=dataset.licence, source=source),
         provenance=summary.provenance,
         **tested,
     )

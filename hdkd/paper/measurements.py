@@ -44,8 +44,8 @@ class Measurements:
             kept, self.left_out = evidence.counting(settings, evidence.known(profile, root), root)
             self._published_splits = {
                 name
-                for name, dataset in settings.raw["datasets"].items()
-                if dataset["split"]["kind"] == "published"
+                for name, dataset in settings.parameters.datasets.items()
+                if dataset.split.kind == "published"
             }
         self.predictions = predictions.read(root / plan.report(profile)).belonging(kept)
         for summary in kept:

@@ -7,7 +7,6 @@ HDKD learns from, unfinished trainings, and the names of finished ones.
 
 import hashlib
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hdkd import config
+from hdkd.data.acquire import sources
 from hdkd.errors import DataError, RunError
 from hdkd.progress import progress
 from hdkd.remote import bundle
@@ -67,7 +67,7 @@ def pack(
             _wheels(missing(machine.read_text("utf-8")), python, loose)
         _runs(settings, loose)
         for name in progress(datasets, "archives"):
-            _archive(name, settings.dataset(name)["source"], loose)
+            _archive(name, settings.dataset(name).source, loose)
         return _fill(sorted(loose.iterdir()), output, int(transfer_mebibytes * bundle.MEBIBYTE))
 
 
@@ -134,15 +134,15 @@ def _runs(settings: config.Settings, folder: Path) -> None:
         return
 
 
-def _archive(name: str, source: dict, folder: Path) -> None:
+def _archive(name: str, source: config.Source, folder: Path) -> None:
     """The archive of a dataset in parts, named for the variable that will point to it."""
-    if source["kind"] == "generated":
+    if isinstance(source, config.Generated):
         return
-    given = os.environ.get(source["variable"]) or source.get("path")
+    given = sources.given(source)
     if not given or not Path(given).is_file():
-        raise DataError(f"dataset {name}: name its archive, one file, in {source['variable']}")
+        raise DataError(f"dataset {name}: name its archive, one file, in {source.variable}")
     content = Path(given).read_bytes()
-    label = f"{source['variable']}@{Path(given).name}"
+    label = f"{source.variable}@{Path(given).name}"
     (folder / f"{label}.sha256").write_text(hashlib.sha256(content).hexdigest())
     size = PART_MEBIBYTES * bundle.MEBIBYTE
     for number, start in enumerate(range(0, len(content), size)):

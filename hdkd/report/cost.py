@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hdkd.config import Settings, Training
+from hdkd.config import Settings, Training, plain
 from hdkd.runs.evidence import key_of
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
@@ -50,7 +50,7 @@ def images_of(settings: Settings, dataset: str, facts: dict[str, dict[str, Any]]
     """
     if dataset in facts:
         return facts[dataset]["counts"]
-    return settings.dataset(dataset)["classes"] or {}
+    return plain(settings.dataset(dataset).classes or {})
 
 
 def length(settings: Settings, run: RunKey, images: dict[str, Any]) -> tuple[Training, int]:

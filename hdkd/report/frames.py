@@ -6,6 +6,7 @@ empty where a study has nothing for the table, and lacks the columns that say no
 """
 
 import math
+from collections.abc import Collection
 
 import pandas as pd
 
@@ -97,8 +98,8 @@ def variants(numbers: Numbers, dataset: str) -> pd.DataFrame:
     variants = own[(own["group"] == "ablations") & (own["point"] == "")]
     if variants.empty:
         return NOTHING
-    ablations = numbers.settings.raw["ablations"]
-    beside = _same(own, ablations) & (own["group"] == "students")
+    ablations = numbers.settings.parameters.ablations
+    beside = _same(own, ablations.subset, ablations.seeds) & (own["group"] == "students")
     reference = own[(own["group"] == "teacher") | beside]
     cells = _in_order(results.cells(pd.concat([reference, variants])), [*ROLE_NAMES])
     return _with_published(numbers, dataset, _of_leaks(cells))
@@ -166,7 +167,8 @@ def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) ->
     """
     points = settings.points(dataset)
     own = runs[runs["dataset"] == dataset]
-    own = own[_same(own, settings.raw["ablations"]["distillation"])] if points else NOTHING
+    chosen = settings.parameters.ablations.distillation
+    own = own[_same(own, chosen.subset, chosen.seeds)] if points and chosen else NOTHING
     if own.empty or (own["point"] == "").all():
         return NOTHING
     students = own[own["group"] == "students"]
@@ -174,7 +176,7 @@ def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) ->
     if hdkd.empty:
         return NOTHING
     reference = hdkd.set_index("seed")["accuracy"]
-    default = settings.raw["distillation"]
+    default = vars(settings.distillation())
     as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
     parts = [(ROLE_NAMES["student"], "no teacher", students[students["role"] == "student"])]
     parts.append((ROLE_NAMES["hdkd"], as_it_is, hdkd))
@@ -189,9 +191,9 @@ def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) ->
     return pd.concat(frames, ignore_index=True)
 
 
-def _same(runs: pd.DataFrame, chosen: dict) -> pd.Series:
-    """Which trainings are on the ``subset`` and of the ``seeds`` of an ablation's parameters."""
-    return (runs["subset"] == str(chosen["subset"])) & runs["seed"].isin(chosen["seeds"])
+def _same(runs: pd.DataFrame, subset: int | str, seeds: Collection[int]) -> pd.Series:
+    """Which trainings are on an ablation's subset and of its seeds."""
+    return (runs["subset"] == str(subset)) & runs["seed"].isin(seeds)
 
 
 def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
@@ -204,7 +206,7 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
     own = numbers.of(dataset)
     if not chosen:
         return NOTHING
-    same = own[_same(own, chosen) & (own["group"] == "students")]
+    same = own[_same(own, chosen.subset, chosen.seeds) & (own["group"] == "students")]
     hdkd = same[same["role"] == "hdkd"]
     found = own[
         (own["group"] == "ablations") & own["point"].map(lambda p: bool(CONTROL.fullmatch(p)))
@@ -248,10 +250,10 @@ def trials(numbers: Numbers, dataset: str) -> pd.DataFrame:
     for role in dict.fromkeys(run.role for run in planned):
         validations = [
             [runs[r]["validation"] for r in planned if (r.role, r.point) == (role, f"trial{k}")]
-            for k in range(len(tuning["grid"]))
+            for k in range(len(tuning.grid))
         ]
         means, best = tune.best(validations)
-        for k, changes in enumerate(tuning["grid"]):
+        for k, changes in enumerate(tuning.grid):
             row = {"role": role, "changes": changes, **means[k], "seeds": len(validations[k])}
             rows.append(row | {"chosen": k == best})
     return pd.DataFrame(rows)
@@ -259,7 +261,7 @@ def trials(numbers: Numbers, dataset: str) -> pd.DataFrame:
 
 def costs(numbers: Numbers) -> pd.DataFrame:
     """What a training of each network and subset costs; peak memory where it is known of any."""
-    titles = numbers.costs["dataset"].map(lambda name: numbers.settings.dataset(name)["title"])
+    titles = numbers.costs["dataset"].map(lambda name: numbers.settings.dataset(name).title)
     frame = numbers.costs.assign(title=titles)
     return (
         frame if frame["peak_memory_gib"].notna().any() else frame.drop(columns="peak_memory_gib")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hdkd import templates
-from hdkd.config import Settings
+from hdkd.config import Settings, plain
 from hdkd.paper import ledger, published
 from hdkd.paper import shown as ledger_shown
 from hdkd.report import columns, figures, formats, sections, sentences
@@ -128,7 +128,8 @@ def protocol_rows(settings: Settings) -> list[dict[str, str]]:
         here = point.get("here")
         if point["key"]:
             section, _, name = point["key"].partition(".")
-            value = settings.raw[section][name] if name else settings.raw[section]
+            value = getattr(settings.parameters, section)
+            value = plain(getattr(value, name) if name else value)
             here = f"{formats.parameter(value)} ({point['key']})"
         rows.append(
             {

@@ -41,7 +41,7 @@ def of_study(numbers: Numbers) -> dict[str, Any]:
     """What both say of the study as a whole."""
     return {
         "profile": numbers.settings.profile,
-        "kept": sentences.KEPT[numbers.settings.raw["student"]["keep"]],
+        "kept": sentences.KEPT[numbers.settings.parameters.student.keep],
         "intervals": sentences.INTERVALS,
         "controls_explained": sentences.CONTROLS,
         "unfinished": sentences.unfinished(numbers),

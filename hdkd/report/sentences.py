@@ -129,7 +129,7 @@ def disagreement(gain: dict[str, Any]) -> str:
 
 def steps(settings: Settings, dataset: str) -> str:
     """Whether rows of the sweep differ in more than their images."""
-    subsets = map(str, settings.dataset(dataset)["subsets"])
+    subsets = map(str, settings.dataset(dataset).subsets)
     trainings = {settings.training("student", subset, dataset) for subset in subsets}
     training = trainings.pop()
     if not trainings and (images := training.epoch_images):

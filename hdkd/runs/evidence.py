@@ -79,7 +79,7 @@ def counting(
             and (name in made or "split." not in name or wanted.get(name) == "clusters")
         ]
         if plan.is_tuned(settings, key) and "hyperparameters" in summary:
-            grid = settings.tuning(key.dataset)["grid"]
+            grid = settings.tuning(key.dataset).grid
             if summary.get("tuned") not in grid:
                 changed.append(f"settings {summary.get('tuned')}, which tuning.grid lacks")
         if changed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hdkd.config import Settings, plain
+from hdkd.config import Settings, Variant, plain
 from hdkd.study.code import PACKAGE
 from hdkd.study.names import BASELINES as BASELINE_NETWORKS
 
@@ -81,7 +81,7 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
         "training": vars(settings.training(key.role, key.subset, key.dataset, key.point)),
         "augmentation": vars(settings.augmentation),
         "precision": settings.engine.precision,
-        "split": settings.dataset(key.dataset)["split"] | settings.raw["split"],
+        "split": vars(settings.dataset(key.dataset).split) | vars(settings.parameters.split),
     }
     if key.role == "hdkd":
         distillation = settings.distillation(key.point)
@@ -93,9 +93,11 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
         chosen["taught_by_the_teacher"] = len(taught_runs(settings, key.dataset))
     if is_tuned(settings, key):
         tuning = settings.tuning(key.dataset)
-        chosen["tuning"] = {name: tuning[name] for name in ("subset", "seeds", "grid")}
+        chosen["tuning"] = {name: getattr(tuning, name) for name in ("subset", "seeds", "grid")}
     if key.role == "teacher":
-        chosen["smote"] = settings.dataset(key.dataset)["smote"] | settings.raw["smote"]
+        chosen["smote"] = vars(settings.dataset(key.dataset).smote) | vars(
+            settings.parameters.smote
+        )
     return plain(chosen)
 
 
@@ -132,16 +134,16 @@ def student_runs(settings: Settings, dataset: str) -> list[RunKey]:
     The subsets and seeds of the ablations belong to it too: they are what the ablations are compared
     with.
     """
-    subsets = settings.dataset(dataset)["subsets"]
+    subsets = settings.dataset(dataset).subsets
     cells = [(subset, seed) for subset in subsets for seed in settings.seeds_of(subset)]
-    ablations = settings.raw["ablations"]
-    if ablations["variants"]:
-        cells += [(ablations["subset"], seed) for seed in ablations["seeds"]]
+    ablations = settings.parameters.ablations
+    if ablations.variants:
+        cells += [(ablations.subset, seed) for seed in ablations.seeds]
     if settings.points(dataset):
-        points = ablations["distillation"]
-        cells += [(points["subset"], seed) for seed in points["seeds"]]
+        points = ablations.distillation
+        cells += [(points.subset, seed) for seed in points.seeds]
     if controls := settings.controls(dataset):
-        cells += [(controls["subset"], seed) for seed in controls["seeds"]]
+        cells += [(controls.subset, seed) for seed in controls.seeds]
     return [
         _key(settings, dataset, "students", role, str(subset), seed)
         for subset, seed in dict.fromkeys(cells)
@@ -167,12 +169,12 @@ def tuning_runs(settings: Settings, dataset: str) -> list[RunKey]:
     place = (settings.profile, dataset, "tuning")
     network = settings.network()
     methods = [(role, network.block, network.stem_stride) for role in ("student", "hdkd")]
-    methods += [(model, "", 0) for model in settings.raw["baselines"]["models"]]
+    methods += [(model, "", 0) for model in settings.parameters.baselines.models]
     return [
-        RunKey(*place, role, str(tuning["subset"]), seed, block, stride, f"trial{number}")
+        RunKey(*place, role, str(tuning.subset), seed, block, stride, f"trial{number}")
         for role, block, stride in methods
-        for number in range(len(tuning["grid"]))
-        for seed in tuning["seeds"]
+        for number in range(len(tuning.grid))
+        for seed in tuning.seeds
     ]
 
 
@@ -195,14 +197,14 @@ def control_runs(settings: Settings, dataset: str) -> list[RunKey]:
     controls = settings.controls(dataset)
     if not controls:
         return []
-    subset, seeds = str(controls["subset"]), controls["seeds"]
+    subset, seeds = str(controls.subset), controls.seeds
 
     def run(role: str, seed: int, point: str, images: str = subset) -> RunKey:
         return _key(settings, dataset, "ablations", role, images, seed, point=point)
 
     runs = [run(role, seed, "subset_teacher") for seed in seeds for role in ("teacher", "hdkd")]
     runs += [run("student", seed, point) for point in BUDGETS for seed in seeds]
-    for other in controls["teacher_seeds"]:
+    for other in controls.teacher_seeds:
         point = f"teacher_seed{other}"
         runs.append(run("teacher", other, point, "all"))
         runs += [run("hdkd", seed, point) for seed in seeds]
@@ -211,18 +213,18 @@ def control_runs(settings: Settings, dataset: str) -> list[RunKey]:
 
 def variant_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """Teacher, student and HDKD with another block or stem stride (Tables 6 and 7)."""
-    ablations = settings.raw["ablations"]
+    ablations = settings.parameters.ablations
     default = settings.network()
     runs = []
-    for variant in ablations["variants"]:
-        if (variant["block"], variant["stem_stride"]) == (default.block, default.stem_stride):
+    for variant in ablations.variants:
+        if (variant.block, variant.stem_stride) == (default.block, default.stem_stride):
             continue
         runs.append(
             _key(settings, dataset, "ablations", "teacher", "all", settings.teacher_seed, variant)
         )
         runs += [
-            _key(settings, dataset, "ablations", role, str(ablations["subset"]), seed, variant)
-            for seed in ablations["seeds"]
+            _key(settings, dataset, "ablations", role, str(ablations.subset), seed, variant)
+            for seed in ablations.seeds
             for role in ("student", "hdkd")
         ]
     return runs
@@ -230,29 +232,29 @@ def variant_runs(settings: Settings, dataset: str) -> list[RunKey]:
 
 def point_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """HDKD with another distillation, one run per point and seed."""
-    chosen = settings.raw["ablations"]["distillation"]
+    chosen = settings.parameters.ablations.distillation
     return [
         _key(
             settings,
             dataset,
             "ablations",
             "hdkd",
-            str(chosen["subset"]),
+            str(chosen.subset),
             seed,
             point=point,
         )
         for point in settings.points(dataset)
-        for seed in chosen["seeds"]
+        for seed in chosen.seeds
     ]
 
 
 def baseline_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """The rivals of Table 5, on all images."""
-    baselines = settings.raw["baselines"]
+    baselines = settings.parameters.baselines
     return [
         RunKey(settings.profile, dataset, "baselines", model, "all", seed)
-        for model in baselines["models"]
-        for seed in baselines["seeds"]
+        for model in baselines.models
+        for seed in baselines.seeds
     ]
 
 
@@ -265,7 +267,7 @@ def teacher_of(settings: Settings, key: RunKey) -> RunKey:
         seed = int(key.point.removeprefix("teacher_seed"))
         return dataclasses.replace(key, role="teacher", subset="all", seed=seed)
     own = (key.block, key.stem_stride) == (default.block, default.stem_stride)
-    variant = {"block": key.block, "stem_stride": key.stem_stride}
+    variant = Variant(key.block, key.stem_stride)
     group = "teacher" if own else "ablations"
     return _key(settings, key.dataset, group, "teacher", "all", settings.teacher_seed, variant)
 
@@ -293,10 +295,10 @@ def _key(
     role: str,
     subset: str,
     seed: int,
-    variant: dict | None = None,
+    variant: Variant | None = None,
     point: str = "",
 ) -> RunKey:
-    network = settings.network(**(variant or {}))
+    network = settings.network(**vars(variant)) if variant else settings.network()
     return RunKey(
         profile=settings.profile,
         dataset=dataset,

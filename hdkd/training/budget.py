@@ -25,9 +25,9 @@ def epoch_images(settings: Settings, run: RunKey, class_counts: Sequence[int]) -
     if run.subset != "all" and run.role != "teacher":
         return int(run.subset)
     counts = list(class_counts)
-    smote = settings.dataset(run.dataset)["smote"]
-    if run.role == "teacher" and smote["enabled"]:
-        target = max(counts) if smote["target"] == "majority" else smote["target"]
+    smote = settings.dataset(run.dataset).smote
+    if run.role == "teacher" and smote.enabled:
+        target = max(counts) if smote.target == "majority" else smote.target
         counts = [max(count, target) for count in counts]
     return sum(counts)
 

@@ -135,7 +135,7 @@ def training_images(job: Job, source: ImageSet) -> TrainingSet:
     subset = key.subset if key.subset == "all" else int(key.subset)
     positions = positions[draw_subset(source.labels[positions], subset, key.seed)]
     recipes = pd.read_csv(job.recipes) if job.recipes else None
-    return TrainingSet(source, positions, recipes, job.settings.raw["smote"]["arithmetic"])
+    return TrainingSet(source, positions, recipes, job.settings.parameters.smote.arithmetic)
 
 
 def watched_images(job: Job, source: ImageSet) -> Watched:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hdkd.config import Settings
+from hdkd.config import Settings, Tuning
 from hdkd.errors import RunError
 from hdkd.files import write_whole
 from hdkd.runs.folder import RunFolder
@@ -41,22 +41,21 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
                 for run in plan.tuning_runs(settings, dataset)
                 if (run.role, run.point) == (role, f"trial{number}")
             ]
-            for number in range(len(tuning["grid"]))
+            for number in range(len(tuning.grid))
         ]
         means, chosen = best(validations)
-        trials = [{"settings": s} | m for s, m in zip(tuning["grid"], means, strict=True)]
-        methods[role] = {"chosen": tuning["grid"][chosen], "trials": trials}
-    content = {"subset": tuning["subset"], "seeds": tuning["seeds"], "methods": methods}
+        trials = [{"settings": s} | m for s, m in zip(tuning.grid, means, strict=True)]
+        methods[role] = {"chosen": tuning.grid[chosen], "trials": trials}
+    content = {"subset": tuning.subset, "seeds": tuning.seeds, "methods": methods}
     output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, json.dumps(content, indent=2) + "\n")
 
 
-def fits(path: Path, tuning: dict[str, Any]) -> bool:
+def fits(path: Path, tuning: Tuning) -> bool:
     """Whether what :func:`choose` wrote is of these trials."""
     content = json.loads(path.read_text("utf-8"))
-    made = {name: content[name] for name in ("subset", "seeds")}
-    return tuning.items() >= made.items() and all(
-        [trial["settings"] for trial in method["trials"]] == tuning["grid"]
+    return (content["subset"], content["seeds"]) == (tuning.subset, list(tuning.seeds)) and all(
+        [trial["settings"] for trial in method["trials"]] == list(tuning.grid)
         for method in content["methods"].values()
     )
 

@@ -81,7 +81,7 @@ def test_it_reaches_on_the_real_test_images_what_its_card_says(model, tmp_path):
     """Needs the dataset's archive, named in its variable; the images are prepared anew."""
     run = model.summary["run"]
     settings = config.load(ROOT / "params.yaml", run["profile"])
-    variable = settings.dataset(run["dataset"])["source"]["variable"]
+    variable = settings.dataset(run["dataset"]).source.variable
     if variable not in os.environ:
         pytest.skip(f"{variable} names no archive of {run['dataset']}")
     for step in (["acquire"], ["prepare"], ["split"]):

@@ -2,11 +2,17 @@
 
 import ast
 import dataclasses
+import json
+from typing import get_args
 
+import jsonschema
 import pytest
 import yaml
 
 from hdkd import cli, config
+from hdkd.config.__main__ import SCHEMA, schema_text
+from hdkd.config.parameters import json_schema
+from hdkd.config.study import BaselineName
 from hdkd.errors import ParameterError
 from hdkd.study import code, plan
 from project import ROOT
@@ -149,7 +155,7 @@ def test_seeds_for_a_size_that_no_dataset_has_are_refused(parameters):
 @pytest.mark.parametrize(
     ("channels", "message"),
     [
-        ([4, 8, 16], "network.demo.channels.0 must be at least 8, not 4"),
+        ([4, 8, 16], "network.demo.channels.0 must be a multiple of 8, not 4"),
         ([16, 20, 48], "network.demo.channels.1 must be a multiple of 8, not 20"),
     ],
 )
@@ -218,22 +224,49 @@ def test_a_file_that_is_no_yaml_is_named_with_the_line(tmp_path):
         config.read(path)
 
 
-@pytest.mark.parametrize(
-    ("section", "kind", "extra"),
-    [
-        ("images", config.Images, set()),
-        ("augmentation", config.Augmentation, set()),
-        ("engine", config.Engine, set()),
-        ("network", config.Network, set()),
-        ("teacher", config.Training, {"seed", "by_dataset"}),
-        ("student", config.Training, {"epochs_on_all", "by_dataset"}),
-        ("distillation", config.Distillation, set()),
-    ],
-)
-def test_schema_and_settings_have_the_same_keys(section, kind, extra):
-    schema = yaml.safe_load(config.SCHEMA.read_text())
-    names = {field.name for field in dataclasses.fields(kind)} - {"offset"} | extra
-    assert set(schema["$defs"][section]["properties"]) == names
+def test_the_json_schema_for_editors_is_that_of_the_models():
+    assert (ROOT / SCHEMA).read_text() == schema_text(), "python -m hdkd.config writes it again"
+
+
+def test_the_parameter_file_names_its_schema():
+    first = (ROOT / "params.yaml").read_text().splitlines()[0]
+    assert first == f"# yaml-language-server: $schema={SCHEMA}"
+
+
+def test_the_json_schema_accepts_and_refuses_what_the_models_do(parameters):
+    validator = jsonschema.Draft202012Validator(json_schema())
+    validator.validate(config.plain(parameters))
+    parameters["student"]["demo"]["learning_rate"] = 0.1
+    assert not validator.is_valid(config.plain(parameters))
+
+
+def test_every_baseline_has_a_name_for_readers():
+    assert get_args(BaselineName) == plan.BASELINES
+
+
+def test_numbers_stay_as_they_are_written(parameters):
+    settings = config.resolve(parameters | {"profile": "paper"})
+    assert json.dumps(config.plain(settings.augmentation.rotation)) == "180"
+    assert json.dumps(config.plain(settings.validation_fraction)) == "0"
+
+
+def test_keys_of_another_kind_of_source_are_refused(parameters):
+    parameters["datasets"]["phantom"]["source"]["handle"] = "a/b"
+    assert refused(parameters) == (
+        "unknown parameter datasets.phantom.source.handle: datasets.phantom.source takes kind, seed, size"
+    )
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones(parameters):
+    parameters["datasets"]["phantom"]["source"]["kind"] = "ftp"
+    assert refused(parameters) == (
+        "datasets.phantom.source.kind must be one of generated, kaggle, local, not 'ftp'"
+    )
+
+
+def test_settings_cannot_be_changed(parameters):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.resolve(parameters).parameters.network.heads = 8
 
 
 def test_the_code_of_every_step_exists():

@@ -61,3 +61,12 @@ def test_dvc_stages_use_known_parameters():
     known = set(config.read(ROOT / "params.yaml"))
     for stage in stages.values():
         assert set(stage["params"]) <= known
+
+
+def test_the_parameter_that_contributing_shows_stands_where_it_says():
+    guide = (ROOT / "CONTRIBUTING.md").read_text().partition("## To add a parameter")[2]
+    rows = re.findall(r"^\| \[.*?\]\((.*?)\) \| `(.*?)` \|$", guide, re.M)
+    assert [file for file, _ in rows if file.startswith("hdkd/config/")]
+    assert len(rows) == 3
+    for file, line in rows:
+        assert line in (ROOT / file).read_text(), file

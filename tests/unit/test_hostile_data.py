@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hdkd.config import Images
+from hdkd.config import Images, ValidationSplit
 from hdkd.data import split as splits
 from hdkd.data.acquire import sources
 from hdkd.data.prepare import decode, prepare
 from hdkd.errors import DataError
+from project import own_images
 
 RGB = Images(size=8, colour="rgb")
 GREY = Images(size=8, colour="grey")
@@ -121,25 +122,12 @@ def test_a_file_is_decoded_as_it_looks_or_refused_with_the_reason(
         assert np.abs(pixels.astype(int) - expected).max() <= 3
 
 
-def mine(source: Path, **changes) -> dict:
-    return {
-        "title": "Mine",
-        "synthetic": False,
-        "source": {"kind": "local", "path": str(source), "variable": "HDKD_TEST_SOURCE"},
-        "layout": {"kind": "train_test_folders", "train": "train", "test": "test"},
-        "split": {"kind": "published"},
-        "classes": None,
-        "subsets": ["all"],
-        "unreadable": "stop",
-    } | changes
-
-
 def taken_in(source: Path, root: Path, **changes) -> Path:
     """Acquired, prepared and split, as the pipeline does it."""
-    dataset = mine(source, **changes)
+    dataset = own_images(source, **changes)
     sources.acquire("mine", dataset, root / "raw")
     prepare("mine", dataset, GREY, root / "raw" / "manifest.csv", root / "prepared")
-    validation = {"validation_fraction": 0, "validation_seed": 0}
+    validation = ValidationSplit(0, 0)
     splits.split("mine", dataset, validation, root / "prepared" / "index.csv", root / "prepared")
     return root / "prepared"
 
@@ -269,7 +257,7 @@ def test_a_zip_that_would_fill_the_disk_is_refused_before_it_is_unpacked(tmp_pat
     bomb = zipped(tmp_path / "bomb.zip", {f"train/a/{n}.png": ENDLESS for n in range(20)})
     assert bomb.stat().st_size < 2**20 / 20
     with pytest.raises(DataError, match=r"would grow from 0\.0 MiB to 20 MiB"):
-        sources.acquire("mine", mine(bomb), tmp_path / "raw")
+        sources.acquire("mine", own_images(bomb), tmp_path / "raw")
     assert not list((tmp_path / "raw").rglob("*.png"))
 
 
@@ -282,7 +270,7 @@ def test_a_tar_that_would_fill_the_disk_is_refused_before_it_is_unpacked(tmp_pat
             member.size = len(ENDLESS)
             archive.addfile(member, io.BytesIO(ENDLESS))
     with pytest.raises(DataError, match="would grow"):
-        sources.acquire("mine", mine(bomb), tmp_path / "raw")
+        sources.acquire("mine", own_images(bomb), tmp_path / "raw")
     assert not list((tmp_path / "raw").rglob("*.png"))
 
 
@@ -290,7 +278,7 @@ def test_an_archive_larger_than_the_disk_is_refused_before_it_is_unpacked(tmp_pa
     archive = zipped(tmp_path / "images.zip", {"train/a/0.png": WHOLE})
     monkeypatch.setattr(sources.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 0))
     with pytest.raises(DataError, match=r"needs 0 MiB in .*raw, where 0 MiB are free: make"):
-        sources.acquire("mine", mine(archive), tmp_path / "raw")
+        sources.acquire("mine", own_images(archive), tmp_path / "raw")
 
 
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
@@ -302,7 +290,7 @@ def test_a_damaged_archive_is_named(tmp_path, place):
     content[middle : middle + 50] = bytes(50)
     archive.write_bytes(content)
     with pytest.raises(DataError, match=r"images\.zip is damaged"):
-        sources.acquire("mine", mine(archive), tmp_path / "raw")
+        sources.acquire("mine", own_images(archive), tmp_path / "raw")
 
 
 @pytest.mark.parametrize(
@@ -315,7 +303,7 @@ def test_a_tar_with_anything_but_files_is_refused(tmp_path, kind):
         member.type, member.linkname = kind, "../../../etc/passwd"
         file.addfile(member)
     with pytest.raises(DataError, match=r"link or device, 'train/a/odd\.png'"):
-        sources.acquire("mine", mine(archive), tmp_path / "raw")
+        sources.acquire("mine", own_images(archive), tmp_path / "raw")
 
 
 def test_a_link_in_a_zip_is_a_small_text_and_no_link(tmp_path):
@@ -324,7 +312,7 @@ def test_a_link_in_a_zip_is_a_small_text_and_no_link(tmp_path):
         member = zipfile.ZipInfo("train/a/link.png")
         member.external_attr = 0o120777 << 16
         file.writestr(member, "/etc/passwd")
-    sources.acquire("mine", mine(archive), tmp_path / "raw")
+    sources.acquire("mine", own_images(archive), tmp_path / "raw")
     path = tmp_path / "raw/files/train/a/link.png"
     assert not path.is_symlink()
     assert path.read_text() == "/etc/passwd"

@@ -1,17 +1,20 @@
 """SMOTE recipes against imbalanced-learn's own images."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 from imblearn.over_sampling import SMOTE
 
+from hdkd.config import Smote
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.data.batches.recipes import blend
 from hdkd.data.smote import recipes, squared_distances
 from hdkd.errors import DataError
 
 COUNTS = (40, 9, 17)
-RULE = {"neighbours": 5, "target": "majority", "seed": 11}
+RULE = Smote(enabled=True, neighbours=5, target="majority", seed=11)
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def test_every_class_reaches_the_majority(images, labels):
 
 
 def test_a_target_per_class_can_be_given(images, labels):
-    rule = RULE | {"target": 20}
+    rule = dataclasses.replace(RULE, target=20)
     table = recipes(images, np.arange(len(images)), labels, rule, "mine")
     assert np.bincount(table["label"], minlength=3).tolist() == [0, 11, 3]
 

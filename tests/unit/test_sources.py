@@ -10,28 +10,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hdkd.config import Images
+from hdkd.config import Dataset, Images
 from hdkd.data.acquire import sources
 from hdkd.data.prepare import decode, prepare
 from hdkd.errors import DataError
+from project import own_images
 
 GREY = Images(size=16, colour="grey")
 RGB = Images(size=16, colour="rgb")
 
 
-def dataset(path: Path | None, **changes) -> dict:
-    return {
-        "title": "Mine",
-        "synthetic": False,
-        "source": {"kind": "local", "path": path and str(path), "variable": "HDKD_TEST_SOURCE"},
-        "layout": {"kind": "train_test_folders", "train": "train", "test": "test"},
-        "classes": None,
-        "unreadable": "stop",
-    } | changes
-
-
 def prepared(image_folder: Path, tmp_path: Path, images: Images = RGB, **changes) -> Path:
-    mine = dataset(image_folder, **changes)
+    mine = own_images(image_folder, **changes)
     sources.acquire("mine", mine, tmp_path / "raw")
     prepare("mine", mine, images, tmp_path / "raw" / "manifest.csv", tmp_path / "prepared")
     return tmp_path / "prepared"
@@ -72,19 +62,19 @@ def test_an_archive_gives_what_its_folder_gives(image_folder, tmp_path, kind):
 
 def test_the_environment_variable_is_preferred(image_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("HDKD_TEST_SOURCE", str(image_folder))
-    sources.acquire("mine", dataset(tmp_path / "nowhere"), tmp_path / "raw")
+    sources.acquire("mine", own_images(tmp_path / "nowhere"), tmp_path / "raw")
     assert len(pd.read_csv(tmp_path / "raw" / "manifest.csv")) == 32
 
 
 def test_content_hash_depends_on_content_and_not_on_order(image_folder, tmp_path):
-    sources.acquire("mine", dataset(image_folder), tmp_path / "raw")
+    sources.acquire("mine", own_images(image_folder), tmp_path / "raw")
     manifest = tmp_path / "raw" / "manifest.csv"
     before = sources.content_hash(manifest)
     table = pd.read_csv(manifest)
     table[::-1].to_csv(manifest, index=False)
     assert sources.content_hash(manifest) == before
     (image_folder / "train/blob/image 0.png").write_bytes(b"changed")
-    sources.acquire("mine", dataset(image_folder), tmp_path / "raw")
+    sources.acquire("mine", own_images(image_folder), tmp_path / "raw")
     assert sources.content_hash(manifest) != before
 
 
@@ -95,7 +85,7 @@ def test_generated_images_are_the_same_for_the_same_seed(tmp_path, parameters):
     hashes = []
     for seed in (7, 7, 8):
         phantom["source"]["seed"] = seed
-        sources.acquire("phantom", phantom, tmp_path / "raw")
+        sources.acquire("phantom", Dataset(**phantom), tmp_path / "raw")
         hashes.append(sources.content_hash(tmp_path / "raw" / "manifest.csv"))
     assert hashes[0] == hashes[1] != hashes[2]
 
@@ -166,19 +156,19 @@ def test_a_test_class_that_training_lacks_is_refused(image_folder, tmp_path):
 
 def test_a_missing_source_is_refused_with_both_ways_to_name_it(tmp_path):
     with pytest.raises(DataError, match=r"datasets\.mine\.source\.path or in .* HDKD_TEST_SOURCE"):
-        sources.acquire("mine", dataset(None), tmp_path / "raw")
+        sources.acquire("mine", own_images(None), tmp_path / "raw")
 
 
 def test_a_path_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.zip does not exist: correct source\.path"):
-        sources.acquire("mine", dataset(tmp_path / "nowhere.zip"), tmp_path / "raw")
+        sources.acquire("mine", own_images(tmp_path / "nowhere.zip"), tmp_path / "raw")
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path):
     path = tmp_path / "images.zip"
     path.write_text("hello")
     with pytest.raises(DataError, match="neither a folder nor a readable zip or tar"):
-        sources.acquire("mine", dataset(path), tmp_path / "raw")
+        sources.acquire("mine", own_images(path), tmp_path / "raw")
 
 
 @pytest.mark.parametrize("member", ["../evil.png", "/tmp/evil.png", "a/../../evil.png"])
@@ -199,7 +189,7 @@ def test_an_archive_that_leaves_its_folder_is_refused_whole(tmp_path, kind, memb
             with content.open("rb") as data:
                 file.addfile(info, data)
     with pytest.raises(DataError, match="would be written outside its folder"):
-        sources.acquire("mine", dataset(archive), tmp_path / "raw")
+        sources.acquire("mine", own_images(archive), tmp_path / "raw")
     assert not (tmp_path / "evil.png").exists()
     assert not list((tmp_path / "raw").rglob("good.png"))
 
@@ -211,11 +201,11 @@ def test_a_tar_with_a_link_is_refused(tmp_path):
         info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
         file.addfile(info)
     with pytest.raises(DataError, match="link or device"):
-        sources.acquire("mine", dataset(archive), tmp_path / "raw")
+        sources.acquire("mine", own_images(archive), tmp_path / "raw")
 
 
 def test_an_earlier_copy_stays_when_the_next_fails(image_folder, tmp_path):
-    sources.acquire("mine", dataset(image_folder), tmp_path / "raw")
+    sources.acquire("mine", own_images(image_folder), tmp_path / "raw")
     with pytest.raises(DataError):
-        sources.acquire("mine", dataset(tmp_path / "nowhere"), tmp_path / "raw")
+        sources.acquire("mine", own_images(tmp_path / "nowhere"), tmp_path / "raw")
     assert (tmp_path / "raw/files/train/blob/image 0.png").exists()

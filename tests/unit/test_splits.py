@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hdkd.config import ValidationSplit
+from hdkd.config.datasets import DrawnSplit
 from hdkd.data import split as splits
 from hdkd.errors import DataError, ParameterError
+from project import own_images
 
-NO_VALIDATION = {"validation_fraction": 0, "validation_seed": 0}
-PUBLISHED = {"split": {"kind": "published"}, "classes": None, "subsets": ["all"]}
+NO_VALIDATION = ValidationSplit(0, 0)
+PUBLISHED = own_images()
 
 HAM_LABELS = {
     "akiec": 327,
@@ -38,7 +41,7 @@ def index(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
 def test_single_image_lesions_are_split_so_that_no_lesion_is_in_both_parts():
     rows = [("nv", "", f"one{k}") for k in range(40)] + [("mel", "", f"two{k}") for k in range(20)]
     rows += [("nv", "", f"pair{k // 2}") for k in range(20)]
-    rule = {"kind": "single_image_lesions", "test_fraction": 0.25, "seed": 0}
+    rule = DrawnSplit("single_image_lesions", 0.25, 0)
     table = index(rows)
     table["part"] = splits.assign(table, rule)
     assert splits.counts(table) == {
@@ -56,7 +59,7 @@ def test_ham10000_has_the_published_counts_whatever_the_seed(seed):
         single = HAM_SINGLE[name]
         rows += [(name, "", f"{name}{k}") for k in range(single)]
         rows += [(name, "", f"{name}-several") for _ in range(total - single)]
-    rule = {"kind": "single_image_lesions", "test_fraction": 0.15, "seed": seed}
+    rule = DrawnSplit("single_image_lesions", 0.15, seed)
     table = index(rows)
     table["part"] = splits.assign(table, rule)
     assert splits.counts(table) == {
@@ -72,14 +75,14 @@ def test_ham10000_has_the_published_counts_whatever_the_seed(seed):
 
 def test_held_out_fraction_is_stratified():
     table = index([("a", "", "")] * 40 + [("b", "", "")] * 10)
-    table["part"] = splits.assign(table, {"kind": "held_out", "test_fraction": 0.2, "seed": 0})
+    table["part"] = splits.assign(table, DrawnSplit("held_out", 0.2, 0))
     assert splits.counts(table) == {"a": {"train": 32, "test": 8}, "b": {"train": 8, "test": 2}}
 
 
 def test_a_class_too_small_to_split_is_refused():
     table = index([("a", "", "")] * 10 + [("b", "", "")])
     with pytest.raises(DataError, match="test_fraction"):
-        splits.assign(table, {"kind": "held_out", "test_fraction": 0.2, "seed": 0})
+        splits.assign(table, DrawnSplit("held_out", 0.2, 0))
 
 
 def prepared(folder: Path, rows: list[tuple[str, str, str]], digests: str = "") -> Path:
@@ -135,12 +138,12 @@ def test_images_that_stand_in_two_classes_are_named(tmp_path, capsys):
 def test_differences_to_published_counts_are_recorded(tmp_path):
     rows = [("a", "train", ""), ("a", "test", ""), ("b", "train", ""), ("b", "test", "")]
     published = {"a": {"train": 1, "test": 1}, "b": {"train": 3, "test": 1}}
-    _, facts = split(tmp_path, rows, dataset=PUBLISHED | {"classes": published})
+    _, facts = split(tmp_path, rows, dataset=own_images(classes=published))
     assert facts["differences"] == ["b, train: 1 images, 3 published"]
 
 
 MANY = [(name, part, "") for name in "ab" for part in ["train"] * 20 + ["test"] * 5]
-TENTH = {"validation_fraction": 0.1, "validation_seed": 0}
+TENTH = ValidationSplit(0.1, 0)
 
 
 def test_validation_images_are_a_share_of_each_classs_training_images(tmp_path):
@@ -151,14 +154,14 @@ def test_validation_images_are_a_share_of_each_classs_training_images(tmp_path):
 
 def test_validation_images_are_no_difference_to_published_counts(tmp_path):
     published = {name: {"train": 20, "test": 5} for name in "ab"}
-    _, facts = split(tmp_path, MANY, dataset=PUBLISHED | {"classes": published}, validation=TENTH)
+    _, facts = split(tmp_path, MANY, dataset=own_images(classes=published), validation=TENTH)
     assert facts["differences"] == []
 
 
 def test_lesions_stay_on_one_side(tmp_path):
     rows = [("a", part, f"{part}{k // 3}") for part in ("train", "test") for k in range(30)]
     rows += [("b", part, "") for part in ("train", "test") for k in range(30)]
-    table, _ = split(tmp_path, rows, validation=TENTH | {"validation_fraction": 0.3})
+    table, _ = split(tmp_path, rows, validation=ValidationSplit(0.3, 0))
     assert (table[table["lesion"] != ""].groupby("lesion")["part"].nunique() == 1).all()
     assert (table[table["class"] == "a"]["part"] == "validation").sum() == 9
 
@@ -189,7 +192,7 @@ def test_of_clusters_that_are_all_too_large_the_smallest_is_set_aside(tmp_path):
 
 def test_another_seed_chooses_other_validation_images(tmp_path):
     parts = [
-        split(tmp_path, MANY, validation=TENTH | {"validation_seed": seed})[0]["part"].tolist()
+        split(tmp_path, MANY, validation=ValidationSplit(0.1, seed))[0]["part"].tolist()
         for seed in (0, 1)
     ]
     assert parts[0] != parts[1]
@@ -203,13 +206,13 @@ def test_a_class_of_a_single_cluster_cannot_give_validation_images(tmp_path):
 
 def test_a_subset_larger_than_what_validation_leaves_is_refused(tmp_path):
     with pytest.raises(ParameterError, match=r"datasets\.mine\.subsets: 38 images exceed the 36"):
-        split(tmp_path, MANY, dataset=PUBLISHED | {"subsets": [38]}, validation=TENTH)
+        split(tmp_path, MANY, dataset=own_images(subsets=[38]), validation=TENTH)
 
 
 def test_a_split_by_clusters_keeps_copies_together_whatever_part_they_came_in(tmp_path):
     digests = "".join(chr(65 + k // 2) for k in range(50))
-    rule = {"kind": "clusters", "test_fraction": 0.2, "seed": 0}
-    table, facts = split(tmp_path, MANY, digests, dataset=PUBLISHED | {"split": rule})
+    rule = DrawnSplit("clusters", 0.2, 0)
+    table, facts = split(tmp_path, MANY, digests, dataset=own_images(split=rule))
     assert (table.groupby("digest")["part"].nunique() == 1).all()
     assert facts["leaked_test_images"] == 0
     assert 8 <= (table["part"] == "test").sum() <= 10

@@ -172,10 +172,16 @@ def test_one_more_rival_trains_only_that_one(built, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "trained"),
+    ("name", "before", "after", "trained"),
     [
-        ('.get(float(self.alpha), "both")', '.get(float(self.alpha), "class")', {"train_hdkd"}),
         (
+            "distillation.py",
+            '.get(float(self.alpha), "both")',
+            '.get(float(self.alpha), "class")',
+            {"train_hdkd"},
+        ),
+        (
+            "network.py",
             '"patch_size": self.patch_size,',
             '"patch_size": 2 * self.patch_size,',
             {"train_student", "train_hdkd"},
@@ -183,8 +189,8 @@ def test_one_more_rival_trains_only_that_one(built, tmp_path):
     ],
     ids=["predicting heads", "arguments of networks"],
 )
-def test_a_changed_rule_for_settings_trains_what_gets_others(built, before, after, trained):
-    path = built.folder / "hdkd" / "config.py"
+def test_a_changed_rule_for_settings_trains_what_gets_others(built, name, before, after, trained):
+    path = built.folder / "hdkd" / "config" / name
     text = path.read_text()
     assert text.count(before) == 1
     path.write_text(text.replace(before, after))

@@ -19,7 +19,7 @@ except UserError as error:
     sys.exit(2)
 
 PROFILE = SETTINGS.profile
-DATASETS = SETTINGS.study
+DATASETS = list(SETTINGS.study)
 GPU = 1 if PROFILE == "paper" else 0
 
 # What the jobs read: the parameters with every --config and --configfile. The name follows the
@@ -85,7 +85,7 @@ def run_key(wildcards):
 def recipes(wildcards):
     """SMOTE's recipes, where the dataset asks for them and a teacher sees all of its images."""
     run = run_key(wildcards)
-    balanced = SETTINGS.dataset(run.dataset)["smote"]["enabled"]
+    balanced = SETTINGS.dataset(run.dataset).smote.enabled
     if run.role != "teacher" or run.subset != "all" or not balanced:
         return []
     return f"data/prepared/{PROFILE}/{run.dataset}/smote.csv"
@@ -130,7 +130,7 @@ def hyperparameters(wildcards):
 def raw_settings(profile):
     """The settings of a profile that is not being built; none where they are not valid."""
     try:
-        return resolve(config | {"profile": profile, "study": None}).raw
+        return plain(resolve(config | {"profile": profile, "study": None}).parameters)
     except UserError:
         return None
 

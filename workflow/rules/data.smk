@@ -12,7 +12,7 @@ rule data:
         [
             f"data/prepared/{PROFILE}/{dataset}/smote.csv"
             for dataset in DATASETS
-            if SETTINGS.dataset(dataset)["smote"]["enabled"]
+            if SETTINGS.dataset(dataset).smote.enabled
         ],
 
 
@@ -23,10 +23,10 @@ rule acquire:
         manifest="data/raw/{dataset}/manifest.csv",
     params:
         folder=lambda wildcards, output: Path(output.manifest).parent.as_posix(),
-        source=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["source"],
+        source=lambda wildcards: plain(SETTINGS.dataset(wildcards.dataset).source),
         generated=lambda wildcards: (
-            SETTINGS.dataset(wildcards.dataset)["classes"]
-            if SETTINGS.dataset(wildcards.dataset)["source"]["kind"] == "generated"
+            plain(SETTINGS.dataset(wildcards.dataset).classes)
+            if SETTINGS.dataset(wildcards.dataset).source.kind == "generated"
             else None
         ),
     log:
@@ -54,7 +54,7 @@ rule prepare:
         folder=lambda wildcards, output: Path(output.index).parent.as_posix(),
         images=lambda wildcards: vars(SETTINGS.images(wildcards.dataset)),
         dataset=lambda wildcards: {
-            key: SETTINGS.dataset(wildcards.dataset)[key]
+            key: plain(getattr(SETTINGS.dataset(wildcards.dataset), key))
             for key in ("title", "synthetic", "layout", "classes", "unreadable")
         },
     log:
@@ -64,7 +64,7 @@ rule prepare:
     conda:
         "../envs/hdkd.yaml"
     priority: 20
-    threads: lambda wildcards: 1 if SETTINGS.dataset(wildcards.dataset)["synthetic"] else 2
+    threads: lambda wildcards: 1 if SETTINGS.dataset(wildcards.dataset).synthetic else 2
     message:
         "Decoding and resizing the images of {wildcards.dataset}"
     shell:
@@ -84,8 +84,8 @@ rule split:
         sums=f"{PREPARED}/SHA256SUMS",
     params:
         folder=lambda wildcards, output: Path(output.split).parent.as_posix(),
-        split=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["split"],
-        validation=SETTINGS.raw["split"],
+        split=lambda wildcards: plain(SETTINGS.dataset(wildcards.dataset).split),
+        validation=plain(SETTINGS.parameters.split),
     log:
         f"logs/{PROFILE}/split/{{dataset}}.log",
     benchmark:
@@ -108,7 +108,7 @@ rule smote:
         recipes=f"{PREPARED}/smote.csv",
     params:
         folder=lambda wildcards, output: Path(output.recipes).parent.as_posix(),
-        smote=lambda wildcards: SETTINGS.dataset(wildcards.dataset)["smote"],
+        smote=lambda wildcards: plain(SETTINGS.dataset(wildcards.dataset).smote),
     log:
         f"logs/{PROFILE}/smote/{{dataset}}.log",
     benchmark:

@@ -45,7 +45,7 @@ for DATASET in DATASETS:
                 report(
                     f"{REPORT}/figures/{DATASET}/{figure.name}.svg",
                     caption=figure.caption.as_posix(),
-                    category=SETTINGS.dataset(DATASET)["title"],
+                    category=SETTINGS.dataset(DATASET).title,
                     labels={"figure": figure.name.replace("_", " ")},
                 )
                 for figure in figures.of_study(SETTINGS, DATASET)

@@ -14,10 +14,10 @@ import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pandas as pd
 
+from hdkd.config import Dataset, Generated, Kaggle, Local, plain
 from hdkd.data.acquire import phantom
 from hdkd.errors import DataError, is_of_the_machine, shown
 from hdkd.files import extract, replacing, sha256
@@ -29,7 +29,7 @@ MOST_GROWTH = 100
 SMALLEST_SUSPECT = 2**30
 
 
-def acquire(name: str, dataset: dict[str, Any], folder: Path) -> None:
+def acquire(name: str, dataset: Dataset, folder: Path) -> None:
     """Bring the files of dataset ``name`` into ``folder/files`` and list them in ``manifest.csv``.
 
     Raises ``DataError`` when the source is missing, is neither a folder, zip nor tar, has members or
@@ -39,9 +39,9 @@ def acquire(name: str, dataset: dict[str, Any], folder: Path) -> None:
     partial = folder / "files.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    source = dataset["source"]
-    if source["kind"] == "generated":
-        phantom.write(partial, dataset["classes"], source["size"], source["seed"])
+    source = dataset.source
+    if isinstance(source, Generated):
+        phantom.write(partial, plain(dataset.classes), source.size, source.seed)
     else:
         _copy(_locate(name, source), partial)
     _check_names(
@@ -62,16 +62,20 @@ def content_hash(manifest: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _locate(name: str, source: dict[str, Any]) -> Path:
-    variable = source["variable"]
-    given = os.environ.get(variable) or source.get("path")
-    if given:
-        path = Path(given).expanduser()
+def given(source: Kaggle | Local) -> str | None:
+    """The archive or folder on this machine that the environment or the parameters name, if any."""
+    return os.environ.get(source.variable) or (source.path if isinstance(source, Local) else None)
+
+
+def _locate(name: str, source: Kaggle | Local) -> Path:
+    variable = source.variable
+    if place := given(source):
+        path = Path(place).expanduser()
         if not path.exists():
             key = f"the variable {variable}" if os.environ.get(variable) else "source.path"
             raise DataError(f"dataset {name}: {path} does not exist: correct {key}")
         return path
-    if source["kind"] == "local":
+    if isinstance(source, Local):
         raise DataError(
             f"dataset {name}: name your folder or archive in datasets.{name}.source.path "
             f"or in the environment variable {variable}"
@@ -79,13 +83,13 @@ def _locate(name: str, source: dict[str, Any]) -> Path:
     return _download(name, source)
 
 
-def _download(name: str, source: dict[str, Any]) -> Path:
-    handle = f"{source['handle']}/versions/{source['version']}"
+def _download(name: str, source: Kaggle) -> Path:
+    handle = f"{source.handle}/versions/{source.version}"
     try:
         import kagglehub
     except ImportError:
         raise DataError(
-            f"dataset {name}: name its archive in {source['variable']}; without the package kagglehub "
+            f"dataset {name}: name its archive in {source.variable}; without the package kagglehub "
             "it is not downloaded"
         ) from None
     try:
@@ -94,7 +98,7 @@ def _download(name: str, source: dict[str, Any]) -> Path:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DataError(
             f"dataset {name}: the download of {handle} failed ({reason}): try again with a network, "
-            f"or download it by hand and name the archive in {source['variable']}"
+            f"or download it by hand and name the archive in {source.variable}"
         ) from None
 
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @figure(section="ablations", when=plan.variant_runs, needs=lambda data: data.has_variants)
 def draw(data: FigureData, fig: Figure) -> None:
     """A group of bars for each block and stride, in it one for each role."""
-    ablations = data.settings.raw["ablations"]
+    ablations = data.settings.parameters.ablations
     table = data.table
-    same = (table["subset"] == str(ablations["subset"])) & table["seed"].isin(ablations["seeds"])
+    same = (table["subset"] == str(ablations.subset)) & table["seed"].isin(ablations.seeds)
     swept = (table["group"] == "teacher") | ((table["group"] == "students") & same)
     chosen = table[swept | ((table["group"] == "ablations") & (table["point"] == ""))]
     variants = list(dict.fromkeys(zip(chosen["block"], chosen["stem_stride"], strict=True)))
@@ -40,6 +40,6 @@ def draw(data: FigureData, fig: Figure) -> None:
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.legend(ncols=3, loc="upper center", fontsize=9)
-    subset = ablations["subset"]
+    subset = ablations.subset
     images = "all images" if subset == "all" else f"students on {subset} images"
     axes.set_title(f"{data.title}: block and stem stride, {images}", fontsize=11)

@@ -43,5 +43,5 @@ def draw(data: FigureData, fig: Figure) -> None:
     axes.set_yticks(range(len(names)), labels[::-1])
     axes.set_xlabel("Test accuracy (%)")
     axes.grid(axis="x")
-    subset = data.settings.raw["ablations"]["distillation"]["subset"]
+    subset = data.settings.parameters.ablations.distillation.subset
     axes.set_title(f"{data.title}: distillation, part by part, {subset} images", fontsize=11)

@@ -16,7 +16,7 @@ SHOWN_CLASSES = 4
 
 @figure(
     section="data",
-    when=lambda settings, dataset: settings.dataset(dataset)["smote"]["enabled"],
+    when=lambda settings, dataset: settings.dataset(dataset).smote.enabled,
     needs=lambda data: data.has_images and data.has_recipes,
 )
 def draw(data: FigureData, fig: Figure) -> None:

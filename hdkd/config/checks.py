@@ -1,0 +1,155 @@
+"""Parameters beside each other: what each may be for itself, but not together."""
+
+from collections.abc import Iterator
+
+from hdkd.config.ablations import CONTROL, TRIAL
+from hdkd.config.datasets import Dataset, Generated
+from hdkd.config.settings import Settings
+from hdkd.errors import ParameterError
+
+# Which splits each layout can have.
+SPLITS = {
+    "train_test_folders": ("published", "clusters"),
+    "class_folders": ("held_out", "clusters"),
+    "ham10000": ("single_image_lesions", "held_out", "clusters"),
+}
+
+
+def check(settings: Settings) -> None:
+    """Raise ``ParameterError`` with the first contradiction."""
+    for name in settings.study:
+        settings.dataset(name)
+    for contradictions in (_sizes, _names, _rates, _keep, _beside_the_sweep, _datasets, _seeds):
+        for sentence in contradictions(settings):
+            raise ParameterError(sentence)
+
+
+def _sizes(settings: Settings) -> Iterator[str]:
+    """Images that patches do not divide, and a blur without range."""
+    parameters = settings.parameters
+    size, patch = parameters.images.size, parameters.network.patch_size
+    for stride in (parameters.network.stem_stride, *(v.stem_stride for v in settings.variants)):
+        unit = 4 * stride * patch
+        if size % unit:
+            yield (
+                f"images.{settings.profile}.size must be a multiple of {unit} (4 × stem stride "
+                f"{stride} × patch size {patch}), not {size}"
+            )
+    blur = parameters.augmentation.blur
+    if blur and blur[0] > blur[1]:
+        yield f"augmentation.blur must be [smallest, largest] sigma, not {list(blur)}"
+
+
+def _names(settings: Settings) -> Iterator[str]:
+    """Datasets that there are not, and names of distillations that are taken."""
+    parameters = settings.parameters
+    points, controls = parameters.ablations.distillation, parameters.ablations.controls
+    named = {
+        "teacher.by_dataset": parameters.teacher.by_dataset,
+        "student.by_dataset": parameters.student.by_dataset,
+        "ablations.distillation.datasets": points.datasets if points else (),
+        "ablations.controls.datasets": controls.datasets if controls else (),
+        "tuning.datasets": parameters.tuning.datasets,
+    }
+    for key, names in named.items():
+        for name in names:
+            if name not in parameters.datasets:
+                yield f"{key} names {name}, which datasets lacks"
+    for name in points.points if points else ():
+        if TRIAL.fullmatch(name) or CONTROL.fullmatch(name):
+            yield (
+                f"ablations.distillation.points.{name} has the name of a trial or control: "
+                "take another"
+            )
+    if controls and settings.teacher_seed in controls.teacher_seeds:
+        yield (
+            f"ablations.controls.teacher_seeds has {settings.teacher_seed}, which is teacher.seed: "
+            "name others"
+        )
+
+
+def _rates(settings: Settings) -> Iterator[str]:
+    for role in ("teacher", "student"):
+        section = getattr(settings.parameters, role)
+        if section.min_lr > section.lr:
+            yield f"{role}.min_lr ({section.min_lr}) must not exceed {role}.lr ({section.lr})"
+
+
+def _keep(settings: Settings) -> Iterator[str]:
+    """The best epoch is found on images that are there, on test images only without others."""
+    fraction = settings.validation_fraction
+    for role in ("teacher", "student"):
+        section = getattr(settings.parameters, role)
+        keeps = {section.keep, *(c["keep"] for c in section.by_dataset.values() if "keep" in c)}
+        if "best_on_validation" in keeps and not fraction:
+            yield (
+                f"{role}.keep is best_on_validation, but split.validation_fraction 0 leaves no "
+                "validation images: raise it, or keep last"
+            )
+        if "best_on_test" in keeps and fraction:
+            yield (
+                f"{role}.keep is best_on_test, which is for reproducing what had no validation "
+                "images: keep best_on_validation, or set split.validation_fraction to 0"
+            )
+
+
+def _beside_the_sweep(settings: Settings) -> Iterator[str]:
+    """Ablations, controls and the tuning stand on one of the sweep's subsets."""
+    ablations = settings.parameters.ablations
+    if any(map(settings.tuning, settings.study)) and not settings.validation_fraction:
+        yield (
+            "tuning.grid has settings to choose from, but split.validation_fraction 0 leaves no "
+            "images to choose on: raise it, or set tuning.grid to []"
+        )
+    for name in settings.study:
+        wanted: dict[str, int | str] = {}
+        if ablations.variants:
+            wanted["ablations.subset"] = ablations.subset
+        if settings.points(name) and ablations.distillation:
+            wanted["ablations.distillation.subset"] = ablations.distillation.subset
+        if controls := settings.controls(name):
+            wanted["ablations.controls.subset"] = controls.subset
+        if tuning := settings.tuning(name):
+            wanted["tuning.subset"] = tuning.subset
+        subsets = settings.dataset(name).subsets
+        for key, subset in wanted.items():
+            if subset not in subsets:
+                yield (
+                    f"{key} is {subset}, which datasets.{name}.subsets lacks: take one of "
+                    f"{', '.join(map(str, subsets))}, or add it there"
+                )
+
+
+def _datasets(settings: Settings) -> Iterator[str]:
+    for name in settings.study:
+        yield from _dataset(f"datasets.{name}", settings.dataset(name))
+
+
+def _seeds(settings: Settings) -> Iterator[str]:
+    """Seeds for a size that no dataset has."""
+    datasets = settings.parameters.datasets.values()
+    sizes = {str(subset) for dataset in datasets for subset in dataset.subsets}
+    for subset in settings.parameters.sweep.seeds_by_subset:
+        if subset not in sizes:
+            yield f"sweep.seeds_by_subset names the size {subset}, which is in no dataset's subsets"
+
+
+def _dataset(key: str, dataset: Dataset) -> Iterator[str]:
+    layout, split = dataset.layout.kind, dataset.split.kind
+    if split not in SPLITS[layout]:
+        fitting = " or ".join(SPLITS[layout])
+        yield f"{key}.split.kind must be {fitting} for the layout {layout}, not {split}"
+    if isinstance(dataset.source, Generated) and not dataset.classes:
+        yield f"{key}.classes must give the number of images to generate per class"
+    if not dataset.classes:
+        return
+    total = sum(count.train for count in dataset.classes.values())
+    for subset in dataset.subsets:
+        if subset != "all" and subset > total:
+            yield f"{key}.subsets: {subset} images exceed the {total} of the training set"
+    rarest, count = min(dataset.classes.items(), key=lambda item: item[1].train)
+    if dataset.smote.enabled and count.train <= dataset.smote.neighbours:
+        yield (
+            f"{key}.smote.neighbours ({dataset.smote.neighbours}) must be less than the "
+            f"{count.train} training images of its smallest class {rarest}"
+        )

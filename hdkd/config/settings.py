@@ -1,0 +1,127 @@
+"""What the project asks the parameters: how this network is trained, on these images."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from hdkd.config.ablations import CONTROL, TRIAL, Controls, Tuning, Variant
+from hdkd.config.datasets import Dataset
+from hdkd.config.distillation import Distillation
+from hdkd.config.images import Augmentation, Images
+from hdkd.config.network import Network
+from hdkd.config.parameters import Parameters
+from hdkd.config.training import Engine, Training
+from hdkd.errors import ParameterError
+
+TRAINING = tuple(field.name for field in dataclasses.fields(Training))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of one profile, and what follows from them for a dataset or a run."""
+
+    parameters: Parameters
+
+    @property
+    def profile(self) -> str:
+        return self.parameters.profile
+
+    @property
+    def study(self) -> tuple[str, ...]:
+        """Names of the datasets to study."""
+        return self.parameters.study or self.parameters.sweep.datasets
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.parameters.sweep.seeds
+
+    @property
+    def validation_fraction(self) -> float:
+        """Share of the training images that settings and epochs are chosen on; 0 for none."""
+        return self.parameters.split.validation_fraction
+
+    @property
+    def augmentation(self) -> Augmentation:
+        return self.parameters.augmentation
+
+    @property
+    def engine(self) -> Engine:
+        return self.parameters.engine
+
+    @property
+    def teacher_seed(self) -> int:
+        return self.parameters.teacher.seed
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        return self.parameters.ablations.variants
+
+    def seeds_of(self, subset: int | str) -> tuple[int, ...]:
+        """The seeds of a subset's students."""
+        return self.parameters.sweep.seeds_by_subset.get(str(subset), self.seeds)
+
+    def dataset(self, name: str) -> Dataset:
+        """The dataset ``name``. Raises ``ParameterError`` where there is none."""
+        if name not in self.parameters.datasets:
+            known = ", ".join(self.parameters.datasets)
+            raise ParameterError(f"there is no dataset {name!r}: datasets has {known}")
+        return self.parameters.datasets[name]
+
+    def images(self, dataset: str) -> Images:
+        """How the images of ``dataset`` are prepared."""
+        images = self.parameters.images
+        return Images(images.size, images.colour or self.dataset(dataset).colour)
+
+    def network(self, block: str | None = None, stem_stride: int | None = None) -> Network:
+        """The networks' sizes, with another block or stem stride where one is given."""
+        network = self.parameters.network
+        variant = {
+            "block": block or network.block,
+            "stem_stride": stem_stride or network.stem_stride,
+        }
+        return Network(**vars(network) | variant)
+
+    def training(self, role: str, subset: str, dataset: str, point: str = "") -> Training:
+        """How a network is trained; a trial of the tuning, named by its ``point``, changes that."""
+        section = self.parameters.teacher if role == "teacher" else self.parameters.student
+        values = vars(section) | section.by_dataset.get(dataset, {})
+        if role != "teacher" and subset == "all" and values["epochs_on_all"]:
+            values["epochs"] = values["epochs_on_all"]
+        values["offset"] = self.parameters.schedule.offset
+        if TRIAL.fullmatch(point):
+            grid, number = self.parameters.tuning.grid, int(point.removeprefix("trial"))
+            if number >= len(grid):
+                raise ParameterError(f"there is no {point}: tuning.grid has {len(grid)} entries")
+            values |= grid[number]
+        return Training(**{name: values[name] for name in TRAINING})
+
+    def distillation(self, point: str = "") -> Distillation:
+        """How HDKD is taught, or how at a ``point`` of the ablations."""
+        return dataclasses.replace(self.parameters.distillation, **self._changes(point))
+
+    def tuning(self, dataset: str) -> Tuning | None:
+        """The settings that are tried on validation images of ``dataset``, if any are."""
+        chosen = self.parameters.tuning
+        return chosen if chosen.grid and dataset in chosen.datasets else None
+
+    def controls(self, dataset: str) -> Controls | None:
+        """The control experiments on ``dataset``, if there are any."""
+        chosen = self.parameters.ablations.controls
+        return chosen if chosen and dataset in chosen.datasets else None
+
+    def points(self, dataset: str) -> dict[str, dict[str, Any]]:
+        """The changed distillations that the ablations try on ``dataset``, by name."""
+        chosen = self.parameters.ablations.distillation
+        return chosen.points if chosen and dataset in chosen.datasets else {}
+
+    def _changes(self, point: str) -> dict[str, Any]:
+        if not point or TRIAL.fullmatch(point) or CONTROL.fullmatch(point):
+            return {}
+        declared = self.parameters.ablations.distillation
+        points = declared.points if declared else {}
+        if point not in points:
+            known = ", ".join(points) or "none"
+            raise ParameterError(
+                f"there is no distillation {point!r}: ablations.distillation.points has {known}"
+            )
+        return points[point]
