@@ -92,3 +92,8 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) ->
 def confidence_bins(confidence: np.ndarray) -> np.ndarray:
     """The bin of each confidence in [0, 1]; bins are open below and closed above, as in the paper."""
     return np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+
+
+def right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether the likeliest of ``(…, images, classes)`` is the label: ``(…, images)``, 0 or 1."""
+    return (probabilities.argmax(axis=-1) == labels).astype(float)

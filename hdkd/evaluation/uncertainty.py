@@ -12,9 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from hdkd.evaluation.metrics import confidence_bins
+from hdkd.evaluation.metrics import confidence_bins, right
 from hdkd.evaluation.statistics import Estimate, estimate
-from hdkd.runs.predictions import right
 
 DRAWS = 1000
 SEED = 0

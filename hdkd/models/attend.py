@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def attend(x: Tensor, channel: "ChannelAttention", spatial: "SpatialAttention") -> Tensor:
-    """x + s·a with a = c·x (equation 3 and a residual connection), ``(batch, channels, h, w)``.
+    """X + s·a with a = c·x (equation 3 and a residual connection), ``(batch, channels, h, w)``.
 
     ``channel.weights`` gives c (equation 4) from x's mean and maximum over positions, both
     ``(batch, channels, 1, 1)``; ``spatial.weights`` gives s (equation 5) from a's mean and maximum

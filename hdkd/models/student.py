@@ -1,5 +1,6 @@
 """The hybrid student and HDKD: shared convolutional stages, then the distilled feature-level
-transformer (DFLT; paper, sections 3.2 and 3.4, Tables 1 and 2)."""
+transformer (DFLT; paper, sections 3.2 and 3.4, Tables 1 and 2).
+"""
 
 from dataclasses import dataclass
 

@@ -79,11 +79,6 @@ class Predictions:
         return ~np.array(self.images[dataset].leaked, dtype=bool)
 
 
-def right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether the likeliest of ``(…, images, classes)`` is the label: ``(…, images)``, 0 or 1."""
-    return (probabilities.argmax(axis=-1) == labels).astype(float)
-
-
 def update(summaries: Iterable[dict[str, Any]], folder: Path, root: Path = Path()) -> list[str]:
     """Write predictions into ``folder``, and return why some are left out, a sentence each.
 

@@ -8,7 +8,7 @@ from torchvision.transforms import Resize
 
 
 def build_from_timm(network: str, num_classes: int, image_size: int) -> nn.Module:
-    """timm's ``network`` with random weights, for images of ``image_size`` pixels per side."""
+    """Timm's ``network`` with random weights, for images of ``image_size`` pixels per side."""
     options: dict[str, Any] = {}
     side = image_size
     if network.startswith("crossvit"):

@@ -20,7 +20,8 @@ DEVIATION = 0.02
 
 class SpatialReductionAttention(nn.Module):
     """Multi-head attention whose keys and values come from a map ``reduction`` times smaller
-    (equations 1 to 3 of the PVT paper); tokens ``(batch, height × width [+ 1], dim)``."""
+    (equations 1 to 3 of the PVT paper); tokens ``(batch, height × width [+ 1], dim)``.
+    """
 
     def __init__(self, dim: int, heads: int, reduction: int) -> None:
         super().__init__()
