@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from hdkd.errors import RunError
+from hdkd.evaluation.metrics import right
 from hdkd.files import SUMS, read_sums, replacing, write_sums
 from hdkd.runs.folder import RunFolder
 from hdkd.study.plan import RunKey
