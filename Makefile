@@ -32,6 +32,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 test: setup
 	ruff check .
 	ruff format --check .
+	mypy
+	lint-imports
 	pytest
 
 # What takes minutes: a small fixed configuration trained again beside its recorded range, kills at every
@@ -56,6 +58,8 @@ bench: setup
 lint: setup
 	ruff check --fix .
 	ruff format .
+	mypy
+	lint-imports
 	snakemake --lint
 
 mlflow: setup

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 import yaml
 
 from hdkd import __version__, config
@@ -28,6 +29,17 @@ def test_the_layout_in_the_readme_is_the_real_one():
                 assert built or path.exists(), part
             if (ROOT / part).is_dir():
                 folder = part
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/leaks.md", "docs/reforms.md"],
+)
+def test_links_of_documents_lead_to_files(document):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text("utf-8"))
+    assert links
+    for link in links:
+        assert ((ROOT / document).parent / link).exists(), link
 
 
 def test_the_readme_shows_real_profiles():
