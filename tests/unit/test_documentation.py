@@ -33,7 +33,14 @@ def test_the_layout_in_the_readme_is_the_real_one():
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/leaks.md", "docs/reforms.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/leaks.md",
+        "docs/long-studies.md",
+        "docs/reforms.md",
+    ],
 )
 def test_links_of_documents_lead_to_files(document):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text("utf-8"))
