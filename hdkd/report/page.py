@@ -10,7 +10,6 @@ import pandas as pd
 from hdkd import templates
 from hdkd.config import Settings, plain
 from hdkd.paper import ledger, published
-from hdkd.paper import shown as ledger_shown
 from hdkd.report import columns, figures, formats, sections, sentences
 from hdkd.report.columns import shown
 from hdkd.report.numbers import Numbers
@@ -49,8 +48,8 @@ def of_ledger(numbers: pd.DataFrame) -> dict[str, Any]:
     """What the page shows of the ledger."""
     return {
         "headline": ledger.headline(numbers),
-        "copies": ledger_shown.copies(numbers),
-        "ledger": ledger_shown.by_place(numbers),
+        "copies": ledger.copies(numbers),
+        "ledger": ledger.by_place(numbers),
     }
 
 
