@@ -28,9 +28,9 @@ def write_figures(
 ) -> None:
     """Write ``<name>.svg`` and ``<name>.dark.svg`` for each figure that has something to show.
 
-    ``summaries`` are those of finished trainings, whose run folders are here; ``facts`` what is
-    known of the dataset. When a study is whole and its prepared images are here, that is all of
-    ``figures.of_study``.
+    ``summaries`` are those of finished runs, whose run folders are here; ``facts`` what is known of
+    the dataset. That is all of ``figures.of_study`` once every run is finished and the prepared
+    images are here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = FigureData(settings, dataset, summaries, facts)
@@ -50,7 +50,14 @@ def write_figure(spec: FigureSpec, data: "FigureData", look: str, path: Path) ->
 
 
 class FigureData:
-    """What the figures of one dataset are drawn from."""
+    """What the figures of one dataset are drawn from.
+
+    ``table`` has the dataset's runs (``results.runs``), ``gains`` and ``cells`` are the tables of
+    these names in ``results.py``, ``points`` is ``frames.distillation_points`` and ``baselines``
+    ``frames.baseline_cells``. Each ``has_`` is whether there is something to show: student and HDKD
+    with the same subset and seed, the teacher, the prepared images, SMOTE's recipes, a network with
+    another block or stem stride.
+    """
 
     def __init__(
         self,
@@ -66,32 +73,16 @@ class FigureData:
         table = results.runs(settings, summaries)
         self.table = table[table["dataset"] == dataset]
         self.gains = results.gains(self.table)
+        self.cells = results.cells(self.table)
+        self.points = frames.distillation_points(settings, dataset, self.table)
+        self.baselines = frames.baseline_cells(dataset, self.table)
         self.prepared = plan.prepared(settings.profile, dataset)
-
-    @property
-    def has_pairs(self) -> bool:
-        """Whether student and HDKD share a subset and a seed."""
-        return not self.gains.empty
-
-    @property
-    def has_teacher(self) -> bool:
-        """Whether the teacher is trained."""
-        return bool((self.table["group"] == "teacher").any())
-
-    @property
-    def has_images(self) -> bool:
-        """Whether the prepared images are here."""
-        return (self.prepared / "images.npy").exists()
-
-    @property
-    def has_recipes(self) -> bool:
-        """Whether SMOTE's recipes are here."""
-        return (self.prepared / "smote.csv").exists()
-
-    @property
-    def has_variants(self) -> bool:
-        """Whether a network with another block or stem stride is trained."""
-        return bool(((self.table["group"] == "ablations") & (self.table["point"] == "")).any())
+        self.has_pairs = not self.gains.empty
+        self.has_teacher = (self.table["group"] == "teacher").any()
+        self.has_images = (self.prepared / "images.npy").exists()
+        self.has_recipes = (self.prepared / "smote.csv").exists()
+        variants = (self.table["group"] == "ablations") & (self.table["point"] == "")
+        self.has_variants = variants.any()
 
     @cached_property
     def source(self) -> ImageSet:
@@ -102,21 +93,6 @@ class FigureData:
     def recipes(self) -> pd.DataFrame:
         """How SMOTE made each synthetic image: label, base, neighbour, gap."""
         return pd.read_csv(self.prepared / "smote.csv")
-
-    @cached_property
-    def cells(self) -> pd.DataFrame:
-        """Mean and deviation over seeds (``results.cells``)."""
-        return results.cells(self.table)
-
-    @cached_property
-    def points(self) -> pd.DataFrame:
-        """Runs by part of the distillation changed, or empty (``frames.distillation_points``)."""
-        return frames.distillation_points(self.settings, self.dataset, self.table)
-
-    @cached_property
-    def rivals(self) -> pd.DataFrame:
-        """Networks trained on all images, or empty without rivals (``frames.baseline_cells``)."""
-        return frames.baseline_cells(self.dataset, self.table)
 
     @property
     def smallest(self) -> str:

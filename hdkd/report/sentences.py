@@ -106,7 +106,7 @@ def tests(facts: dict[str, Any]) -> dict[str, int]:
 
 def _largest(counts: dict[str, int]) -> tuple[str, float]:
     """The largest class, and its share in percent."""
-    name = max(counts, key=counts.get)
+    name = max(counts, key=lambda name: counts[name])
     return name, 100 * counts[name] / sum(counts.values())
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import COLOURS, figure
+from hdkd.report.figures import COLOURS, FigureSpec
 from hdkd.study import plan
 from hdkd.study.names import BLOCK_NAMES, ROLE_NAMES
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from hdkd.report.drawing import FigureData
 
 
-@figure(section="ablations", when=plan.variant_runs, needs=lambda data: data.has_variants)
+@partial(
+    FigureSpec, section="ablations", when=plan.variant_runs, needs=lambda data: data.has_variants
+)
 def draw(data: FigureData, fig: Figure) -> None:
     """A group of bars for each block and stride, in it one for each role."""
     ablations = data.settings.parameters.ablations

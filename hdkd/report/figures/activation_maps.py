@@ -5,9 +5,10 @@ The third stage of small images has few positions; the second has four times as 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import figure, show_image
+from hdkd.report.figures import FigureSpec, show_image
 from hdkd.study.names import ROLE_NAMES
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 5
 
 
-@figure(
+@partial(
+    FigureSpec,
     section="activations",
     wide=True,
     needs=lambda data: data.has_pairs and data.has_teacher and data.has_images,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import figure
+from hdkd.report.figures import FigureSpec
 from hdkd.study.names import ROLE_NAMES
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from hdkd.report.drawing import FigureData
 
 
-@figure(section="metrics", wide=True, needs=lambda data: data.has_pairs and data.has_teacher)
+@partial(
+    FigureSpec, section="metrics", wide=True, needs=lambda data: data.has_pairs and data.has_teacher
+)
 def draw(data: FigureData, fig: Figure) -> None:
     """Counts in the cells, shares of the true class as their colour."""
     import numpy as np
@@ -39,5 +42,5 @@ def draw(data: FigureData, fig: Figure) -> None:
         images = "all images" if role == "teacher" else f"{data.smallest} images, seed {key.seed}"
         axes.set_title(f"{ROLE_NAMES[role]}, {images}", fontsize=10)
     panels[0].set_ylabel("True class")
-    fig.get_layout_engine().set(rect=(0, 0, 1, 0.93))
+    fig.set_layout_engine("constrained", rect=(0, 0, 1, 0.93))
     fig.suptitle(f"{data.title}: test images by true and predicted class", fontsize=11, y=0.99)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import COLOURS, figure
+from hdkd.report.figures import COLOURS, FigureSpec
 from hdkd.study.names import ROLE_NAMES
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from hdkd.report.drawing import FigureData
 
 
-@figure(section="sweep", wide=True, needs=lambda data: data.has_pairs)
+@partial(FigureSpec, section="sweep", wide=True, needs=lambda data: data.has_pairs)
 def draw(data: FigureData, fig: Figure) -> None:
     """A line for each role in each panel, and a band from the lowest to the highest seed."""
     import pandas as pd
