@@ -13,7 +13,6 @@ from hdkd.data.batches.imageset import ImageSet
 from hdkd.report import figures, frames, results
 from hdkd.report.figures import FigureSpec
 from hdkd.study import plan
-from hdkd.study.plan import RunKey
 
 STYLES = Path(figures.__file__).parent
 SUFFIXES = {"light": ".svg", "dark": ".dark.svg"}
@@ -53,10 +52,10 @@ class FigureData:
     """What the figures of one dataset are drawn from.
 
     ``table`` has the dataset's runs (``results.runs``), ``gains`` and ``cells`` are the tables of
-    these names in ``results.py``, ``points`` is ``frames.distillation_points`` and ``baselines``
-    ``frames.baseline_cells``. Each ``has_`` is whether there is something to show: student and HDKD
-    with the same subset and seed, the teacher, the prepared images, SMOTE's recipes, a network with
-    another block or stem stride.
+    these names in ``results.py``, ``points`` is ``frames.distillation_points``, ``variants``
+    ``frames.variant_cells`` and ``baselines`` ``frames.baseline_cells``. Each ``has_`` is whether
+    there is something to show: student and HDKD with the same subset and seed, the teacher, the
+    prepared images, SMOTE's recipes.
     """
 
     def __init__(
@@ -75,14 +74,13 @@ class FigureData:
         self.gains = results.gains(self.table)
         self.cells = results.cells(self.table)
         self.points = frames.distillation_points(settings, dataset, self.table)
+        self.variants = frames.variant_cells(settings, dataset, self.table)
         self.baselines = frames.baseline_cells(dataset, self.table)
         self.prepared = plan.prepared(settings.profile, dataset)
         self.has_pairs = not self.gains.empty
         self.has_teacher = (self.table["group"] == "teacher").any()
         self.has_images = (self.prepared / "images.npy").exists()
         self.has_recipes = (self.prepared / "smote.csv").exists()
-        variants = (self.table["group"] == "ablations") & (self.table["point"] == "")
-        self.has_variants = variants.any()
 
     @cached_property
     def source(self) -> ImageSet:
@@ -99,13 +97,12 @@ class FigureData:
         """The subset with the fewest images."""
         return self.gains["subset"].iloc[self.gains["training_images"].argmin()]
 
-    def first(self, role: str) -> RunKey:
-        """The first seed's run of a role; of student and HDKD, that on the smallest subset."""
-        if role == "teacher":
-            return plan.teacher_runs(self.settings, self.dataset)[0]
-        return self.students(role, self.smallest)[0]
+    def students(self, role: str, subset: str) -> pd.DataFrame:
+        """The finished runs of student or HDKD on a subset, one a seed."""
+        own = self.table[(self.table["group"] == "students") & (self.table["role"] == role)]
+        return own[own["subset"] == subset]
 
-    def students(self, role: str, subset: str) -> list[RunKey]:
-        """The runs of student or HDKD on a subset, one a seed, whether finished or not."""
-        runs = plan.student_runs(self.settings, self.dataset)
-        return [key for key in runs if key.role == role and key.subset == subset]
+    def first(self, role: str) -> pd.Series:
+        """The first finished run of a role; of student and HDKD, that on the smallest subset."""
+        teachers = self.table[self.table["group"] == "teacher"]
+        return (teachers if role == "teacher" else self.students(role, self.smallest)).iloc[0]

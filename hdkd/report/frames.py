@@ -91,17 +91,25 @@ def metrics(cells: pd.DataFrame, dataset: str) -> pd.DataFrame:
     return _dropping_leaks(cells[(cells["dataset"] == dataset) & swept])
 
 
-def variants(numbers: Numbers, dataset: str) -> pd.DataFrame:
-    """Block and stem stride (Tables 6 and 7), the default first, on the same seeds and subset."""
-    own = numbers.runs_of(dataset)
+def variant_cells(settings: Settings, dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """Block and stem stride (Tables 6 and 7), the default first, on the same seeds and subset.
+
+    Empty without variants.
+    """
+    own = runs[runs["dataset"] == dataset]
     variants = own[(own["group"] == "ablations") & (own["point"] == "")]
     if variants.empty:
         return EMPTY
-    ablations = numbers.settings.parameters.ablations
-    beside = _matching(own, ablations.subset, ablations.seeds) & (own["group"] == "students")
-    reference = own[(own["group"] == "teacher") | beside]
-    cells = _in_order(results.cells(pd.concat([reference, variants])), [*ROLE_NAMES])
-    return _with_published(numbers, dataset, _dropping_leaks(cells))
+    ablations = settings.parameters.ablations
+    students = _matching(own, ablations.subset, ablations.seeds) & (own["group"] == "students")
+    default = own[(own["group"] == "teacher") | students]
+    return _in_order(results.cells(pd.concat([default, variants])), [*ROLE_NAMES])
+
+
+def variants(numbers: Numbers, dataset: str) -> pd.DataFrame:
+    """The counterpart of Tables 6 and 7."""
+    cells = variant_cells(numbers.settings, dataset, numbers.runs)
+    return EMPTY if cells.empty else _with_published(numbers, dataset, cells)
 
 
 def baseline_cells(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
@@ -119,7 +127,7 @@ def baseline_cells(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
 def baselines(numbers: Numbers, dataset: str) -> pd.DataFrame:
     """The counterpart of Table 5: each model trained from scratch on all images."""
     cells = baseline_cells(dataset, numbers.runs)
-    return EMPTY if cells.empty else _with_published(numbers, dataset, _dropping_leaks(cells))
+    return EMPTY if cells.empty else _with_published(numbers, dataset, cells)
 
 
 def _in_order(cells: pd.DataFrame, roles: list[str]) -> pd.DataFrame:
@@ -130,6 +138,7 @@ def _in_order(cells: pd.DataFrame, roles: list[str]) -> pd.DataFrame:
 
 def _with_published(numbers: Numbers, dataset: str, cells: pd.DataFrame) -> pd.DataFrame:
     """The paper's accuracies in percent beside cells, where they may be compared."""
+    cells = _dropping_leaks(cells)
     if not numbers.are_comparable:
         return cells
     values = [

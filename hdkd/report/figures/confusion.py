@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hdkd.report.figures import FigureSpec
@@ -27,8 +28,8 @@ def draw(data: FigureData, fig: Figure) -> None:
     panels = fig.subplots(1, 3, sharey=True)
     classes = data.facts["classes"]
     for axes, role in zip(panels, ROLE_NAMES, strict=True):
-        key = data.first(role)
-        matrix = np.array(RunFolder(key.folder).summary["final"]["confusion_matrix"])
+        run = data.first(role)
+        matrix = np.array(RunFolder(Path(run["run"])).summary["final"]["confusion_matrix"])
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         axes.imshow(shares, cmap="viridis", vmin=0, vmax=1)
         for i, j in np.ndindex(matrix.shape):
@@ -39,7 +40,9 @@ def draw(data: FigureData, fig: Figure) -> None:
         axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
         axes.set_yticks(range(len(classes)), classes)
         axes.set_xlabel("Predicted")
-        images = "all images" if role == "teacher" else f"{data.smallest} images, seed {key.seed}"
+        images = (
+            "all images" if role == "teacher" else f"{data.smallest} images, seed {run['seed']}"
+        )
         axes.set_title(f"{ROLE_NAMES[role]}, {images}", fontsize=10)
     panels[0].set_ylabel("True class")
     fig.set_layout_engine("constrained", rect=(0, 0, 1, 0.93))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 def draw(data: FigureData, fig: Figure) -> None:
     """A bubble for each network, coloured by role or family."""
     import pandas as pd
+    from matplotlib.ticker import EngFormatter, LogLocator
 
     from hdkd.paper import published
     from hdkd.paper.published import Network
@@ -56,6 +57,9 @@ def draw(data: FigureData, fig: Figure) -> None:
         axes[-1].set_title("Measured, and published (hollow)" if comparable else title, fontsize=10)
     for panel in axes:
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(EngFormatter())  # 20 M; the default is TeX, shown raw
+        panel.minorticks_off()
         panel.margins(x=0.18, y=0.12)
         panel.set_xlabel("Multiply-accumulates per image")
         panel.grid(True)
