@@ -21,7 +21,7 @@ from hdkd.paper.row import NO_MEAN, Evidence, Mean, Row
 from hdkd.paper.structural import STRUCTURAL, structural_row
 from hdkd.paper.trained import accuracy_row, effect, effect_row
 
-SMALLER = ("reduced", "pilot")  # profiles that have columns of their own
+SMALLER_PROFILES = ("reduced", "pilot")  # profiles that have columns of their own
 # Columns for people, with their titles; those that are empty in a whole table are left out.
 TITLES = {
     "what": "What",
@@ -70,7 +70,8 @@ def read_ledger(path: Path) -> pd.DataFrame:
 def ledger(parameters: dict[str, Any], root: Path = Path()) -> tuple[list[Row], list[str]]:
     """One row per published value, in their order in the paper; and the runs left out."""
     paper, *smaller = (
-        Measurements(profile, parameters, root) for profile in (COMPARABLE_PROFILE, *SMALLER)
+        Measurements(profile, parameters, root)
+        for profile in (COMPARABLE_PROFILE, *SMALLER_PROFILES)
     )
     effects = [value for value in published.values() if value.quantity in EFFECTS]
     evidence = Evidence(paper, smaller, corrected((v, effect(v, paper)) for v in effects))
@@ -110,7 +111,7 @@ def texts(rows: Iterable[Row]) -> pd.DataFrame:
 def _texts(row: Row) -> dict[str, str]:
     value, found = row.value, row.measured
     smaller: dict[str, str] = {}
-    for name in SMALLER:
+    for name in SMALLER_PROFILES:
         mean = row.smaller.get(name, NO_MEAN)
         smaller |= {
             name: number(mean.mean),
@@ -164,10 +165,10 @@ def _between(low: str, high: str) -> str:
 def rows_for_people(table: pd.DataFrame) -> list[dict[str, str]]:
     """Rows as people read them; columns that are empty in all of ``table`` are left out."""
     chosen = table.copy()
-    for name, ends in {"measured": "", **{name: f"{name}_" for name in SMALLER}}.items():
+    for name, ends in {"measured": "", **{name: f"{name}_" for name in SMALLER_PROFILES}}.items():
         intervals = zip(chosen[f"{ends}low"], chosen[f"{ends}high"], strict=True)
         chosen[name] += [_between(low, high) for low, high in intervals]
-    for name in SMALLER:
+    for name in SMALLER_PROFILES:
         chosen[name] += chosen[f"{name}_seeds"].map(lambda text: f", n={text}" if text else "")
     names = [name for name in TITLES if (chosen[name] != "").any()]
     return chosen[names].rename(columns=TITLES).to_dict("records")
@@ -210,7 +211,7 @@ def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
     return templates.render(
         Path(__file__).with_name("ledger.md"),
         headline=headline(table),
-        telling=verdicts.TELLING,
+        widest_reach=verdicts.WIDEST_REACH,
         copies=copies(table),
         left_out=left_out,
         places=by_place(table),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hdkd import config
+from hdkd.config import Dataset
 from hdkd.errors import ParameterError
 from hdkd.evaluation.metrics import right
 from hdkd.evaluation.statistics import Estimate, estimate
@@ -36,7 +37,7 @@ class Measurements:
         self.profile = profile
         self.facts = evidence.facts(profile, root)
         self._cells: dict[tuple[Network, str, str], Cell] = {}
-        self._published_splits: set[str] = set()
+        self._datasets: dict[str, Dataset] = {}
         kept: list[Summary] = []
         try:
             settings = config.resolve(parameters | {"profile": profile, "study": None})
@@ -44,11 +45,7 @@ class Measurements:
             self.left_out = [f"everything of the profile {profile} ({error})"]
         else:
             kept, self.left_out = evidence.counting(settings, evidence.known(profile, root), root)
-            self._published_splits = {
-                name
-                for name, dataset in settings.parameters.datasets.items()
-                if dataset.split.kind == "published"
-            }
+            self._datasets = settings.parameters.datasets
         self.predictions = predictions.read(root / plan.report(profile)).belonging(kept)
         for summary in sorted(kept, key=lambda summary: summary["run"]["seed"]):
             if self._is_comparable(summary):
@@ -94,7 +91,7 @@ class Measurements:
 
     def has_published_split(self, dataset: str) -> bool:
         """Whether its test images are those of the paper."""
-        return dataset in self._published_splits
+        return dataset in self._datasets and self._datasets[dataset].split.kind == "published"
 
     def data(self, dataset: str) -> str:
         """Which copy of the data it is, and how it differs from the published one."""
@@ -130,7 +127,7 @@ def best_epochs(runs: Sequence[Summary]) -> list[float] | None:
     return found or None
 
 
-def over_seeds(shares: Sequence[float], images: int) -> Estimate:
+def accuracy_over_seeds(shares: Sequence[float], images: int) -> Estimate:
     """Accuracies in [0, 1] of as many seeds on ``images`` test images, as percent."""
     share = float(np.mean(shares))
     error = math.sqrt(share * (1 - share) / images)

@@ -16,11 +16,11 @@ IMAGE_SIZE, CLASSES, CHANNELS = 224, 7, 3
 
 
 @cache
-def size(network: Network) -> "Complexity":
-    """Complexity at the paper's image size and 7 classes."""
-    from hdkd.models.complexity import complexity
+def complexity(network: Network) -> "Complexity":
+    """Parameters and MACs at the paper's image size and 7 classes."""
+    from hdkd.models import complexity as counting
 
-    return complexity(build_network(network, CLASSES), IMAGE_SIZE)
+    return counting.complexity(build_network(network, CLASSES), IMAGE_SIZE)
 
 
 @cache

@@ -5,7 +5,7 @@ Such a number is ``exact`` where it agrees in every printed digit, else it ``dif
 
 from typing import Any
 
-from hdkd.paper.networks import size, table1
+from hdkd.paper.networks import complexity, table1
 from hdkd.paper.published import Network, Value
 from hdkd.paper.row import Evidence, Mean, Row
 from hdkd.paper.verdicts import Verdict
@@ -28,7 +28,7 @@ def structural_row(value: Value, evidence: Evidence) -> Row:
         return Row(value, notes=(value.note,))
     measured = number_of_network(value)
     notes = [value.note, difference(value, measured)]
-    found = size(value.network)
+    found = complexity(value.network)
     if value.quantity == "macs" and found.unseen_macs:
         full = (found.macs + found.unseen_macs) / 1e9
         notes.append(f"{full:.4f} with the attention products that the counter does not see")
@@ -49,10 +49,12 @@ def number_of_network(value: Value) -> float:
     MACs are multiply-accumulates of one image.
     """
     if value.quantity == "parameters":
-        return size(value.network).parameters / 1e6
+        return complexity(value.network).parameters / 1e6
     if value.quantity == "macs":
-        return size(value.network).macs / 1e9
-    slow, fast = (size(Network(value.network.model, "mbcsa", stride)).macs for stride in (2, 4))
+        return complexity(value.network).macs / 1e9
+    slow, fast = (
+        complexity(Network(value.network.model, "mbcsa", stride)).macs for stride in (2, 4)
+    )
     return slow / fast
 
 

@@ -18,7 +18,13 @@ import numpy as np
 
 from hdkd.evaluation.statistics import Estimate, mcnemar
 from hdkd.paper import verdicts
-from hdkd.paper.measurements import Contrast, Measurements, Summary, best_epochs, over_seeds
+from hdkd.paper.measurements import (
+    Contrast,
+    Measurements,
+    Summary,
+    accuracy_over_seeds,
+    best_epochs,
+)
 from hdkd.paper.published import Value
 from hdkd.paper.row import NO_MEAN, Evidence, Mean, Row
 from hdkd.runs.evidence import key_of
@@ -27,15 +33,15 @@ from hdkd.runs.evidence import key_of
 def accuracy_row(value: Value, evidence: Evidence) -> Row:
     """The row of a test accuracy in percent."""
 
-    def one_more(found: Estimate, measurements: Measurements) -> Mean:
+    def one_more_run(found: Estimate, measurements: Measurements) -> Mean:
         """The mean, and the interval of one more run, which is in [0, 100]."""
         same_images = measurements.has_published_split(value.dataset)
-        low, high = np.clip(verdicts.one_more(found, same_images), 0, 100)
+        low, high = np.clip(verdicts.one_more_run(found, same_images), 0, 100)
         return Mean(found.mean, float(low), float(high), found.seeds)
 
     def small_scale(measurements: Measurements) -> Mean:
         found = last_epoch(measurements.runs(value))
-        return one_more(found, measurements) if found else NO_MEAN
+        return one_more_run(found, measurements) if found else NO_MEAN
 
     row = _smaller_profiles(value, evidence, small_scale)
     paper = evidence.paper
@@ -44,7 +50,7 @@ def accuracy_row(value: Value, evidence: Evidence) -> Row:
     if last is None:
         return row
     shares = best_epochs(runs)
-    found = over_seeds(shares, runs[0]["test_images"]) if shares else last
+    found = accuracy_over_seeds(shares, runs[0]["test_images"]) if shares else last
     same_images = paper.has_published_split(value.dataset)
     verdict = verdicts.of_accuracy(found, value.number, value.half_digit, same_images)
     epochs = " or ".join(map(str, sorted({run["epochs"] for run in runs})))
@@ -52,7 +58,7 @@ def accuracy_row(value: Value, evidence: Evidence) -> Row:
     new = float(np.mean([each["accuracy"] for each in leaks if each])) if all(leaks) else math.nan
     return replace(
         row,
-        measured=one_more(found, paper),
+        measured=one_more_run(found, paper),
         verdict=verdict,
         notes=(value.note, verdict.need),
         protocol=f"best of {epochs} epochs" if shares else "the epoch that is kept",
@@ -65,7 +71,7 @@ def accuracy_row(value: Value, evidence: Evidence) -> Row:
 def last_epoch(runs: Sequence[Summary]) -> Estimate | None:
     """Accuracy in percent at the last (or kept) epoch; ``None`` without runs."""
     shares = [run["final"]["accuracy"] for run in runs]
-    return over_seeds(shares, runs[0]["test_images"]) if runs else None
+    return accuracy_over_seeds(shares, runs[0]["test_images"]) if runs else None
 
 
 def effect(value: Value, measurements: Measurements) -> Estimate | None:

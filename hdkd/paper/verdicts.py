@@ -22,7 +22,7 @@ VERDICTS = (REPRODUCED, SMALLER, LARGER, CONTRADICTED, INCONCLUSIVE, NOT_RUN)
 FEWEST_SEEDS = 3  # with two, an interval over seeds is nine sample deviations wide either way
 # Points of accuracy that an interval may reach either way and still say that a number is
 # reproduced: most rows of Tables 5 to 7 are less than two points from each other.
-TELLING = 1.0
+WIDEST_REACH = 1.0
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,21 @@ def of_accuracy(found: Estimate, published: float, rounding: float, same_images:
     """On an accuracy in percent, which claims a size only.
 
     The published one is of a single run, so it is held against the interval of one more run
-    (:func:`one_more`), tested on the ``same_images`` or on others.
+    (:func:`one_more_run`), tested on the ``same_images`` or on others.
     """
     if found.seeds < FEWEST_SEEDS:
         return TOO_FEW
-    low, high = one_more(found, same_images)
+    low, high = one_more_run(found, same_images)
     size = _size((low, high), published, rounding)
     if size != "as published":
         return Verdict(size, size=size)
-    if (high - low) / 2 > TELLING:
+    if (high - low) / 2 > WIDEST_REACH:
         need = f"seeds that differ less: one more may lie {(high - low) / 2:.2f} points off"
         return Verdict(INCONCLUSIVE, size=size, need=need)
     return Verdict(REPRODUCED, size=size)
 
 
-def one_more(found: Estimate, same_images: bool) -> tuple[float, float]:
+def one_more_run(found: Estimate, same_images: bool) -> tuple[float, float]:
     """The 95 % interval of one more run's accuracy; NaN for a single seed.
 
     The error from test images counts only where that run is not tested on the ``same_images``.

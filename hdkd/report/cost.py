@@ -46,9 +46,8 @@ def images_of(settings: Settings, dataset: str, facts: dict[str, dict[str, Any]]
     As splitting found them where ``facts`` have them, or as published; empty where neither is
     known.
     """
-    if dataset in facts:
-        return facts[dataset]["counts"]
-    return plain(settings.dataset(dataset).classes or {})
+    known = dataset in facts
+    return facts[dataset]["counts"] if known else plain(settings.dataset(dataset).classes or {})
 
 
 def length(settings: Settings, run: RunKey, images: dict[str, Any]) -> tuple[Training, int]:

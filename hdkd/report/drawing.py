@@ -35,13 +35,13 @@ def write_figures(
     data = FigureData(settings, dataset, summaries, facts)
     for spec in figures.of_study(settings, dataset):
         if spec.needs(data):
-            for look, suffix in SUFFIXES.items():
-                write_figure(spec, data, look, folder / f"{spec.name}{suffix}")
+            for theme, suffix in SUFFIXES.items():
+                write_figure(spec, data, theme, folder / f"{spec.name}{suffix}")
 
 
-def write_figure(spec: FigureSpec, data: "FigureData", look: str, path: Path) -> None:
-    """Draw one figure into an SVG file, in the ``look`` of a light or a dark page."""
-    styles = [STYLES / f"{name}.mplstyle" for name in ("common", look)]
+def write_figure(spec: FigureSpec, data: "FigureData", theme: str, path: Path) -> None:
+    """Draw one figure into an SVG file, in the ``theme`` of a light or a dark page."""
+    styles = [STYLES / f"{name}.mplstyle" for name in ("common", theme)]
     with matplotlib.style.context(styles):
         figure = Figure(layout="constrained")
         spec.draw(data, figure)

@@ -23,7 +23,7 @@ from hdkd.training import tune
 
 # How the ablations' changes are written; equations 6 to 8.
 SYMBOLS = {"alpha": "α", "temperature": "t", "feature_weight": "λ", "targets": "teacher's labels"}
-CONTROLS = {
+CONTROL_NAMES = {
     "subset_teacher": "teacher of the same images",
     "same_steps": "as many steps",
     "same_macs": "as many MACs",
@@ -37,14 +37,14 @@ def sweep(numbers: Numbers, dataset: str) -> pd.DataFrame:
     if gains.empty:
         return EMPTY
     cells = results.cells(results.pairs(numbers.runs_of(dataset)))
-    frame = _beside(gains, cells, "accuracy")
+    frame = _with_metric(gains, cells, "accuracy")
     epochs = cells[cells["role"] == "hdkd"].set_index("subset")["epochs"]
     frame["epochs"] = frame["subset"].map(epochs)
     # Where every class has as many test images, both accuracies are the same.
     if (frame["gain"] - frame["balanced_gain"]).abs().max() < 1e-3:
         frame = frame.drop(columns=["balanced_gain", "balanced_low", "balanced_high"])
     if cells["best_epoch_accuracy"].notna().any():
-        frame = _beside(frame, cells, "best_epoch_accuracy", "_best")
+        frame = _with_metric(frame, cells, "best_epoch_accuracy", "_best")
     if numbers.are_comparable:
         values = [published.gain(dataset, subset) for subset in frame["subset"]]
         frame["published_gain"] = pd.Series(values, index=frame.index, dtype=float)
@@ -58,10 +58,10 @@ def without_leaks(numbers: Numbers, dataset: str) -> pd.DataFrame:
     if not has_leaks(students):
         return EMPTY
     gains = numbers.gains[numbers.gains["dataset"] == dataset]
-    return _beside(gains, results.cells(students), "new_accuracy")
+    return _with_metric(gains, results.cells(students), "new_accuracy")
 
 
-def _beside(
+def _with_metric(
     gains: pd.DataFrame, cells: pd.DataFrame, metric: str, suffix: str = ""
 ) -> pd.DataFrame:
     """Gains beside the means of a metric and deviations, ``student``, ``student_sd`` and so on."""
@@ -222,7 +222,7 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
     for (role, point), runs in found.groupby(["role", "point"], sort=False):
         if role == "teacher" and point.startswith("teacher_seed"):
             continue
-        what = CONTROLS.get(point, f"teacher of seed {point[12:]}")
+        what = CONTROL_NAMES.get(point, f"teacher of seed {point[12:]}")
         parts[f"{ROLE_NAMES[role]}, {'same images' if role == 'teacher' else what}"] = runs
     parts = {name: runs for name, runs in parts.items() if not runs.empty}
     gains = {

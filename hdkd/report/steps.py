@@ -50,9 +50,9 @@ def write_report(settings: Settings, ledger: Path) -> None:
     facts = evidence.facts(settings.profile)
     write_tables(settings, folder, summaries, facts)
     evidence.write(known, folder / evidence.SUMMARIES)  # also those that the parameters leave out
-    here = [s for s in summaries if plan.is_finished(evidence.key_of(s).folder)]
-    if here:
-        for dataset in results.runs(settings, here)["dataset"].unique():
+    finished = [s for s in summaries if plan.is_finished(evidence.key_of(s).folder)]
+    if finished:
+        for dataset in results.runs(settings, finished)["dataset"].unique():
             figures = folder / "figures" / dataset
-            write_figures(settings, dataset, figures, here, facts[dataset])
+            write_figures(settings, dataset, figures, finished, facts[dataset])
     write_page(settings, folder, ledger)

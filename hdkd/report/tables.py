@@ -49,9 +49,9 @@ def of_study(numbers: Numbers) -> dict[str, Any]:
     """What both the Markdown and the page show of a study."""
     return {
         "profile": numbers.settings.profile,
-        "kept": sentences.KEPT[numbers.settings.parameters.student.keep],
+        "kept": sentences.KEPT_EPOCHS[numbers.settings.parameters.student.keep],
         "intervals": sentences.INTERVALS,
-        "controls_explained": sentences.CONTROLS,
+        "controls_explained": sentences.CONTROLS_EXPLAINED,
         "unfinished": sentences.unfinished(numbers),
         "cost_text": sentences.costs(numbers),
         "costs": shown(frames.costs(numbers), columns.COSTS),
@@ -69,6 +69,6 @@ def of_dataset(numbers: Numbers, name: str) -> dict[str, Any]:
         "guessing": sentences.guessing(facts),
         "accuracies_without_leaks": frames.has_leaks(numbers.runs_of(name)),
         "tables": {
-            table: shown(frame(numbers, name), its) for table, (frame, its) in TABLES.items()
+            table: shown(frame(numbers, name), titles) for table, (frame, titles) in TABLES.items()
         },
     }
