@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hdkd import config
+from hdkd.config import Dataset
 from hdkd.errors import ParameterError
 from hdkd.evaluation.metrics import right
 from hdkd.evaluation.statistics import Estimate, estimate
@@ -19,7 +21,7 @@ from hdkd.runs.predictions import Predictions
 from hdkd.study import plan
 
 Summary = dict[str, Any]
-Cell = dict[int, Summary]  # the summaries of a network on a subset, by seed
+Cell = dict[int, Summary]  # the summaries of a network on a subset, by seed, in ascending order
 
 
 class Measurements:
@@ -35,7 +37,7 @@ class Measurements:
         self.profile = profile
         self.facts = evidence.facts(profile, root)
         self._cells: dict[tuple[Network, str, str], Cell] = {}
-        self._published_splits: set[str] = set()
+        self._datasets: dict[str, Dataset] = {}
         kept: list[Summary] = []
         try:
             settings = config.resolve(parameters | {"profile": profile, "study": None})
@@ -43,13 +45,9 @@ class Measurements:
             self.left_out = [f"everything of the profile {profile} ({error})"]
         else:
             kept, self.left_out = evidence.counting(settings, evidence.known(profile, root), root)
-            self._published_splits = {
-                name
-                for name, dataset in settings.parameters.datasets.items()
-                if dataset.split.kind == "published"
-            }
+            self._datasets = settings.parameters.datasets
         self.predictions = predictions.read(root / plan.report(profile)).belonging(kept)
-        for summary in kept:
+        for summary in sorted(kept, key=lambda summary: summary["run"]["seed"]):
             if self._is_comparable(summary):
                 key = evidence.key_of(summary)
                 place = (network_of(summary), key.dataset, key.subset)
@@ -68,22 +66,23 @@ class Measurements:
     def _has_paper_size(self, summary: Summary) -> bool:
         """Whether a run has the paper's network and image size, which its profile may not have."""
         images = self.facts.get(summary["run"]["dataset"], {"size": IMAGE_SIZE})["size"]
-        classes = len(summary["final"]["recall"])
-        return images == IMAGE_SIZE and summary["parameters"] == parameters(
-            network_of(summary), classes
-        )
+        network, classes = network_of(summary), len(summary["final"]["recall"])
+        return images == IMAGE_SIZE and summary["parameters"] == parameters(network, classes)
 
-    def cell(self, network: Network, value: Value, subset: str = "") -> Cell:
-        """The summaries of a network by seed, on the value's own subset or on another."""
-        found = self._cells.get((network, value.dataset, subset or value.subset), {})
-        return {seed: found[seed] for seed in sorted(found)}
+    def cell(self, network: Network, dataset: str, subset: str) -> Cell:
+        """The summaries of a network on a subset, empty without any."""
+        return self._cells.get((network, dataset, subset), {})
+
+    def runs(self, value: Value) -> list[Summary]:
+        """The summaries of a value's own network on its own subset, one for each seed."""
+        return [*self.cell(value.network, value.dataset, value.subset).values()]
 
     def contrast(self, value: Value) -> "Contrast | None":
         """What a gain or ordering compares; ``None`` without seeds that all of its cells have."""
         parts = [(1, value.network, value.subset), (-1, value.over, value.subset)]
-        if value.beside:
-            parts += [(-1, value.network, value.beside), (1, value.over, value.beside)]
-        cells = [self.cell(network, value, subset) for _, network, subset in parts]
+        if value.other_subset:
+            parts += [(-1, value.network, value.other_subset), (1, value.over, value.other_subset)]
+        cells = [self.cell(network, value.dataset, subset) for _, network, subset in parts]
         seeds = sorted(set.intersection(*map(set, cells)))
         if not seeds:
             return None
@@ -92,7 +91,7 @@ class Measurements:
 
     def has_published_split(self, dataset: str) -> bool:
         """Whether its test images are those of the paper."""
-        return dataset in self._published_splits
+        return dataset in self._datasets and self._datasets[dataset].split.kind == "published"
 
     def data(self, dataset: str) -> str:
         """Which copy of the data it is, and how it differs from the published one."""
@@ -114,17 +113,21 @@ def network_of(summary: Summary) -> Network:
     return Network(key.role, key.block, key.stem_stride)
 
 
-def best_epoch(summary: Summary) -> float | None:
-    """The released protocol: the highest test accuracy of all epochs, in [0, 1].
+def best_epochs(runs: Sequence[Summary]) -> list[float] | None:
+    """The released protocol: each run's highest test accuracy of all epochs, in [0, 1].
 
-    ``None`` unless every epoch was tested.
+    ``None`` without runs, and unless every epoch of all of them was tested.
     """
-    training = summary.get("hyperparameters", {}).get("training", {})
-    every = training.get("evaluate_every", 1) == 1
-    return summary["best_epoch"]["accuracy"] if every and summary["best_epoch"] else None
+    found = []
+    for run in runs:
+        training = run.get("hyperparameters", {}).get("training", {})
+        if training.get("evaluate_every", 1) != 1 or not run["best_epoch"]:
+            return None
+        found.append(run["best_epoch"]["accuracy"])
+    return found or None
 
 
-def over_seeds(shares: Sequence[float], images: int) -> Estimate:
+def accuracy_over_seeds(shares: Sequence[float], images: int) -> Estimate:
     """Accuracies in [0, 1] of as many seeds on ``images`` test images, as percent."""
     share = float(np.mean(shares))
     error = math.sqrt(share * (1 - share) / images)
@@ -143,12 +146,24 @@ class Contrast:
     predictions: Predictions
 
     @property
-    def summaries(self) -> list[Summary]:
-        return [summary for cell in self.cells for summary in cell]
-
-    @property
     def dataset(self) -> str:
+        """The dataset that all cells are of."""
         return self.cells[0][0]["run"]["dataset"]
+
+    @cached_property
+    def scores(self) -> np.ndarray | None:
+        """Right answers, summed with their signs, ``(seeds, images)``.
+
+        ``None`` where a prediction is missing.
+        """
+        scores = []
+        for sign, cell in zip(self.signs, self.cells, strict=True):
+            folders = (evidence.key_of(run).folder.as_posix() for run in cell)
+            probabilities = self.predictions.cell(folders)
+            if probabilities is None:
+                return None
+            scores.append(sign * right(probabilities, self.predictions.labels(self.dataset)))
+        return np.sum(scores, axis=0)
 
     def accuracy(self) -> Estimate:
         """In points at the last (or kept) epoch.
@@ -156,12 +171,12 @@ class Contrast:
         Paired by test image where predictions are there; else test images count as if each cell had
         its own, which widens the interval.
         """
-        if (scores := self.scores()) is not None:
-            return estimate(scores, unit=100.0)
+        if self.scores is not None:
+            return estimate(self.scores, unit=100.0)
         shares = np.array([[run["final"]["accuracy"] for run in cell] for cell in self.cells])
         values = [
-            sum(s * run["final"]["accuracy"] for s, run in zip(self.signs, runs, strict=True))
-            for runs in zip(*self.cells, strict=True)
+            sum(sign * share for sign, share in zip(self.signs, seed, strict=True))
+            for seed in shares.T.tolist()
         ]
         images = self.cells[0][0]["test_images"]
         error = math.sqrt(sum(p * (1 - p) for p in shares.mean(axis=1)) / images)
@@ -169,36 +184,23 @@ class Contrast:
 
     def balanced(self) -> Estimate | None:
         """The same of balanced accuracy; ``None`` without predictions."""
-        scores = self.scores()
-        labels = None if scores is None else self.predictions.labels(self.dataset)
-        return None if scores is None else estimate(scores, labels, unit=100.0)
+        if self.scores is None:
+            return None
+        return estimate(self.scores, self.predictions.labels(self.dataset), unit=100.0)
 
     def without_leaks(self) -> Estimate | None:
         """The same on test images that are not leaked; ``None`` without predictions or any."""
-        scores = self.scores()
-        if scores is None:
+        if self.scores is None:
             return None
         new = self.predictions.new(self.dataset)
-        return estimate(scores[:, new], unit=100.0) if new.any() else None
+        return estimate(self.scores[:, new], unit=100.0) if new.any() else None
 
-    def best_epochs(self) -> float:
+    def best_epoch(self) -> float:
         """At the best epochs in points, mean over seeds; NaN unless every epoch was tested."""
-        found = [[best_epoch(run) for run in cell] for cell in self.cells]
-        if any(None in values for values in found):
-            return math.nan
+        found = []
+        for cell in self.cells:
+            shares = best_epochs(cell)
+            if shares is None:
+                return math.nan
+            found.append(shares)
         return 100 * float(np.mean(np.array(self.signs) @ np.array(found)))
-
-    def scores(self) -> np.ndarray | None:
-        """Right answers, summed with their signs, ``(seeds, images)``.
-
-        ``None`` where a prediction is missing.
-        """
-        found = [
-            self.predictions.cell(evidence.key_of(run).folder.as_posix() for run in cell)
-            for cell in self.cells
-        ]
-        if any(probabilities is None for probabilities in found):
-            return None
-        labels = self.predictions.labels(self.dataset)
-        answers = [right(probabilities, labels) for probabilities in found]
-        return sum(sign * each for sign, each in zip(self.signs, answers, strict=True))

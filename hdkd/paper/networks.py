@@ -1,7 +1,7 @@
 """The networks that the paper measures, built at its own size: their cost and their dimensions."""
 
 import copy
-from dataclasses import astuple, replace
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -9,19 +9,18 @@ from hdkd.paper.published import Network
 from hdkd.study.plan import BASELINES
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from hdkd.models import ImageModel
     from hdkd.models.complexity import Complexity
 
 IMAGE_SIZE, CLASSES, CHANNELS = 224, 7, 3
 
 
 @cache
-def size(network: Network) -> "Complexity":
-    """Complexity at the paper's image size and 7 classes."""
-    from hdkd.models.complexity import complexity
+def complexity(network: Network) -> "Complexity":
+    """Parameters and MACs at the paper's image size and 7 classes."""
+    from hdkd.models import complexity as counting
 
-    return complexity(build_network(network, CLASSES), IMAGE_SIZE)
+    return counting.complexity(build_network(network, CLASSES), IMAGE_SIZE)
 
 
 @cache
@@ -36,35 +35,41 @@ def table1(network: Network) -> dict[str, tuple[int, ...]]:
     return dimensions(build_network(replace(network, block="mbcsa", stem_stride=2), CLASSES))
 
 
-def build_network(network: Network, classes: int) -> "nn.Module":
+def build_network(network: Network, classes: int) -> "ImageModel":
     """The paper's network, untrained."""
     from hdkd.models import build
 
-    model, block, stem_stride = astuple(network)
-    own = {} if model in BASELINES else {"block": block, "stem_stride": stem_stride}
+    sizes = {"block": network.block, "stem_stride": network.stem_stride}
     return build(
-        model, num_classes=classes, image_size=IMAGE_SIZE, in_channels=CHANNELS, **own
-    )  # fmt: skip
+        network.model,
+        num_classes=classes,
+        image_size=IMAGE_SIZE,
+        in_channels=CHANNELS,
+        **({} if network.model in BASELINES else sizes),
+    )
 
 
-def dimensions(model: "nn.Module") -> dict[str, tuple[int, ...]]:
+def dimensions(model: "ImageModel") -> dict[str, tuple[int, ...]]:
     """Table 1's settings of a teacher, student or HDKD, read from its modules and their shapes."""
     import torch
 
-    stages = model.convolutions.stages
+    from hdkd.models.student import SelfAttention, Student
+    from hdkd.models.teacher import Teacher
+
+    assert isinstance(model, Teacher | Student), "Table 1 has no other network"
     # Shapes are all that is needed, and tensors without data have them.
     convolutions = copy.deepcopy(model.convolutions).to("meta").eval()
     with torch.inference_mode():
         features = convolutions(torch.empty(1, CHANNELS, IMAGE_SIZE, IMAGE_SIZE, device="meta"))
     found = {
-        "depths": tuple(len(stage) for stage in stages),
+        "depths": tuple(len([*stage.children()]) for stage in model.convolutions.stages),
         "channels": tuple(feature.shape[1] for feature in features),
     }
-    if transformer := getattr(model, "transformer", None):
-        attention = transformer.layers[0].attention
+    if isinstance(model, Student):
+        attention = next(m for m in model.modules() if isinstance(m, SelfAttention))
         found |= {
-            "patch_size": (transformer.patch_size,),
-            "embed_dim": (transformer.tokens.shape[-1],),
+            "patch_size": (model.transformer.patch_size,),
+            "embed_dim": (model.transformer.tokens.shape[-1],),
             "heads": (attention.heads,),
             "head_dim": (attention.head_dim,),
         }

@@ -3,146 +3,78 @@
 Such a number is ``exact`` where it agrees in every printed digit, else it ``differs``.
 """
 
-from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
-from hdkd.paper.measurements import Measurements
-from hdkd.paper.networks import size, table1
-from hdkd.paper.published import Network
-from hdkd.paper.quantities import Evidence, Mean, Quantity, Row
+from hdkd.paper.networks import complexity, table1
+from hdkd.paper.published import Network, Value
+from hdkd.paper.row import Evidence, Mean, Row
 from hdkd.paper.verdicts import Verdict
 
 EXACT, DIFFERS = STRUCTURAL = ("exact", "differs")
 
 
-class Setting(Quantity):
-    """A dimension of a network as Table 1 writes it."""
+def structural_row(value: Value, evidence: Evidence) -> Row:
+    """The row of a setting, a count, or a number of a network."""
+    if value.quantity == "setting":
+        setting = ", ".join(map(str, table1(value.network)[value.of]))
+        verdict = Verdict(EXACT if setting == value.printed else DIFFERS)
+        return Row(value, setting, verdict=verdict, notes=(value.note,))
+    if value.quantity == "count":
+        # The first profile that knows the dataset.
+        for profile in (evidence.paper, *evidence.smaller):
+            if facts := profile.facts.get(value.dataset):
+                data = profile.data(value.dataset)
+                return number_row(value, counted(facts)[value.of], 0, (value.note,), data)
+        return Row(value, notes=(value.note,))
+    measured = number_of_network(value)
+    notes = [value.note, difference(value, measured)]
+    found = complexity(value.network)
+    if value.quantity == "macs" and found.unseen_macs:
+        full = (found.macs + found.unseen_macs) / 1e9
+        notes.append(f"{full:.4f} with the attention products that the counter does not see")
+    return number_row(value, measured, 4, tuple(notes))
 
-    def measure(self) -> str:
-        """What the network is built with, ``6, 6, 9``."""
-        return ", ".join(map(str, table1(self.value.network)[self.value.of]))
 
-    def verdict(self, measured: str) -> Verdict:
-        return Verdict(EXACT if measured == self.value.printed else DIFFERS)
-
-    def row(self, evidence: Evidence) -> Row:
-        measured = self.measure()
-        return Row(
-            self.value,
-            self.what,
-            measured,
-            verdict=self.verdict(measured),
-            notes=(self.value.note,),
-        )
+def number_row(
+    value: Value, measured: float, digits: int, notes: tuple[str, ...], data: str = ""
+) -> Row:
+    """The row of a measured number, of which ``digits`` are shown."""
+    verdict = Verdict(EXACT if agrees(value, measured) else DIFFERS)
+    return Row(value, "", Mean(measured), digits, verdict, notes, data=data)
 
 
-class Number(Quantity):
-    """A number that needs no training."""
+def number_of_network(value: Value) -> float:
+    """Parameters in 10⁶, MACs (which the paper calls FLOPs) in 10⁹, or MACs by those at stride 4.
 
-    digits: ClassVar[int] = 4  # that are shown
+    MACs are multiply-accumulates of one image.
+    """
+    if value.quantity == "parameters":
+        return complexity(value.network).parameters / 1e6
+    if value.quantity == "macs":
+        return complexity(value.network).macs / 1e9
+    slow, fast = (
+        complexity(Network(value.network.model, "mbcsa", stride)).macs for stride in (2, 4)
+    )
+    return slow / fast
 
-    @abstractmethod
-    def measure(self, evidence: Evidence) -> float | None:
-        """In the value's unit; ``None`` where the data is not there."""
 
-    def agrees(self, measured: float) -> bool:
-        """Whether it is what the paper prints."""
-        gap = measured - self.value.number
-        return gap > 0 if self.value.relation == "more than" else abs(gap) <= self.value.half_digit
+def agrees(value: Value, measured: float) -> bool:
+    """Whether a number is what the paper prints; a count that it gives exactly has no rounding."""
+    gap = measured - value.number
+    if value.relation == "more than":
+        return gap > 0
+    is_exact = value.quantity == "count" and value.relation == "is"
+    return abs(gap) <= (0 if is_exact else value.half_digit)
 
-    def verdict(self, measured: float) -> Verdict:
-        return Verdict(EXACT if self.agrees(measured) else DIFFERS)
 
-    def notes(self, measured: float) -> tuple[str, ...]:
-        """The paper's own note, and what is known of a difference."""
-        gap, unit = measured - self.value.number, 2 * self.value.half_digit
-        if self.agrees(measured):
-            return (self.value.note,)
-        if 0 < gap < unit:
-            return (self.value.note, "the printed digits are cut off, not rounded")
-        if abs(gap) < 3 * unit:
-            return (self.value.note, "in the last printed digit only")
-        return (self.value.note,)
-
-    def data(self, evidence: Evidence) -> str:
-        """Which data was counted."""
+def difference(value: Value, measured: float) -> str:
+    """What is known of how a number differs from the printed one; empty where it agrees."""
+    gap, unit = measured - value.number, 2 * value.half_digit
+    if agrees(value, measured):
         return ""
-
-    def row(self, evidence: Evidence) -> Row:
-        measured = self.measure(evidence)
-        if measured is None:
-            return Row(self.value, self.what, notes=(self.value.note,))
-        return Row(
-            self.value,
-            self.what,
-            Mean(measured),
-            self.digits,
-            self.verdict(measured),
-            self.notes(measured),
-            data=self.data(evidence),
-        )
-
-
-class Parameters(Number):
-    """The parameters of a network, in 10⁶."""
-
-    def measure(self, evidence: Evidence) -> float:
-        return size(self.value.network).parameters / 1e6
-
-
-class Macs(Number):
-    """The multiply-accumulates of one image, which the paper calls FLOPs, in 10⁹."""
-
-    @property
-    def what(self) -> str:
-        return f"{self.network}: MACs"
-
-    def measure(self, evidence: Evidence) -> float:
-        return size(self.value.network).macs / 1e9
-
-    def notes(self, measured: float) -> tuple[str, ...]:
-        found = size(self.value.network)
-        if not found.unseen_macs:
-            return super().notes(measured)
-        whole = (found.macs + found.unseen_macs) / 1e9
-        seen = f"{whole:.4f} with the attention products that the counter does not see"
-        return (*super().notes(measured), seen)
-
-
-class MacsRatio(Number):
-    """How many times as many multiply-accumulates a network has at stem stride 2 as at 4."""
-
-    def measure(self, evidence: Evidence) -> float:
-        slow, fast = (
-            size(Network(self.value.network.model, "mbcsa", stride)).macs for stride in (2, 4)
-        )
-        return slow / fast
-
-
-class Count(Number):
-    """A count of images or classes, or a share of them in percent."""
-
-    digits = 0
-
-    def measure(self, evidence: Evidence) -> float | None:
-        found = self._source(evidence)
-        return None if found is None else counted(found.facts[self.value.dataset])[self.value.of]
-
-    def agrees(self, measured: float) -> bool:
-        if self.value.relation == "is":
-            return measured == self.value.number
-        return super().agrees(measured)
-
-    def notes(self, measured: float) -> tuple[str, ...]:
-        return (self.value.note,)
-
-    def data(self, evidence: Evidence) -> str:
-        return self._source(evidence).data(self.value.dataset)
-
-    def _source(self, evidence: Evidence) -> Measurements | None:
-        """The first profile that knows the dataset."""
-        every = (evidence.paper, *evidence.smaller)
-        return next((made for made in every if self.value.dataset in made.facts), None)
+    if 0 < gap < unit:
+        return "the printed digits are cut off, not rounded"
+    return "in the last printed digit only" if abs(gap) < 3 * unit else ""
 
 
 def counted(facts: dict[str, Any]) -> dict[str, float]:

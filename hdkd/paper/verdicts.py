@@ -1,4 +1,4 @@
-"""Verdicts on a published gain, ordering or accuracy. They ask two questions and can fail in both.
+"""Verdicts on a published gain, ordering or accuracy: is there an effect, of the size claimed.
 
 ================  ==================================================================================
 ``reproduced``    the effect is there in the direction claimed, and the published size is possible
@@ -22,7 +22,7 @@ VERDICTS = (REPRODUCED, SMALLER, LARGER, CONTRADICTED, INCONCLUSIVE, NOT_RUN)
 FEWEST_SEEDS = 3  # with two, an interval over seeds is nine sample deviations wide either way
 # Points of accuracy that an interval may reach either way and still say that a number is
 # reproduced: most rows of Tables 5 to 7 are less than two points from each other.
-TELLING = 1.0
+WIDEST_REACH = 1.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class Verdict:
     need: str = ""
 
 
+TOO_FEW = Verdict(INCONCLUSIVE, need=f"at least {FEWEST_SEEDS} seeds")
+
+
 def of_effect(
     found: Estimate, p_value: float, published: float | None, rounding: float, step: int = 1
 ) -> Verdict:
@@ -50,49 +53,51 @@ def of_effect(
     way.
     """
     if found.seeds < FEWEST_SEEDS:
-        return Verdict(INCONCLUSIVE, need=f"at least {FEWEST_SEEDS} seeds")
-    shown = p_value < 1 - LEVEL
-    effect = ("yes" if found.mean > 0 else "opposite") if shown else "no"
-    size = "" if published is None else _size(found.interval, published, rounding)
+        return TOO_FEW
+    effect = "no"
+    if p_value < 1 - LEVEL:
+        effect = "yes" if found.mean > 0 else "opposite"
+    low, high = found.interval
+    size = "" if published is None else _size((low, high), published, rounding)
+    need = ""
     if effect == "opposite":
-        return Verdict(CONTRADICTED, effect, size)
-    if size == SMALLER:
-        return Verdict(SMALLER, effect, size)
-    if effect == "yes" and size == LARGER:
-        return Verdict(LARGER, effect, size)
-    if effect == "yes":
-        low, high = found.interval
-        if published is not None and high - low > published:
-            need = f"an interval of at most ±{published / 2:.2g} points to tell the size"
-            return Verdict(INCONCLUSIVE, effect, size, need)
-        return Verdict(REPRODUCED, effect, size)
-    goal = published if published is not None else found.mean
-    need = found.needed(goal, (1 - LEVEL) / step) if goal > 0 else ""
-    return Verdict(INCONCLUSIVE, effect, size, need)
+        verdict = CONTRADICTED
+    elif size == SMALLER or (effect == "yes" and size == LARGER):
+        verdict = size
+    elif effect == "no":
+        verdict = INCONCLUSIVE
+        goal = found.mean if published is None else published
+        need = found.needed(goal, (1 - LEVEL) / step) if goal > 0 else ""
+    elif published is not None and high - low > published:
+        verdict = INCONCLUSIVE
+        need = f"an interval of at most ±{published / 2:.2g} points to tell the size"
+    else:
+        verdict = REPRODUCED
+    return Verdict(verdict, effect, size, need)
 
 
 def of_accuracy(found: Estimate, published: float, rounding: float, same_images: bool) -> Verdict:
     """On an accuracy in percent, which claims a size only.
 
-    The published one is of a single training, and unless both were tested on the ``same_images`` of
-    other images, too: the interval is that of one more such training.
+    The published one is of a single run, so it is held against the interval of one more run
+    (:func:`one_more_run`), tested on the ``same_images`` or on others.
     """
     if found.seeds < FEWEST_SEEDS:
-        return Verdict(INCONCLUSIVE, need=f"at least {FEWEST_SEEDS} seeds")
-    low, high = one_more(found, same_images)
+        return TOO_FEW
+    low, high = one_more_run(found, same_images)
     size = _size((low, high), published, rounding)
     if size != "as published":
         return Verdict(size, size=size)
-    if (high - low) / 2 > TELLING:
+    if (high - low) / 2 > WIDEST_REACH:
         need = f"seeds that differ less: one more may lie {(high - low) / 2:.2f} points off"
         return Verdict(INCONCLUSIVE, size=size, need=need)
     return Verdict(REPRODUCED, size=size)
 
 
-def one_more(found: Estimate, same_images: bool) -> tuple[float, float]:
-    """The 95 % interval of one more training's accuracy, tested on the same images or on others.
+def one_more_run(found: Estimate, same_images: bool) -> tuple[float, float]:
+    """The 95 % interval of one more run's accuracy; NaN for a single seed.
 
-    NaN for a single seed.
+    The error from test images counts only where that run is not tested on the ``same_images``.
     """
     from scipy.stats import t
 

@@ -8,7 +8,7 @@ from hdkd import config
 from hdkd.config import Settings
 from hdkd.paper import ledger
 from hdkd.remote import bundle, handover
-from hdkd.report.study import write_report
+from hdkd.report.steps import write_report
 from hdkd.runs import evidence
 from hdkd.study import plan
 from hdkd.tracking import mirror

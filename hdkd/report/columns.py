@@ -1,7 +1,6 @@
 """The tables as people read them: titles and formats for the columns of ``frames.py``."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
@@ -20,17 +19,11 @@ METRICS = {
 }
 
 
-@dataclass(frozen=True, init=False)
 class Column:
     """A column of a table; ``form`` makes a cell's text from ``fields`` of a frame's row."""
 
-    title: str
-    form: Callable[..., str]
-    fields: tuple[str, ...]
-
     def __init__(self, title: str, form: Callable[..., str], *fields: str) -> None:
-        for name, value in (("title", title), ("form", form), ("fields", fields)):
-            object.__setattr__(self, name, value)
+        self.title, self.form, self.fields = title, form, fields
 
 
 def shown(frame: pd.DataFrame, columns: Sequence[Column]) -> list[dict[str, str]]:
@@ -149,13 +142,13 @@ BASELINES = (
 )
 
 
-def _costed(role: str, block: str, stem_stride: int, control: str) -> str:
+def _network_and_control(role: str, block: str, stem_stride: int, control: str) -> str:
     return ", ".join(filter(None, [network_name(role, block, stem_stride), control]))
 
 
 COSTS = (
     Column("Dataset", text, "title"),
-    Column("Model", _costed, "role", "block", "stem_stride", "control"),
+    Column("Model", _network_and_control, "role", "block", "stem_stride", "control"),
     Column("Training images", text, "subset"),
     Column("Trainings", "{} of {}".format, "finished", "trainings"),
     Column("Images per second", formats.estimated(0), "images_per_second", "estimated"),

@@ -1,4 +1,4 @@
-"""What trainings cost: measured where they have been made, estimated from others where not.
+"""What runs cost: measured where they are finished, estimated from the others where not.
 
 Work is counted in multiply-accumulates: a step computes forward once and backward, which costs
 twice as much; HDKD's step runs the teacher forward besides; an evaluation is forward only.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hdkd.config import Settings, Training, plain
+from hdkd.config import Images, Network, Settings, Training, plain
 from hdkd.runs.evidence import key_of
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
@@ -24,21 +24,19 @@ GIBIBYTE = 2**30
 
 def macs(settings: Settings, key: RunKey, num_classes: int) -> int:
     """Multiply-accumulates of one image in the network of ``key``."""
-    images = settings.images(key.dataset)
     network = settings.network(key.block or None, key.stem_stride or None)
-    arguments = network.arguments(key.role)
-    return _macs(key.role, tuple(arguments.items()), num_classes, images.size, images.channels)
+    return _macs(key.role, network, settings.images(key.dataset), num_classes)
 
 
 @cache
-def _macs(role: str, arguments: tuple, num_classes: int, size: int, channels: int) -> int:
+def _macs(role: str, network: Network, images: Images, num_classes: int) -> int:
     # Slow to import, and the page needs neither.
     from hdkd.models import build
     from hdkd.models.complexity import complexity
 
-    model = build(
-        role, num_classes=num_classes, image_size=size, in_channels=channels, **dict(arguments)
-    )
+    size, channels = images.size, images.channels
+    sizes = network.arguments(role)
+    model = build(role, num_classes=num_classes, image_size=size, in_channels=channels, **sizes)
     return complexity(model, size, channels).macs
 
 
@@ -48,20 +46,19 @@ def images_of(settings: Settings, dataset: str, facts: dict[str, dict[str, Any]]
     As splitting found them where ``facts`` have them, or as published; empty where neither is
     known.
     """
-    if dataset in facts:
-        return facts[dataset]["counts"]
-    return plain(settings.dataset(dataset).classes or {})
+    known = dataset in facts
+    return facts[dataset]["counts"] if known else plain(settings.dataset(dataset).classes or {})
 
 
 def length(settings: Settings, run: RunKey, images: dict[str, Any]) -> tuple[Training, int]:
-    """How a run is trained, and on how many images an epoch."""
+    """How a run is trained, and the images of one of its epochs."""
     counts = [count["train"] for count in images.values()]
     training = training_of(settings, run, counts)
     return training, training.epoch_images or epoch_images(settings, run, counts)
 
 
 def work(settings: Settings, run: RunKey, images: dict[str, Any]) -> float:
-    """Multiply-accumulates of a whole training on the ``images`` of its dataset, with its tests."""
+    """Multiply-accumulates of a run on the ``images`` of its dataset, with its evaluations."""
     classes = len(images)
     forward = macs(settings, run, classes)
     step = 3 * forward
@@ -74,7 +71,7 @@ def work(settings: Settings, run: RunKey, images: dict[str, Any]) -> float:
 
 
 class Rates:
-    """Multiply-accumulates per second of finished trainings, by role."""
+    """Multiply-accumulates per second of finished runs, by role."""
 
     def __init__(
         self,
@@ -93,7 +90,7 @@ class Rates:
                 self._rates.setdefault(run.role, []).append(rate)
 
     def of(self, role: str) -> float | None:
-        """The median of the role's trainings, or else of all; ``None`` before there is any."""
+        """The median of the role's runs, or else of all; ``None`` before there is any."""
         rates = self._rates.get(role) or [rate for each in self._rates.values() for rate in each]
         return float(np.median(rates)) if rates else None
 
@@ -101,16 +98,15 @@ class Rates:
 def table(
     settings: Settings, summaries: list[dict[str, Any]], facts: dict[str, dict[str, Any]]
 ) -> pd.DataFrame:
-    """One row per network and subset: trainings planned and finished, and what one takes.
+    """One row per network and subset: runs planned and finished, and what one takes.
 
-    ``minutes`` and ``images_per_second`` (training images, over the whole training with its tests)
-    are medians of the finished trainings; without any, ``estimated`` is true and they follow from
-    the work and the others' rates. ``peak_memory_gib`` is the largest, of the GPU or of the
-    process.
+    ``minutes`` and ``images_per_second`` (training images, over the whole run with its evaluations)
+    are medians of the finished runs; without any, ``estimated`` is true and they follow from the
+    work and the others' rates. ``peak_memory_gib`` is the largest, of the GPU or of the process.
     """
-    found = {key_of(summary): summary for summary in summaries}
+    found = {key_of(summary): summary["provenance"] for summary in summaries}
     rates = Rates(settings, summaries, facts)
-    cells: dict[tuple, list[RunKey]] = {}
+    cells: dict[tuple[Any, ...], list[RunKey]] = {}
     for dataset in settings.study:
         for run in plan.all_runs(settings, dataset):
             control = run.point if run.point in plan.BUDGETS else ""
@@ -118,17 +114,16 @@ def table(
             cells.setdefault(cell, []).append(run)
     rows = []
     for (dataset, role, block, stride, subset, control), runs in cells.items():
-        made = [found[run]["provenance"] for run in runs if run in found]
+        finished = [found[run] for run in runs if run in found]
         trained = minutes = math.nan
         if images := images_of(settings, dataset, facts):
             training, each = length(settings, runs[0], images)
             trained = training.epochs * each
-            rate = rates.of(role)
-            if rate:
+            if rate := rates.of(role):
                 minutes = work(settings, runs[0], images) / rate / 60
-        if made:
-            minutes = float(np.median([each["duration_seconds"] for each in made])) / 60
-        memory = [each["peak_memory_bytes"] for each in made if "peak_memory_bytes" in each]
+        if finished:
+            minutes = float(np.median([each["duration_seconds"] for each in finished])) / 60
+        memory = [size for each in finished if (size := each.get("peak_memory_bytes"))]
         rows.append(
             {
                 "dataset": dataset,
@@ -138,37 +133,38 @@ def table(
                 "subset": subset,
                 "control": control.replace("_", " "),
                 "trainings": len(runs),
-                "finished": len(made),
+                "finished": len(finished),
                 "images_per_second": trained / minutes / 60,
                 "minutes": minutes,
-                "estimated": not made,
+                "estimated": not finished,
                 "peak_memory_gib": max(memory) / GIBIBYTE if memory else math.nan,
-                "device": ", ".join(sorted({each["device"] for each in made})),
+                "device": ", ".join(sorted({each["device"] for each in finished})),
             }
         )
     return pd.DataFrame(rows)
 
 
 def hours_left(costs: pd.DataFrame) -> float:
-    """Hours that the table's missing trainings take one after another; NaN where unknown."""
-    return float(
-        ((costs["trainings"] - costs["finished"]) * costs["minutes"]).sum(skipna=False) / 60
-    )
+    """Hours that the table's missing runs take one after another; NaN where unknown."""
+    missing = costs["trainings"] - costs["finished"]
+    return float((missing * costs["minutes"]).sum(skipna=False) / 60)
 
 
 def device_hours(summaries: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """Hours in which each device had at least one training: those side by side count once."""
+    """Hours in which each device had at least one run: those side by side count once."""
     spans: dict[str, list[tuple[datetime, datetime]]] = {}
     for summary in summaries:
-        made = summary["provenance"]
-        whole = {"started": made["started"], "seconds": made["duration_seconds"]}
-        for piece in made.get("pieces", [whole]):
+        provenance = summary["provenance"]
+        uninterrupted = {
+            "started": provenance["started"], "seconds": provenance["duration_seconds"],
+        }  # fmt: skip
+        for piece in provenance.get("pieces", [uninterrupted]):
             start = datetime.fromisoformat(piece["started"])
             span = (start, start + timedelta(seconds=piece["seconds"]))
-            spans.setdefault(made["device"], []).append(span)
+            spans.setdefault(provenance["device"], []).append(span)
     hours = {}
     for device, taken in sorted(spans.items()):
-        busy, end = timedelta(), datetime.min.replace(tzinfo=taken[0][0].tzinfo)
+        busy, end = timedelta(), min(taken)[0]
         for start, stop in sorted(taken):
             busy += max(stop - max(start, end), timedelta())
             end = max(end, stop)

@@ -13,7 +13,6 @@ from hdkd.data.batches.imageset import ImageSet
 from hdkd.report import figures, frames, results
 from hdkd.report.figures import FigureSpec
 from hdkd.study import plan
-from hdkd.study.plan import RunKey
 
 STYLES = Path(figures.__file__).parent
 SUFFIXES = {"light": ".svg", "dark": ".dark.svg"}
@@ -28,21 +27,21 @@ def write_figures(
 ) -> None:
     """Write ``<name>.svg`` and ``<name>.dark.svg`` for each figure that has something to show.
 
-    ``summaries`` are those of finished trainings, whose run folders are here; ``facts`` what is
-    known of the dataset. When a study is whole and its prepared images are here, that is all of
-    ``figures.of_study``.
+    ``summaries`` are those of finished runs, whose run folders are here; ``facts`` what is known of
+    the dataset. That is all of ``figures.of_study`` once every run is finished and the prepared
+    images are here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = FigureData(settings, dataset, summaries, facts)
     for spec in figures.of_study(settings, dataset):
         if spec.needs(data):
-            for look, suffix in SUFFIXES.items():
-                write_figure(spec, data, look, folder / f"{spec.name}{suffix}")
+            for theme, suffix in SUFFIXES.items():
+                write_figure(spec, data, theme, folder / f"{spec.name}{suffix}")
 
 
-def write_figure(spec: FigureSpec, data: "FigureData", look: str, path: Path) -> None:
-    """Draw one figure into an SVG file, in the ``look`` of a light or a dark page."""
-    styles = [STYLES / f"{name}.mplstyle" for name in ("common", look)]
+def write_figure(spec: FigureSpec, data: "FigureData", theme: str, path: Path) -> None:
+    """Draw one figure into an SVG file, in the ``theme`` of a light or a dark page."""
+    styles = [STYLES / f"{name}.mplstyle" for name in ("common", theme)]
     with matplotlib.style.context(styles):
         figure = Figure(layout="constrained")
         spec.draw(data, figure)
@@ -50,7 +49,14 @@ def write_figure(spec: FigureSpec, data: "FigureData", look: str, path: Path) ->
 
 
 class FigureData:
-    """What the figures of one dataset are drawn from."""
+    """What the figures of one dataset are drawn from.
+
+    ``table`` has the dataset's runs (``results.runs``), ``gains`` and ``cells`` are the tables of
+    these names in ``results.py``, ``points`` is ``frames.distillation_points``, ``variants``
+    ``frames.variant_cells`` and ``baselines`` ``frames.baseline_cells``. Each ``has_`` is whether
+    there is something to show: student and HDKD with the same subset and seed, the teacher, the
+    prepared images, SMOTE's recipes.
+    """
 
     def __init__(
         self,
@@ -66,32 +72,15 @@ class FigureData:
         table = results.runs(settings, summaries)
         self.table = table[table["dataset"] == dataset]
         self.gains = results.gains(self.table)
+        self.cells = results.cells(self.table)
+        self.points = frames.distillation_points(settings, dataset, self.table)
+        self.variants = frames.variant_cells(settings, dataset, self.table)
+        self.baselines = frames.baseline_cells(dataset, self.table)
         self.prepared = plan.prepared(settings.profile, dataset)
-
-    @property
-    def has_pairs(self) -> bool:
-        """Whether student and HDKD share a subset and a seed."""
-        return not self.gains.empty
-
-    @property
-    def has_teacher(self) -> bool:
-        """Whether the teacher is trained."""
-        return bool((self.table["group"] == "teacher").any())
-
-    @property
-    def has_images(self) -> bool:
-        """Whether the prepared images are here."""
-        return (self.prepared / "images.npy").exists()
-
-    @property
-    def has_recipes(self) -> bool:
-        """Whether SMOTE's recipes are here."""
-        return (self.prepared / "smote.csv").exists()
-
-    @property
-    def has_variants(self) -> bool:
-        """Whether a network with another block or stem stride is trained."""
-        return bool(((self.table["group"] == "ablations") & (self.table["point"] == "")).any())
+        self.has_pairs = not self.gains.empty
+        self.has_teacher = (self.table["group"] == "teacher").any()
+        self.has_images = (self.prepared / "images.npy").exists()
+        self.has_recipes = (self.prepared / "smote.csv").exists()
 
     @cached_property
     def source(self) -> ImageSet:
@@ -103,33 +92,17 @@ class FigureData:
         """How SMOTE made each synthetic image: label, base, neighbour, gap."""
         return pd.read_csv(self.prepared / "smote.csv")
 
-    @cached_property
-    def cells(self) -> pd.DataFrame:
-        """Mean and deviation over seeds (``results.cells``)."""
-        return results.cells(self.table)
-
-    @cached_property
-    def points(self) -> pd.DataFrame:
-        """Runs by part of the distillation changed, or empty (``frames.distillation_points``)."""
-        return frames.distillation_points(self.settings, self.dataset, self.table)
-
-    @cached_property
-    def rivals(self) -> pd.DataFrame:
-        """Networks trained on all images, or empty without rivals (``frames.baseline_cells``)."""
-        return frames.baseline_cells(self.dataset, self.table)
-
     @property
     def smallest(self) -> str:
         """The subset with the fewest images."""
         return self.gains["subset"].iloc[self.gains["training_images"].argmin()]
 
-    def first(self, role: str) -> RunKey:
-        """The first seed's run of a role; of student and HDKD, that on the smallest subset."""
-        if role == "teacher":
-            return plan.teacher_runs(self.settings, self.dataset)[0]
-        return self.students(role, self.smallest)[0]
+    def students(self, role: str, subset: str) -> pd.DataFrame:
+        """The finished runs of student or HDKD on a subset, one a seed."""
+        own = self.table[(self.table["group"] == "students") & (self.table["role"] == role)]
+        return own[own["subset"] == subset]
 
-    def students(self, role: str, subset: str) -> list[RunKey]:
-        """The runs of student or HDKD on a subset, one a seed, whether finished or not."""
-        runs = plan.student_runs(self.settings, self.dataset)
-        return [key for key in runs if key.role == role and key.subset == subset]
+    def first(self, role: str) -> pd.Series:
+        """The first finished run of a role; of student and HDKD, that on the smallest subset."""
+        teachers = self.table[self.table["group"] == "teacher"]
+        return (teachers if role == "teacher" else self.students(role, self.smallest)).iloc[0]

@@ -1,4 +1,4 @@
-"""The numbers of each table of the report, one tidy frame per table, from the numbers of a study.
+"""The numbers of each table of the report, one tidy frame per table.
 
 Accuracies are in [0, 1], gains and differences in points, NaN where there is no value. A frame is
 empty where a study has nothing for the table, and lacks the columns that say nothing there.
@@ -23,30 +23,28 @@ from hdkd.training import tune
 
 # How the ablations' changes are written; equations 6 to 8.
 SYMBOLS = {"alpha": "α", "temperature": "t", "feature_weight": "λ", "targets": "teacher's labels"}
-CONTROLS = {
+CONTROL_NAMES = {
     "subset_teacher": "teacher of the same images",
     "same_steps": "as many steps",
     "same_macs": "as many MACs",
 }
-NOTHING = pd.DataFrame()
+EMPTY = pd.DataFrame()
 
 
 def sweep(numbers: Numbers, dataset: str) -> pd.DataFrame:
     """Accuracy by subset, with and without distillation, and the gain (Tables 3 and 4)."""
     gains = numbers.gains[numbers.gains["dataset"] == dataset]
     if gains.empty:
-        return NOTHING
-    students = numbers.students(dataset)
-    both = students.groupby(["subset", "seed"])["role"].transform("nunique") == 2
-    cells = results.cells(students[both])
-    frame = _beside(gains, cells, "accuracy")
+        return EMPTY
+    cells = results.cells(results.pairs(numbers.runs_of(dataset)))
+    frame = _with_metric(gains, cells, "accuracy")
     epochs = cells[cells["role"] == "hdkd"].set_index("subset")["epochs"]
     frame["epochs"] = frame["subset"].map(epochs)
     # Where every class has as many test images, both accuracies are the same.
     if (frame["gain"] - frame["balanced_gain"]).abs().max() < 1e-3:
         frame = frame.drop(columns=["balanced_gain", "balanced_low", "balanced_high"])
     if cells["best_epoch_accuracy"].notna().any():
-        frame = _beside(frame, cells, "best_epoch_accuracy", "_best")
+        frame = _with_metric(frame, cells, "best_epoch_accuracy", "_best")
     if numbers.are_comparable:
         values = [published.gain(dataset, subset) for subset in frame["subset"]]
         frame["published_gain"] = pd.Series(values, index=frame.index, dtype=float)
@@ -55,14 +53,15 @@ def sweep(numbers: Numbers, dataset: str) -> pd.DataFrame:
 
 def without_leaks(numbers: Numbers, dataset: str) -> pd.DataFrame:
     """The sweep on the test images that are not leaked; empty where none are known to be."""
-    students = numbers.students(dataset)
+    own = numbers.runs_of(dataset)
+    students = own[own["group"] == "students"]
     if not has_leaks(students):
-        return NOTHING
+        return EMPTY
     gains = numbers.gains[numbers.gains["dataset"] == dataset]
-    return _beside(gains, results.cells(students), "new_accuracy")
+    return _with_metric(gains, results.cells(students), "new_accuracy")
 
 
-def _beside(
+def _with_metric(
     gains: pd.DataFrame, cells: pd.DataFrame, metric: str, suffix: str = ""
 ) -> pd.DataFrame:
     """Gains beside the means of a metric and deviations, ``student``, ``student_sd`` and so on."""
@@ -81,28 +80,36 @@ def has_leaks(table: pd.DataFrame) -> bool:
     )
 
 
-def _of_leaks(table: pd.DataFrame) -> pd.DataFrame:
-    """The same without the accuracy without leaks where there are none."""
+def _dropping_leaks(table: pd.DataFrame) -> pd.DataFrame:
+    """The table; its columns about leaks only where leaks are known of."""
     return table if has_leaks(table) else table.drop(columns=["new_accuracy", "new_balanced"])
 
 
 def metrics(cells: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Every metric of every cell of the sweep; ``cells`` are those of all trainings."""
     swept = cells["group"].isin(["teacher", "students"])
-    return _of_leaks(cells[(cells["dataset"] == dataset) & swept])
+    return _dropping_leaks(cells[(cells["dataset"] == dataset) & swept])
+
+
+def variant_cells(settings: Settings, dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """Block and stem stride (Tables 6 and 7), the default first, on the same seeds and subset.
+
+    Empty without variants.
+    """
+    own = runs[runs["dataset"] == dataset]
+    variants = own[(own["group"] == "ablations") & (own["point"] == "")]
+    if variants.empty:
+        return EMPTY
+    ablations = settings.parameters.ablations
+    students = _matching(own, ablations.subset, ablations.seeds) & (own["group"] == "students")
+    default = own[(own["group"] == "teacher") | students]
+    return _in_order(results.cells(pd.concat([default, variants])), [*ROLE_NAMES])
 
 
 def variants(numbers: Numbers, dataset: str) -> pd.DataFrame:
-    """Block and stem stride (Tables 6 and 7), the default first, on the same seeds and subset."""
-    own = numbers.of(dataset)
-    variants = own[(own["group"] == "ablations") & (own["point"] == "")]
-    if variants.empty:
-        return NOTHING
-    ablations = numbers.settings.parameters.ablations
-    beside = _same(own, ablations.subset, ablations.seeds) & (own["group"] == "students")
-    reference = own[(own["group"] == "teacher") | beside]
-    cells = _in_order(results.cells(pd.concat([reference, variants])), [*ROLE_NAMES])
-    return _with_published(numbers, dataset, _of_leaks(cells))
+    """The counterpart of Tables 6 and 7."""
+    cells = variant_cells(numbers.settings, dataset, numbers.runs)
+    return EMPTY if cells.empty else _with_published(numbers, dataset, cells)
 
 
 def baseline_cells(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
@@ -112,7 +119,7 @@ def baseline_cells(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
     """
     own = runs[(runs["dataset"] == dataset) & (runs["subset"] == "all")]
     if not (own["group"] == "baselines").any():
-        return NOTHING
+        return EMPTY
     cells = results.cells(own[own["group"] != "ablations"])
     return _in_order(cells, [*plan.BASELINES, *ROLE_NAMES])
 
@@ -120,18 +127,18 @@ def baseline_cells(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
 def baselines(numbers: Numbers, dataset: str) -> pd.DataFrame:
     """The counterpart of Table 5: each model trained from scratch on all images."""
     cells = baseline_cells(dataset, numbers.runs)
-    return NOTHING if cells.empty else _with_published(numbers, dataset, _of_leaks(cells))
+    return EMPTY if cells.empty else _with_published(numbers, dataset, cells)
 
 
 def _in_order(cells: pd.DataFrame, roles: list[str]) -> pd.DataFrame:
-    order = {role: place for place, role in enumerate(roles)}
     return cells.sort_values(
-        "role", key=lambda found: found.map(order), kind="stable", ignore_index=True
+        "role", key=lambda found: found.map(roles.index), kind="stable", ignore_index=True
     )
 
 
 def _with_published(numbers: Numbers, dataset: str, cells: pd.DataFrame) -> pd.DataFrame:
     """The paper's accuracies in percent beside cells, where they may be compared."""
+    cells = _dropping_leaks(cells)
     if not numbers.are_comparable:
         return cells
     values = [
@@ -148,7 +155,7 @@ def distillation(numbers: Numbers, dataset: str) -> pd.DataFrame:
     """
     points = distillation_points(numbers.settings, dataset, numbers.runs)
     if points.empty:
-        return NOTHING
+        return EMPTY
     points.loc[points["name"] == ROLE_NAMES["hdkd"], "difference"] = math.nan
     return points.groupby("name", sort=False, as_index=False).agg(
         change=("change", "first"),
@@ -161,20 +168,20 @@ def distillation(numbers: Numbers, dataset: str) -> pd.DataFrame:
 
 
 def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
-    """The trainings behind :func:`distillation`: name, change, seed, accuracy, difference.
+    """The runs behind :func:`distillation`: name, change, seed, accuracy, difference.
 
     Empty where no distillation was changed.
     """
     points = settings.points(dataset)
     own = runs[runs["dataset"] == dataset]
     chosen = settings.parameters.ablations.distillation
-    own = own[_same(own, chosen.subset, chosen.seeds)] if points and chosen else NOTHING
+    own = own[_matching(own, chosen.subset, chosen.seeds)] if points and chosen else EMPTY
     if own.empty or (own["point"] == "").all():
-        return NOTHING
+        return EMPTY
     students = own[own["group"] == "students"]
     hdkd = students[students["role"] == "hdkd"]
     if hdkd.empty:
-        return NOTHING
+        return EMPTY
     reference = hdkd.set_index("seed")["accuracy"]
     default = vars(settings.distillation())
     as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
@@ -191,8 +198,8 @@ def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) ->
     return pd.concat(frames, ignore_index=True)
 
 
-def _same(runs: pd.DataFrame, subset: int | str, seeds: Collection[int]) -> pd.Series:
-    """Which trainings are on an ablation's subset and of its seeds."""
+def _matching(runs: pd.DataFrame, subset: int | str, seeds: Collection[int]) -> pd.Series:
+    """Which runs are on an ablation's subset and of its seeds."""
     return (runs["subset"] == str(subset)) & runs["seed"].isin(seeds)
 
 
@@ -203,21 +210,19 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
     are known; p values are corrected within the table (Holm).
     """
     chosen = numbers.settings.controls(dataset)
-    own = numbers.of(dataset)
+    own = numbers.runs_of(dataset)
     if not chosen:
-        return NOTHING
-    same = own[_same(own, chosen.subset, chosen.seeds) & (own["group"] == "students")]
+        return EMPTY
+    same = own[_matching(own, chosen.subset, chosen.seeds) & (own["group"] == "students")]
     hdkd = same[same["role"] == "hdkd"]
-    found = own[
-        (own["group"] == "ablations") & own["point"].map(lambda p: bool(CONTROL.fullmatch(p)))
-    ]
+    found = own[(own["group"] == "ablations") & own["point"].str.fullmatch(CONTROL.pattern)]
     if found.empty or hdkd.empty:
-        return NOTHING
+        return EMPTY
     parts = {"HDKD": hdkd, "Student alone": same[same["role"] == "student"]}
     for (role, point), runs in found.groupby(["role", "point"], sort=False):
         if role == "teacher" and point.startswith("teacher_seed"):
             continue
-        what = CONTROLS.get(point, f"teacher of seed {point[12:]}")
+        what = CONTROL_NAMES.get(point, f"teacher of seed {point[12:]}")
         parts[f"{ROLE_NAMES[role]}, {'same images' if role == 'teacher' else what}"] = runs
     parts = {name: runs for name, runs in parts.items() if not runs.empty}
     gains = {
@@ -226,15 +231,16 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
         if name != "HDKD" and set(runs["seed"]) & set(hdkd["seed"])
     }
     p_values = dict(zip(gains, holm([g["gain"].p_value for g in gains.values()]), strict=True))
-    rows = []
-    for name, runs in parts.items():
-        row = {"name": name, **results.cells(runs).iloc[0], "p_value": p_values.get(name, math.nan)}
-        for gain, ends in (("gain", "gain"), ("new_gain", "new")):
-            estimate = gains.get(name, {}).get(gain, results.UNKNOWN)
-            low, high = estimate.interval
-            row |= {gain: estimate.mean, f"{ends}_low": low, f"{ends}_high": high}
-        rows.append(row)
-    frame = pd.DataFrame(rows)
+    unknown = dict.fromkeys(results.ENDS, results.UNKNOWN)
+    frame = pd.DataFrame(
+        {
+            "name": name,
+            **results.cells(runs).iloc[0],
+            **results.with_intervals(gains.get(name, unknown)),
+            "p_value": p_values.get(name, math.nan),
+        }
+        for name, runs in parts.items()
+    )
     leaks = has_leaks(pd.concat(parts.values()))
     return frame if leaks else frame.drop(columns=["new_accuracy", "new_gain", "new_low"])
 
@@ -245,7 +251,7 @@ def trials(numbers: Numbers, dataset: str) -> pd.DataFrame:
     runs = {evidence.key_of(summary): summary for summary in numbers.summaries}
     planned = plan.tuning_runs(numbers.settings, dataset)
     if not tuning or not all(run in runs for run in planned):
-        return NOTHING
+        return EMPTY
     rows = []
     for role in dict.fromkeys(run.role for run in planned):
         validations = [
@@ -263,6 +269,5 @@ def costs(numbers: Numbers) -> pd.DataFrame:
     """What a training of each network and subset costs; peak memory where it is known of any."""
     titles = numbers.costs["dataset"].map(lambda name: numbers.settings.dataset(name).title)
     frame = numbers.costs.assign(title=titles)
-    return (
-        frame if frame["peak_memory_gib"].notna().any() else frame.drop(columns="peak_memory_gib")
-    )
+    unknown = frame["peak_memory_gib"].isna().all()
+    return frame.drop(columns="peak_memory_gib") if unknown else frame

@@ -19,9 +19,9 @@ from hdkd.study.plan import RunKey
 class Numbers:
     """What is known of a study.
 
-    ``summaries`` are those of its finished trainings, ``predictions`` the ones that belong to them,
-    and ``facts`` what is known of each dataset. ``runs``, ``cells`` and ``gains`` are the tables of
-    the functions of these names in ``results.py``, ``costs`` that of ``cost.table``.
+    ``summaries`` are those of its finished runs, ``predictions`` the ones that belong to them, and
+    ``facts`` what is known of each dataset. ``runs``, ``cells`` and ``gains`` are the tables of the
+    functions of these names in ``results.py``, ``costs`` that of ``cost.table``.
     """
 
     settings: Settings
@@ -41,7 +41,7 @@ class Numbers:
         facts: dict[str, dict[str, Any]],
         known: Predictions,
     ) -> "Numbers":
-        """The numbers of these trainings; predictions ``known`` of others are left out."""
+        """The numbers of these runs; predictions ``known`` of others are left out."""
         known = known.belonging(summaries)
         runs = results.runs(settings, summaries)
         cells, gains = results.cells(runs, known), results.gains(runs, known)
@@ -62,20 +62,24 @@ class Numbers:
 
     def write(self, folder: Path) -> None:
         """Write summaries, tables and metrics into ``folder``; predictions are there already."""
-        curves = folder / "accuracy"
-        curves.mkdir(parents=True, exist_ok=True)
+        (folder / "accuracy").mkdir(parents=True, exist_ok=True)
         evidence.write(self.summaries, folder / evidence.SUMMARIES)
-        recalls = results.recalls(self.runs, self.summaries, self.predictions)
-        _write(self.runs, folder / "runs.csv")
-        _write(self.cells, folder / "results.csv")
-        _write(recalls, folder / "recalls.csv")
-        _write(self.gains, folder / "gains.csv")
-        _write(self.costs, folder / "cost.csv")
+        tables = {
+            "runs": self.runs,
+            "results": self.cells,
+            "recalls": results.recalls(self.runs, self.summaries, self.predictions),
+            "gains": self.gains,
+            "cost": self.costs,
+        }
         for dataset in self.settings.study:
             chosen = self.gains[self.gains["dataset"] == dataset]
-            _write(chosen[["training_images", "student", "hdkd"]], curves / f"{dataset}.csv")
-        _write_json(self.headline_metrics(), folder / "metrics.json")
-        _write_json(self.facts, folder / "data.json")
+            tables[f"accuracy/{dataset}"] = chosen[["training_images", "student", "hdkd"]]
+        for name, table in tables.items():
+            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+        contents = {"metrics": self.headline_metrics(), "data": self.facts}
+        for name, content in contents.items():
+            text = json.dumps(content, indent=2, ensure_ascii=False)
+            (folder / f"{name}.json").write_text(f"{text}\n", "utf-8")
 
     @property
     def are_comparable(self) -> bool:
@@ -83,38 +87,26 @@ class Numbers:
         return self.settings.profile == published.COMPARABLE_PROFILE
 
     @property
-    def begun(self) -> list[str]:
-        """The datasets that have a finished training."""
-        return [dataset for dataset in self.settings.study if not self.of(dataset).empty]
+    def datasets(self) -> list[str]:
+        """The datasets that have a finished run."""
+        return [dataset for dataset in self.settings.study if not self.runs_of(dataset).empty]
 
-    def of(self, dataset: str) -> pd.DataFrame:
-        """The trainings of a dataset."""
+    def runs_of(self, dataset: str) -> pd.DataFrame:
+        """The runs of a dataset."""
         return self.runs[self.runs["dataset"] == dataset]
-
-    def students(self, dataset: str) -> pd.DataFrame:
-        """Those of its sweep, with and without distillation."""
-        own = self.of(dataset)
-        return own[own["group"] == "students"]
 
     def headline_metrics(self) -> dict[str, Any]:
         """Accuracies in [0, 1] and gains in points, nested as ``dvc metrics`` compares them."""
         tree: dict[str, Any] = {}
-        for row in results.cells(self.runs).itertuples():
-            key = RunKey(
-                "", row.dataset, row.group, row.role, row.subset, 0, row.block, row.stem_stride,
-                row.point,
-            )  # fmt: skip
-            model = tree.setdefault(row.dataset, {}).setdefault(key.model, {})
-            model.setdefault(f"n{row.subset}", {}).update(
-                accuracy=round(row.accuracy, 6), balanced_accuracy=round(row.balanced_accuracy, 6)
-            )
+        for cell in self.cells.to_dict("records"):
+            key = RunKey(profile="", seed=0, **{name: cell[name] for name in results.CELL})
+            subset = tree.setdefault(key.dataset, {}).setdefault(key.model, {})
+            subset[f"n{key.subset}"] = {
+                name: round(cell[name], 6) for name in ("accuracy", "balanced_accuracy")
+            }
         for row in self.gains.itertuples():
             tree[row.dataset].setdefault("gain", {})[f"n{row.subset}"] = round(row.gain, 4)
         return tree
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, float_format="%.6g")
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -122,7 +114,3 @@ def _read(path: Path) -> pd.DataFrame:
     texts = ("subset", "block", "point", "control", "device")
     table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
     return table.fillna({name: "" for name in texts if name in table})
-
-
-def _write_json(content: Any, path: Path) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

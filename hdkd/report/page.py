@@ -10,8 +10,7 @@ import pandas as pd
 from hdkd import templates
 from hdkd.config import Settings, plain
 from hdkd.paper import ledger, published
-from hdkd.paper import shown as ledger_shown
-from hdkd.report import columns, figures, formats, sections, sentences
+from hdkd.report import columns, figures, formats, sentences, tables
 from hdkd.report.columns import shown
 from hdkd.report.numbers import Numbers
 
@@ -20,45 +19,35 @@ PART_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
 
 def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
     """Write ``report.html`` into ``folder``, beside the tables and figures that it is made of."""
-    content = of_study(Numbers.read(settings, folder))
-    content |= of_ledger(ledger.read_ledger(ledger_path))
-    for dataset in content["datasets"]:
-        name = dataset["name"]
-        dataset["figures"] = figures_of(settings, name, folder / "figures" / name)
-    page = templates.render(Path(__file__).with_name("page.html"), **content)
-    (folder / "report.html").write_text(page, "utf-8")
-
-
-def of_study(numbers: Numbers) -> dict[str, Any]:
-    """What the page shows of a study, without its figures."""
-    return sections.of_study(numbers) | {
+    numbers = Numbers.read(settings, folder)
+    rows = ledger.read_ledger(ledger_path)
+    content = tables.of_study(numbers) | {
         "comparable": numbers.are_comparable,
         "written": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
-        "datasets": [of_dataset(numbers, name) for name in numbers.begun],
         "contradictions": published.document()["contradictions"],
-        "protocol": protocol_rows(numbers.settings),
+        "protocol": protocol_rows(settings),
         "runs": shown(numbers.runs, columns.RUNS),
         "trainings": len(numbers.summaries),
         "trained": formats.span(sentences.hours_of(numbers.summaries)),
         "commits": sorted({str(commit) for commit in numbers.runs["git_commit"]}),
         "devices": sorted(set(numbers.runs["device"])),
+        "headline": ledger.headline(rows),
+        "copies": ledger.copies(rows),
+        "ledger": ledger.by_place(rows),
     }
-
-
-def of_ledger(numbers: pd.DataFrame) -> dict[str, Any]:
-    """What the page shows of the ledger."""
-    return {
-        "headline": ledger.headline(numbers),
-        "copies": ledger_shown.copies(numbers),
-        "ledger": ledger_shown.by_place(numbers),
-    }
+    for dataset in content["datasets"]:
+        name = dataset["name"]
+        own = {"figures": figures_of(settings, name, folder / "figures" / name)}
+        dataset.update(of_dataset(numbers, name) | own)
+    page = templates.render(Path(__file__).with_name("page.html"), **content)
+    (folder / "report.html").write_text(page, "utf-8")
 
 
 def of_dataset(numbers: Numbers, name: str) -> dict[str, Any]:
-    """Text and tables of one dataset."""
+    """What only the page says of a dataset."""
     facts = numbers.facts[name]
     gains = numbers.gains[numbers.gains["dataset"] == name].sort_values("training_images")
-    return sections.of_dataset(numbers, name) | {
+    return {
         "headline": None if gains.empty else headline(gains.iloc[0].to_dict(), facts),
         "warnings": sentences.warnings(facts),
         "steps": sentences.steps(numbers.settings, name),
@@ -76,18 +65,16 @@ def headline(gain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     """
     metrics = [
         {
-            "metric": metric,
-            "student": gain[f"student{suffix}"],
-            "hdkd": gain[f"hdkd{suffix}"],
-            "gain": gain[name],
-            "low": gain[f"{ends}_low"],
-            "high": gain[f"{ends}_high"],
-        }
-        for metric, suffix, name, ends in (
-            ("accuracy", "", "gain", "gain"),
-            ("balanced accuracy", "_balanced", "balanced_gain", "balanced"),
-        )
-    ]
+            "metric": "accuracy", "student": gain["student"], "hdkd": gain["hdkd"],
+            "gain": gain["gain"], "low": gain["gain_low"], "high": gain["gain_high"],
+        },
+        {
+            "metric": "balanced accuracy",
+            "student": gain["student_balanced"], "hdkd": gain["hdkd_balanced"],
+            "gain": gain["balanced_gain"],
+            "low": gain["balanced_low"], "high": gain["balanced_high"],
+        },
+    ]  # fmt: skip
     tests = sentences.tests(facts).values()
     unbalanced = max(tests) > sum(tests) / 2
     first, second = reversed(metrics) if unbalanced else metrics
@@ -96,7 +83,7 @@ def headline(gain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
         "first": first,
         "second": second,
         "unbalanced": unbalanced,
-        "new_same": pd.isna(gain["new_gain"]) or gain["new_gain"] == gain["gain"],
+        "leaks_change_nothing": pd.isna(gain["new_gain"]) or gain["new_gain"] == gain["gain"],
         "disagreement": sentences.disagreement(gain),
     }
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,48 +37,55 @@ ENDS = {
     "new_gain": "new",
     "new_balanced_gain": "new_balanced",
 }
-NONE = Predictions()
+METRIC_OF = {
+    "gain": "accuracy",
+    "balanced_gain": "balanced_accuracy",
+    "new_gain": "new_accuracy",
+    "new_balanced_gain": "new_balanced",
+}
+NO_PREDICTIONS = Predictions()
 UNKNOWN = Estimate((math.nan,), 0.0, 0.0)
 CELL = ["dataset", "group", "role", "block", "stem_stride", "point", "subset"]
 
 
 def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row per training of a study: what it was, its metrics, complexity and provenance.
+    """One row per run of a study: what it was, its metrics, complexity and provenance.
 
-    Summaries of other trainings are left out. Raises ``RunError`` when nothing is left.
+    Summaries of other runs, and of trials on validation images, are left out. Raises ``RunError``
+    when nothing is left.
     """
     found = {key_of(summary): summary for summary in summaries}
+    keys = [key for dataset in settings.study for key in plan.all_runs(settings, dataset)]
     rows = []
-    for dataset in settings.study:
-        for key in plan.all_runs(settings, dataset):
-            if key not in found or key.group == "tuning":  # which tells of validation images only
-                continue
-            summary = found[key]
-            classes = len(summary["final"]["recall"])
-            # A maximum over every epoch is no maximum over every tenth.
-            training = settings.training(key.role, key.subset, key.dataset)
-            best = (training.evaluate_every == 1 and summary["best_epoch"]) or {}
-            rows.append(
-                {
-                    **{name: getattr(key, name) for name in [*CELL, "seed"]},
-                    "training_images": summary["training_images"],
-                    "synthetic_images": summary["synthetic_images"],
-                    "test_images": summary["test_images"],
-                    "epochs": summary["epochs"],
-                    **{name: summary["final"][name] for name in METRICS},
-                    "new_accuracy": (summary.get("without_leaks") or {}).get("accuracy"),
-                    "new_balanced": (summary.get("without_leaks") or {}).get("balanced_accuracy"),
-                    "best_epoch_accuracy": best.get("accuracy"),
-                    "best_epoch": best.get("epoch"),
-                    "parameters": summary["parameters"],
-                    "macs": macs(settings, key, classes),
-                    "device": summary["provenance"]["device"],
-                    "duration_seconds": summary["provenance"]["duration_seconds"],
-                    "git_commit": summary["provenance"]["git_commit"],
-                    "mlflow_run": summary["mlflow_run"],
-                    "run": key.folder.as_posix(),
-                }
-            )
+    for key in keys:
+        if key not in found or key.group == "tuning":
+            continue
+        summary = found[key]
+        # A maximum over every epoch is no maximum over every tenth.
+        training = settings.training(key.role, key.subset, key.dataset)
+        best = (training.evaluate_every == 1 and summary["best_epoch"]) or {}
+        new = summary.get("without_leaks") or {}
+        rows.append(
+            {
+                **{name: getattr(key, name) for name in [*CELL, "seed"]},
+                "training_images": summary["training_images"],
+                "synthetic_images": summary["synthetic_images"],
+                "test_images": summary["test_images"],
+                "epochs": summary["epochs"],
+                **{name: summary["final"][name] for name in METRICS},
+                "new_accuracy": new.get("accuracy"),
+                "new_balanced": new.get("balanced_accuracy"),
+                "best_epoch_accuracy": best.get("accuracy"),
+                "best_epoch": best.get("epoch"),
+                "parameters": summary["parameters"],
+                "macs": macs(settings, key, len(summary["final"]["recall"])),
+                "device": summary["provenance"]["device"],
+                "duration_seconds": summary["provenance"]["duration_seconds"],
+                "git_commit": summary["provenance"]["git_commit"],
+                "mlflow_run": summary["mlflow_run"],
+                "run": key.folder.as_posix(),
+            }
+        )
     if not rows:
         raise RunError(f"no training of the profile {settings.profile} is finished")
     return pd.DataFrame(rows).astype(
@@ -85,7 +93,7 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
     )
 
 
-def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
+def cells(table: pd.DataFrame, known: Predictions = NO_PREDICTIONS) -> pd.DataFrame:
     """Mean and spread (sample deviation over seeds) of each metric, one row per cell of the study.
 
     Where all predictions of a cell are ``known``, and it has two seeds at least, ``_low`` and
@@ -111,24 +119,22 @@ def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
         probabilities = known.cell(own["run"])
         if probabilities is None or len(own) < 2:
             continue
+        dataset = own["dataset"].iloc[0]
+        labels, new = known.labels(dataset), known.new(dataset)
         given = {name: own[name] for name in METRICS if own[name].notna().all()}
-        labels = known.labels(own["dataset"].iloc[0])
-        for name, found in uncertainty.metrics(given, probabilities, labels).items():
-            low, high = np.clip(found.interval, 0, 1)
-            intervals.loc[cell, [f"{name}_low", f"{name}_high"]] = low, high
-        new = known.new(own["dataset"].iloc[0])
+        estimates = uncertainty.metrics(given, probabilities, labels)
         if new.any():
             answers = right(probabilities, labels)[:, new]
-            for name, found in zip(
-                NEW, (estimate(answers), estimate(answers, labels[new])), strict=True
-            ):
-                low, high = np.clip(found.interval, 0, 1)
-                intervals.loc[cell, [f"{name}_low", f"{name}_high"]] = low, high
+            estimates["new_accuracy"] = estimate(answers)
+            estimates["new_balanced"] = estimate(answers, labels[new])
+        for name, found in estimates.items():
+            low, high = np.clip(found.interval, 0, 1)
+            intervals.loc[cell, [f"{name}_low", f"{name}_high"]] = low, high
     return counts.join(means).join(spreads).join(intervals).reset_index()
 
 
 def recalls(
-    table: pd.DataFrame, summaries: list[dict[str, Any]], known: Predictions = NONE
+    table: pd.DataFrame, summaries: list[dict[str, Any]], known: Predictions = NO_PREDICTIONS
 ) -> pd.DataFrame:
     """Recall of each class in [0, 1], one row per cell and class, otherwise as :func:`cells`."""
     found = {key_of(summary).folder.as_posix(): summary["final"]["recall"] for summary in summaries}
@@ -141,19 +147,30 @@ def recalls(
             by_class = uncertainty.recalls(probabilities, np.array(images.labels))
             estimates = {images.classes[k]: value for k, value in by_class.items()}
         for name in found[own["run"].iloc[0]]:
-            values = own["run"].map(lambda run, name=name: found[run][name])
-            ends = estimates[name].interval if name in estimates else (math.nan, math.nan)
-            low, high = np.clip(ends, 0, 1)
-            row = {"class": name, "seeds": len(own), "recall": values.mean()}
+            values = pd.Series([found[run][name] for run in own["run"]])
+            low, high = np.clip(estimates.get(name, UNKNOWN).interval, 0, 1)
             rows.append(
-                dict(zip(CELL, cell, strict=True))
-                | row
-                | {"recall_sd": values.std(), "recall_low": low, "recall_high": high}
+                {
+                    **dict(zip(CELL, cell, strict=True)),
+                    "class": name,
+                    "seeds": len(own),
+                    "recall": values.mean(),
+                    "recall_sd": values.std(),
+                    "recall_low": low,
+                    "recall_high": high,
+                }
             )
     return pd.DataFrame(rows)
 
 
-def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
+def pairs(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the sweep whose seed both student and HDKD have on their subset."""
+    students = table[table["group"] == "students"]
+    methods = students.groupby(["dataset", "subset", "seed"])["role"].transform("nunique")
+    return students[methods == 2]
+
+
+def gains(table: pd.DataFrame, known: Predictions = NO_PREDICTIONS) -> pd.DataFrame:
     """Gain of HDKD over the student in points, paired by seed, per dataset and subset.
 
     Where the predictions of both are ``known``, it is paired by test image, too. ``gain_low`` and
@@ -163,82 +180,73 @@ def gains(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
     are not leaked, where they are known. The gain is one of accuracy; ``balanced_gain`` is one of
     balanced accuracy, and ``apart`` how much the gain is more than that.
     """
-    students = table[table["group"] == "students"]
     rows = []
-    for (dataset, subset, images), cell in students.groupby(
-        ["dataset", "subset", "training_images"], sort=False
-    ):
-        by_role = dict(list(cell.groupby("role")))
-        if by_role.keys() != {"student", "hdkd"}:
-            continue  # a study may have no such pair yet
-        shared = set(by_role["student"]["seed"]) & set(by_role["hdkd"]["seed"])
-        if not shared:
-            continue
-        student, hdkd = (
-            runs[runs["seed"].isin(shared)] for runs in (by_role["student"], by_role["hdkd"])
-        )
-        found = paired(student, hdkd, known)
-        row = {
-            "dataset": dataset,
-            "subset": subset,
-            "training_images": images,
-            "student": student["accuracy"].mean(),
-            "hdkd": hdkd["accuracy"].mean(),
-            "gain_sd": pd.Series(found["gain"].values).std(),
-            "p_value": found["gain"].p_value,
-            "smallest": found["gain"].smallest,
-            "seeds": len(shared),
-            "wins": sum(value > 0 for value in found["gain"].values),
-            "student_balanced": student["balanced_accuracy"].mean(),
-            "hdkd_balanced": hdkd["balanced_accuracy"].mean(),
-        }
-        for name, ends in ENDS.items():
-            low, high = found[name].interval
-            row |= {name: found[name].mean, f"{ends}_low": low, f"{ends}_high": high}
-        rows.append(row)
-    result = pd.DataFrame(rows, columns=GAIN)
-    for _, p_values in result.groupby("dataset")["p_value"]:
-        result.loc[p_values.index, "p_value"] = holm([*p_values])
-    order = {name: k for k, name in enumerate(dict.fromkeys(table["dataset"]))}
-    result["order"] = result["dataset"].map(order)
-    return result.sort_values(["order", "training_images"], ignore_index=True).drop(columns="order")
+    for dataset, own in pairs(table).groupby("dataset", sort=False):
+        found = []
+        for (images, subset), cell in own.groupby(["training_images", "subset"]):
+            student, hdkd = (cell[cell["role"] == role] for role in ("student", "hdkd"))
+            estimates = paired(student, hdkd, known)
+            gain = estimates["gain"]
+            found.append(
+                {
+                    "dataset": dataset,
+                    "subset": subset,
+                    "training_images": images,
+                    "student": student["accuracy"].mean(),
+                    "hdkd": hdkd["accuracy"].mean(),
+                    "gain_sd": pd.Series(gain.values).std(),
+                    "p_value": gain.p_value,
+                    "smallest": gain.smallest,
+                    "seeds": gain.seeds,
+                    "wins": sum(value > 0 for value in gain.values),
+                    "student_balanced": student["balanced_accuracy"].mean(),
+                    "hdkd_balanced": hdkd["balanced_accuracy"].mean(),
+                }
+                | with_intervals(estimates)
+            )
+        p_values = holm([row["p_value"] for row in found])
+        rows += [row | {"p_value": p} for row, p in zip(found, p_values, strict=True)]
+    return pd.DataFrame(rows, columns=GAIN)
+
+
+def with_intervals(estimates: Mapping[str, Estimate]) -> dict[str, float]:
+    """Gains by name with the ends of their intervals, as columns ``new_gain``, ``new_low``."""
+    columns: dict[str, float] = {}
+    for name, found in estimates.items():
+        low, high = found.interval
+        columns |= {name: found.mean, f"{ENDS[name]}_low": low, f"{ENDS[name]}_high": high}
+    return columns
 
 
 def paired(
-    base: pd.DataFrame, better: pd.DataFrame, known: Predictions = NONE
+    base: pd.DataFrame, better: pd.DataFrame, known: Predictions = NO_PREDICTIONS
 ) -> dict[str, Estimate]:
-    """Gains of trainings ``better`` over those of ``base`` with the same seeds, in points.
+    """Gains (the names of ``ENDS``) of runs ``better`` over those of ``base``, in points.
 
-    Of either accuracy, how far these are ``apart``, and that on the test images that are not
-    leaked.
+    Paired by seed, and by test image where all predictions are ``known``.
     """
     shared = sorted(set(base["seed"]) & set(better["seed"]))
     student, hdkd = (runs.set_index("seed").loc[shared] for runs in (base, better))
-    both = [known.cell(runs["run"]) for runs in (hdkd, student)] if known.probabilities else [None]
-    if all(each is not None for each in both):
-        labels = known.labels(hdkd["dataset"].iloc[0])
-        new = known.new(hdkd["dataset"].iloc[0])
-        taught, alone = (right(each, labels) for each in both)
-        won = taught - alone
+    student_probabilities, hdkd_probabilities = known.cell(student["run"]), known.cell(hdkd["run"])
+    if student_probabilities is not None and hdkd_probabilities is not None:
+        dataset = hdkd["dataset"].iloc[0]
+        labels, new = known.labels(dataset), known.new(dataset)
+        won = right(hdkd_probabilities, labels) - right(student_probabilities, labels)
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         weights = 1 - len(labels) / (len(counts) * counts[classes])
-        return {
+        estimates = dict.fromkeys(ENDS, UNKNOWN) | {
             "gain": estimate(won, unit=100.0),
             "balanced_gain": estimate(won, labels, unit=100.0),
             "apart": estimate(won * weights, unit=100.0),
-            "new_gain": estimate(won[:, new], unit=100.0) if new.any() else UNKNOWN,
-            "new_balanced_gain": estimate(won[:, new], labels[new], unit=100.0)
-            if new.any()
-            else UNKNOWN,
         }
-    gain, balanced_gain = (
-        100 * (hdkd[name] - student[name]) for name in ("accuracy", "balanced_accuracy")
-    )
-    values = {"gain": gain, "balanced_gain": balanced_gain, "apart": gain - balanced_gain}
-    for name, metric in (("new_gain", "new_accuracy"), ("new_balanced_gain", "new_balanced")):
-        values[name] = 100 * (hdkd[metric] - student[metric])
+        if new.any():
+            estimates["new_gain"] = estimate(won[:, new], unit=100.0)
+            estimates["new_balanced_gain"] = estimate(won[:, new], labels[new], unit=100.0)
+        return estimates
+    values = {name: 100 * (hdkd[metric] - student[metric]) for name, metric in METRIC_OF.items()}
+    values["apart"] = values["gain"] - values["balanced_gain"]
     image = 100 / hdkd["test_images"].iloc[0]
-    return {name: Estimate(tuple(v), 0.0, image) for name, v in values.items()}
+    return {name: Estimate(tuple(own), 0.0, image) for name, own in values.items()}
 
 
 def facts(settings: Settings, dataset: str) -> dict[str, Any]:
@@ -251,8 +259,8 @@ def facts(settings: Settings, dataset: str) -> dict[str, Any]:
 def sweep_metrics(folder: Path, dataset: str) -> dict[str, float]:
     """Mean accuracies and gains of a dataset by name, for the parent run of its sweep in MLflow."""
     table = pd.read_csv(folder / "gains.csv", dtype={"subset": str})
-    metrics = {}
-    for row in table[table["dataset"] == dataset].itertuples():
-        for name in ("student", "hdkd", "gain"):
-            metrics[f"{name}_n{row.subset}"] = getattr(row, name)
-    return metrics
+    return {
+        f"{name}_n{row['subset']}": row[name]
+        for row in table[table["dataset"] == dataset].to_dict("records")
+        for name in ("student", "hdkd", "gain")
+    }

@@ -17,7 +17,7 @@ INTERVALS = (
     "alone, on the test images as they are. Brackets behind a metric are its interval; a metric "
     "without one has ± its sample deviation over seeds."
 )
-CONTROLS = (
+CONTROLS_EXPLAINED = (
     "What the paper's comparison leaves open, on the same images and seeds: whether HDKD gains "
     "because its teacher has seen more images (“same images”: a teacher that has not), or because "
     "it and its teacher were trained longer (“as many steps”, “as many MACs”: the student alone, "
@@ -25,14 +25,14 @@ CONTROLS = (
     "the HDKDs of the sweep share), and how much it matters which teacher it has. “HDKD's gain” "
     "is over the row's model, in points."
 )
-KEPT = {
+KEPT_EPOCHS = {
     "last": "after the last epoch",
     "best_on_validation": "after the best epoch on the validation images",
 }
 
 
 def unfinished(numbers: Numbers) -> str:
-    """What a study that is not whole lacks."""
+    """How many of its runs an unfinished study has; empty for a finished one."""
     settings = numbers.settings
     planned = sum(
         run.group != "tuning" for name in settings.study for run in plan.all_runs(settings, name)
@@ -60,8 +60,8 @@ def costs(numbers: Numbers) -> list[str]:
         lines.append(f"Those side by side counted once, {name} was busy for {span(busy)}.")
     missing = (numbers.costs["trainings"] - numbers.costs["finished"]).sum()
     if missing:
-        left = cost.hours_left(numbers.costs)
-        about = "nobody knows yet how long they take" if pd.isna(left) else f"about {span(left)}"
+        hours = cost.hours_left(numbers.costs)
+        about = "nobody knows yet how long they take" if pd.isna(hours) else f"about {span(hours)}"
         lines.append(
             f"{missing} trainings are missing: {about}, by their work and the rates so far."
         )
@@ -106,7 +106,7 @@ def tests(facts: dict[str, Any]) -> dict[str, int]:
 
 def _largest(counts: dict[str, int]) -> tuple[str, float]:
     """The largest class, and its share in percent."""
-    name = max(counts, key=counts.get)
+    name = max(counts, key=lambda name: counts[name])
     return name, 100 * counts[name] / sum(counts.values())
 
 

@@ -8,6 +8,7 @@ from hdkd.report.drawing import write_figures
 from hdkd.report.page import write_page
 from hdkd.report.tables import write_tables
 from hdkd.runs import evidence, predictions
+from hdkd.study import plan
 from hdkd.tracking import study as mlflow_study
 
 
@@ -35,3 +36,23 @@ def page(settings: Settings, folder: Path, ledger: Path) -> None:
     write_page(settings, folder, ledger)
     metrics = {name: results.sweep_metrics(folder, name) for name in settings.study}
     mlflow_study.show_report(settings, folder, metrics)
+
+
+def write_report(settings: Settings, ledger: Path) -> None:
+    """Write the tables, figures and page of a study that may lack runs, run folders or images.
+
+    Tables follow from the summaries in the report's folder (``evidence.refresh``); figures need run
+    folders, and those of images the prepared images, and are left out without them.
+    """
+    folder = plan.report(settings.profile)
+    known = evidence.known(settings.profile)
+    summaries, _ = evidence.counting(settings, known)
+    facts = evidence.facts(settings.profile)
+    write_tables(settings, folder, summaries, facts)
+    evidence.write(known, folder / evidence.SUMMARIES)  # also those that the parameters leave out
+    finished = [s for s in summaries if plan.is_finished(evidence.key_of(s).folder)]
+    if finished:
+        for dataset in results.runs(settings, finished)["dataset"].unique():
+            figures = folder / "figures" / dataset
+            write_figures(settings, dataset, figures, finished, facts[dataset])
+    write_page(settings, folder, ledger)

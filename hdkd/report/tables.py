@@ -1,13 +1,30 @@
-"""The tables of the report, as CSV for programs and Markdown for people."""
+"""The tables of the report: CSV for programs, texts for the page, and Markdown for people."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hdkd import templates
 from hdkd.config import Settings
-from hdkd.report import frames, sections
+from hdkd.report import columns, frames, sentences
+from hdkd.report.columns import Column, shown
 from hdkd.report.numbers import Numbers
 from hdkd.runs import predictions
+
+Frame = Callable[[Numbers, str], pd.DataFrame]
+# The names that templates know tables by.
+TABLES: dict[str, tuple[Frame, Sequence[Column]]] = {
+    "sweep": (frames.sweep, columns.SWEEP),
+    "without_leaks": (frames.without_leaks, columns.WITHOUT_LEAKED_IMAGES),
+    "metrics": (lambda numbers, name: frames.metrics(numbers.cells, name), columns.ALL_METRICS),
+    "variants": (frames.variants, columns.VARIANTS),
+    "distillation": (frames.distillation, columns.DISTILLATION),
+    "controls": (frames.controls, columns.CONTROLS),
+    "trials": (frames.trials, columns.TRIALS),
+    "baselines": (frames.baselines, columns.BASELINES),
+}
 
 
 def write_tables(
@@ -18,21 +35,40 @@ def write_tables(
 ) -> None:
     """Write every table of a study into ``folder`` (see ``plan.TABLES``).
 
-    ``summaries`` are those of its finished trainings, ``facts`` what is known of each dataset.
+    ``summaries`` are those of its finished runs, ``facts`` what is known of each dataset.
     Predictions are those that are there (``predictions.update``): without them intervals are over
     seeds alone, or there are none.
     """
     numbers = Numbers.compute(settings, summaries, facts, predictions.read(folder))
     numbers.write(folder)
-    (folder / "README.md").write_text(markdown(numbers), "utf-8")
+    text = templates.render(Path(__file__).with_name("tables.md"), **of_study(numbers))
+    (folder / "README.md").write_text(text, "utf-8")
 
 
-def markdown(numbers: Numbers) -> str:
-    """All tables on one page of Markdown."""
-    datasets = [
-        sections.of_dataset(numbers, name)
-        | {"accuracies_without_leaks": frames.has_leaks(numbers.of(name))}
-        for name in numbers.begun
-    ]
-    template = Path(__file__).with_name("tables.md")
-    return templates.render(template, datasets=datasets, **sections.of_study(numbers))
+def of_study(numbers: Numbers) -> dict[str, Any]:
+    """What both the Markdown and the page show of a study."""
+    return {
+        "profile": numbers.settings.profile,
+        "kept": sentences.KEPT_EPOCHS[numbers.settings.parameters.student.keep],
+        "intervals": sentences.INTERVALS,
+        "controls_explained": sentences.CONTROLS_EXPLAINED,
+        "unfinished": sentences.unfinished(numbers),
+        "cost_text": sentences.costs(numbers),
+        "costs": shown(frames.costs(numbers), columns.COSTS),
+        "datasets": [of_dataset(numbers, name) for name in numbers.datasets],
+    }
+
+
+def of_dataset(numbers: Numbers, name: str) -> dict[str, Any]:
+    """Tables of a dataset, empty where there is nothing for them, and what is known of it."""
+    facts = numbers.facts[name]
+    return {
+        "name": name,
+        "facts": facts,
+        "leaks": sentences.leaks(facts),
+        "guessing": sentences.guessing(facts),
+        "accuracies_without_leaks": frames.has_leaks(numbers.runs_of(name)),
+        "tables": {
+            table: shown(frame(numbers, name), titles) for table, (frame, titles) in TABLES.items()
+        },
+    }

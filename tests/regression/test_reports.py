@@ -10,6 +10,7 @@ import pytest
 
 from hdkd import config
 from hdkd.files import SUMS
+from hdkd.report import drawing, figures
 from hdkd.report.tables import write_tables
 from hdkd.runs import evidence, predictions
 from hdkd.runs.predictions import PREDICTIONS
@@ -59,6 +60,16 @@ def test_tables_are_those_of_the_summaries(profile, committed, tmp_path):
         now = (tmp_path / name).read_text("utf-8").splitlines()
         changes = list(difflib.unified_diff(then, now, "committed", "derived", n=0, lineterm=""))
         assert not changes, f"reports/{profile}/{name}\n" + "\n".join(changes[:12])
+
+
+def test_no_axis_of_the_pilots_figures_shows_raw_tex(tmp_path):
+    settings, facts = settings_of("pilot"), evidence.facts("pilot", ROOT)["brain_tumor"]
+    summaries = evidence.read(ROOT / "reports/pilot" / evidence.SUMMARIES)
+    data = drawing.FigureData(settings, "brain_tumor", summaries, facts)
+    for spec in figures.of_study(settings, "brain_tumor"):
+        if spec.name in ("ablations", "accuracy", "distillation", "rivals"):  # of summaries alone
+            drawing.write_figure(spec, data, "light", tmp_path / "figure.svg")
+            assert "mathdefault" not in (tmp_path / "figure.svg").read_text("utf-8"), spec.name
 
 
 @pytest.mark.parametrize("profile", [*PROFILES, *OTHERS])

@@ -10,7 +10,7 @@ from project import ROOT, Project, parameters, without_controls
 
 
 def fixed(parameters: dict) -> dict:
-    """The demo's data and networks, with a schedule of its own: a teacher, student and HDKD on 200 images."""
+    """The demo on a short schedule: a teacher, and student and HDKD on 200 images."""
     parameters["datasets"]["phantom"]["subsets"] = [200]
     parameters["sweep"]["shared"]["seeds"] = [0]
     parameters["sweep"]["demo"]["seeds_by_subset"] = {}

@@ -7,7 +7,7 @@ import pytest
 
 from hdkd.report import columns, formats
 from hdkd.report.columns import Column, shown
-from hdkd.report.sections import TABLES
+from hdkd.report.tables import TABLES
 
 
 def test_a_cell_is_made_of_the_fields_of_its_column():

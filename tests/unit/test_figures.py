@@ -43,7 +43,7 @@ def test_a_study_without_smote_has_no_figure_of_it(parameters):
     assert names(config.resolve(parameters), "phantom") == ALWAYS
 
 
-def test_ablations_distillation_and_rivals_are_shown_where_they_are_trained(parameters):
+def test_ablations_distillation_and_baselines_are_shown_where_they_are_trained(parameters):
     settings = config.resolve(parameters | {"profile": "pilot"})
     extra = {"ablations", "distillation", "rivals"}
     assert names(settings, "brain_tumor") == ALWAYS | extra
@@ -60,8 +60,8 @@ def test_asking_for_figures_imports_nothing_heavy():
     assert found.stdout.strip() == "set()", found.stderr
 
 
-@pytest.mark.parametrize("look", drawing.SUFFIXES)
-def test_a_look_has_a_colour_for_each_role_and_family(look):
-    with matplotlib.style.context(drawing.STYLES / f"{look}.mplstyle"):
+@pytest.mark.parametrize("theme", drawing.SUFFIXES)
+def test_a_theme_has_a_colour_for_each_role_and_family(theme):
+    with matplotlib.style.context(drawing.STYLES / f"{theme}.mplstyle"):
         cycle = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
     assert list(figures.COLOURS.values()) == [f"C{k}" for k in range(len(cycle))]

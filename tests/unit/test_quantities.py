@@ -3,20 +3,12 @@
 import pytest
 
 from hdkd.models import build
-from hdkd.paper import ledger, networks, published
+from hdkd.paper import ledger, networks, structural
 from hdkd.paper.published import Network, Value
-from hdkd.paper.quantities import Quantity
+from hdkd.paper.row import Evidence
 
+NO_EVIDENCE = Evidence(None, (), {})
 SIZES = {"num_classes": 4, "image_size": 224, "in_channels": 3}
-
-
-def of(quantity: str, printed: str, network: Network | None = None, **more) -> Quantity:
-    return ledger.quantity(Value("Table 1", quantity, printed, network, **more))
-
-
-def test_every_published_value_is_a_quantity_of_its_own():
-    for value in published.values():
-        assert ledger.quantity(value).value is value
 
 
 def test_a_setting_is_that_of_the_built_network():
@@ -33,8 +25,9 @@ def test_a_setting_is_that_of_the_built_network():
     ("printed", "verdict"), [("64, 96, 192", "exact"), ("64, 128, 192", "differs")]
 )
 def test_a_setting_agrees_in_every_number(printed, verdict):
-    setting = of("setting", printed, Network("teacher"), of="channels")
-    assert setting.verdict(setting.measure()).verdict == verdict
+    value = Value("Table 1", "setting", printed, Network("teacher"), of="channels")
+    row = structural.structural_row(value, NO_EVIDENCE)
+    assert (row.setting, row.verdict.verdict) == ("64, 96, 192", verdict)
 
 
 @pytest.mark.parametrize(
@@ -49,16 +42,16 @@ def test_a_setting_agrees_in_every_number(printed, verdict):
 def test_a_number_agrees_in_every_printed_digit_or_the_note_says_how_it_differs(
     printed, measured, verdict, note
 ):
-    parameters = of("parameters", printed, Network("teacher", "mbcsa", 2))
-    assert parameters.verdict(measured).verdict == verdict
-    assert "".join(parameters.notes(measured)) == note
+    value = Value("Table 1", "parameters", printed, Network("teacher", "mbcsa", 2))
+    assert structural.number_row(value, measured, 4, ()).verdict.verdict == verdict
+    assert structural.difference(value, measured) == note
 
 
 def test_a_count_that_is_printed_without_about_is_exact_to_one():
-    assert of("count", "7023", of="images").agrees(7023)
-    assert not of("count", "7023", of="images").agrees(7024)
-    assert of("count", "1600", of="images", relation="more than").agrees(1601)
-    assert not of("count", "1600", of="images", relation="more than").agrees(1600)
+    exactly = Value("Section 4.1", "count", "7023", of="images")
+    more = Value("Section 4.1", "count", "1600", of="images", relation="more than")
+    assert [structural.agrees(exactly, count) for count in (7023, 7024)] == [True, False]
+    assert [structural.agrees(more, count) for count in (1601, 1600)] == [True, False]
 
 
 def test_rows_keep_numbers_until_they_are_shown(parameters, tmp_path):

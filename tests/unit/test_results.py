@@ -16,7 +16,7 @@ NEW = np.arange(200) % 4 == 0  # the other test images are leaked
 
 
 class Study:
-    """Trainings of student and HDKD on one dataset: the table of runs, summaries and predictions."""
+    """Runs of student and HDKD on one dataset: their table, summaries and predictions."""
 
     def __init__(self, seeds: int, helps: dict[str, float]) -> None:
         generator = np.random.default_rng(0)

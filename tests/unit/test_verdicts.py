@@ -25,7 +25,7 @@ SETTINGS = {name: config.load(ROOT / "params.yaml", name) for name in ("pilot", 
 def summary(
     profile: str, role: str, right: int, subset: str = "all", seed: int = 0, **changes
 ) -> dict:
-    """A training with ``right`` of the test images right after its last, which is its best, epoch."""
+    """A run with ``right`` test images right after its last epoch, which is its best."""
     group = "teacher" if role == "teacher" else "students"
     key = RunKey(profile, "brain_tumor", group, role, subset, seed, "mbcsa", 2)
     accuracy = right / IMAGES
@@ -83,7 +83,8 @@ def verdict(tmp_path, parameters):
 
 
 def test_an_accuracy_in_the_interval_of_one_more_training_is_reproduced(verdict):
-    # 99.62, 99.54, 99.69 %, sample deviation 0.076: one more lies 4.303 × 0.076 × √(1 + 1/3) = 0.38 either way.
+    # 99.62, 99.54, 99.69 %, sample deviation 0.076: one more lies
+    # 4.303 × 0.076 × √(1 + 1/3) = 0.38 either way.
     row = verdict(TEACHER, *seeds("teacher", 1306, 1305, 1307))
     assert (row["verdict"], row["size"], row["effect"]) == ("reproduced", "as published", "")
     assert (row["measured"], row["seeds"]) == ("99.62", "3")
@@ -298,7 +299,7 @@ TABLE = "Table 6 hdkd mbcsa stride 2 over hdkd mbconv stride 2 ham10000 ordering
 
 
 def test_what_two_tables_compare_counts_in_both():
-    effects = {v.row: ledger.quantity(v) for v in published.values() if v.quantity in EFFECTS}
+    effects = {v.row: v for v in published.values() if v.quantity in EFFECTS}
     # Three seeds of every comparison; that of Section 5 is the only one that is sure.
     sure, unsure = (Estimate((1 - s, 1.0, 1 + s), 0.0, 0.1) for s in (0.1, 1.0))
     comparison = effects[SECTION].comparison
@@ -319,7 +320,10 @@ def test_a_row_that_counts_ten_times_needs_more_seeds():
 
 
 def test_an_ordering_is_judged_like_a_gain(verdict):
-    row = "Table 3 hdkd mbcsa stride 2 over student mbcsa stride 2 brain_tumor 200 images above all images ordering"
+    row = (
+        "Table 3 hdkd mbcsa stride 2 over student mbcsa stride 2 brain_tumor "
+        "200 images above all images ordering"
+    )
     trainings = [*seeds("hdkd", 1200, 1205, 1195, subset="200"), *seeds("hdkd", 1306, 1307, 1305)]
     trainings += [
         *seeds("student", 985, 990, 978, subset="200"),

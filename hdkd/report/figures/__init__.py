@@ -1,6 +1,6 @@
 """The figures of a dataset: each module here is one; the ``.rst`` file beside it is its caption.
 
-A module registers its drawing function with :func:`figure`; nothing else names it. The Snakefile
+A module makes its function ``draw`` a :class:`FigureSpec`; nothing else names it. The Snakefile
 asks which figures a study has each time it starts, so the modules import numpy, pandas, matplotlib
 and torch only when they draw.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,24 +34,27 @@ COLOURS = {
     "Hybrid": "C5",
 }
 Draw = Callable[["FigureData", "Figure"], None]  # onto an empty figure
-_registry: dict[str, FigureSpec] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FigureSpec:
-    """What is known of a figure before it is drawn.
+    """A figure's drawing function, and what is known of the figure before it is drawn.
 
     ``section`` is the one of the page (``page.html``) that shows it, ``wide`` whether it is wider
     than the text. ``when`` tells whether a study has this figure of a dataset, ``needs`` whether
     the runs, images or recipes that it shows are here.
     """
 
-    name: str
-    draw: Draw
+    draw: Draw = field(kw_only=False)
     section: str
-    wide: bool
-    when: Callable[[Settings, str], object]
     needs: Callable[[FigureData], object]
+    when: Callable[[Settings, str], object] = lambda settings, dataset: True
+    wide: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of its module."""
+        return self.draw.__module__.rpartition(".")[2]
 
     @property
     def caption(self) -> Path:
@@ -59,30 +62,11 @@ class FigureSpec:
         return Path(__file__).with_name(f"{self.name}.rst")
 
 
-def figure(
-    *,
-    section: str,
-    wide: bool = False,
-    when: Callable[[Settings, str], object] = lambda settings, dataset: True,
-    needs: Callable[[FigureData], object],
-) -> Callable[[Draw], Draw]:
-    """Register a module's drawing function as the figure of its name (see :class:`FigureSpec`)."""
-
-    def register(draw: Draw) -> Draw:
-        name = draw.__module__.rpartition(".")[2]
-        _registry[name] = FigureSpec(name, draw, section, wide, when, needs)
-        return draw
-
-    return register
-
-
 @cache
 def registered() -> tuple[FigureSpec, ...]:
     """All figures there are, by name."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    for name in names:
-        importlib.import_module(f"{__name__}.{name}")
-    return tuple(_registry[name] for name in names)
+    return tuple(importlib.import_module(f"{__name__}.{name}").draw for name in names)
 
 
 def of_study(settings: Settings, dataset: str) -> list[FigureSpec]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import COLOURS, figure
+from hdkd.report.figures import COLOURS, FigureSpec
 from hdkd.study import plan
 from hdkd.study.names import BLOCK_NAMES, ROLE_NAMES
 
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
     from hdkd.report.drawing import FigureData
 
 
-@figure(section="ablations", when=plan.variant_runs, needs=lambda data: data.has_variants)
+@partial(
+    FigureSpec,
+    section="ablations",
+    when=plan.variant_runs,
+    needs=lambda data: not data.variants.empty,
+)
 def draw(data: FigureData, fig: Figure) -> None:
     """A group of bars for each block and stride, in it one for each role."""
-    ablations = data.settings.parameters.ablations
-    table = data.table
-    same = (table["subset"] == str(ablations.subset)) & table["seed"].isin(ablations.seeds)
-    swept = (table["group"] == "teacher") | ((table["group"] == "students") & same)
-    chosen = table[swept | ((table["group"] == "ablations") & (table["point"] == ""))]
-    variants = list(dict.fromkeys(zip(chosen["block"], chosen["stem_stride"], strict=True)))
+    variants = list(data.variants.groupby(["block", "stem_stride"], sort=False).groups)
     fig.set_size_inches(6.4, 3.8)
     axes = fig.subplots()
-    means = 100 * chosen.groupby(["role", "block", "stem_stride"])["accuracy"].mean()
+    means = 100 * data.variants.set_index(["role", "block", "stem_stride"])["accuracy"]
     for offset, role in enumerate(ROLE_NAMES):
         heights = [means.get((role, *variant), math.nan) for variant in variants]
         places = [k + 0.27 * (offset - 1) for k in range(len(variants))]
@@ -40,6 +41,6 @@ def draw(data: FigureData, fig: Figure) -> None:
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.legend(ncols=3, loc="upper center", fontsize=9)
-    subset = ablations.subset
+    subset = data.settings.parameters.ablations.subset
     images = "all images" if subset == "all" else f"students on {subset} images"
     axes.set_title(f"{data.title}: block and stem stride, {images}", fontsize=11)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import COLOURS, figure
+from hdkd.report.figures import COLOURS, FigureSpec
 from hdkd.study.names import ROLE_NAMES
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from hdkd.report.drawing import FigureData
 
 
-@figure(section="headline", needs=lambda data: data.has_pairs)
+@partial(FigureSpec, section="headline", needs=lambda data: data.has_pairs)
 def draw(data: FigureData, fig: Figure) -> None:
     """Each seed a dot, mean and deviation a line for each role, the teacher a dashed line."""
     fig.set_size_inches(6.4, 4.2)

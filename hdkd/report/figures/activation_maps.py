@@ -5,9 +5,11 @@ The third stage of small images has few positions; the second has four times as 
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import figure, show_image
+from hdkd.report.figures import FigureSpec, show_image
 from hdkd.study.names import ROLE_NAMES
 
 if TYPE_CHECKING:
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 5
 
 
-@figure(
+@partial(
+    FigureSpec,
     section="activations",
     wide=True,
     needs=lambda data: data.has_pairs and data.has_teacher and data.has_images,
@@ -42,7 +45,7 @@ def draw(data: FigureData, fig: Figure) -> None:
         grid[row, 0].set_ylabel(data.source.classes[data.source.labels[position]])
     grid[0, 0].set_title("Image", fontsize=9)
     for number, role in enumerate(ROLE_NAMES):
-        model = RunFolder(data.first(role).folder).load_model()
+        model = RunFolder(Path(data.first(role)["run"])).load_model()
         with torch.inference_mode():
             features = model(normalise(torch.from_numpy(images))).features
         name = ROLE_NAMES[role]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import COLOURS, figure
+from hdkd.report.figures import COLOURS, FigureSpec
 from hdkd.study import plan
 from hdkd.study.names import ROLE_NAMES
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from hdkd.report.drawing import FigureData
 
 
-@figure(
+@partial(
+    FigureSpec,
     section="distillation",
     when=plan.point_runs,
     needs=lambda data: not data.points.empty,
@@ -43,5 +45,5 @@ def draw(data: FigureData, fig: Figure) -> None:
     axes.set_yticks(range(len(names)), labels[::-1])
     axes.set_xlabel("Test accuracy (%)")
     axes.grid(axis="x")
-    subset = data.settings.parameters.ablations.distillation.subset
+    subset = plan.point_runs(data.settings, data.dataset)[0].subset
     axes.set_title(f"{data.title}: distillation, part by part, {subset} images", fontsize=11)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import COLOURS, figure
+from hdkd.report.figures import COLOURS, FigureSpec
 from hdkd.study.names import ROLE_NAMES
 
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from hdkd.report.drawing import FigureData
 
 
-@figure(section="sweep", wide=True, needs=lambda data: data.has_pairs)
+@partial(FigureSpec, section="sweep", wide=True, needs=lambda data: data.has_pairs)
 def draw(data: FigureData, fig: Figure) -> None:
     """A line for each role in each panel, and a band from the lowest to the highest seed."""
     import pandas as pd
@@ -21,14 +23,12 @@ def draw(data: FigureData, fig: Figure) -> None:
     from hdkd.runs.folder import RunFolder
 
     watched = "test"
-    subsets = list(dict.fromkeys(data.gains["subset"]))
-    fig.set_size_inches(max(3.1 * len(subsets), 5.4), 3.2)
-    panels = fig.subplots(1, len(subsets), sharey=True, squeeze=False)[0]
-    for axes, subset in zip(panels, subsets, strict=True):
+    fig.set_size_inches(max(3.1 * len(data.gains), 5.4), 3.2)
+    panels = fig.subplots(1, len(data.gains), sharey=True, squeeze=False)[0]
+    for axes, gain in zip(panels, data.gains.itertuples(), strict=True):
         for role in ("student", "hdkd"):
-            runs = [key.folder for key in data.students(role, subset)]
-            finished = [run for run in runs if run.as_posix() in set(data.table["run"])]
-            curves = [RunFolder(run).metrics.set_index("epoch") for run in finished]
+            folders = data.students(role, gain.subset)["run"].map(Path)
+            curves = [RunFolder(folder).metrics.set_index("epoch") for folder in folders]
             if "validation_accuracy" in curves[0]:
                 watched = "validation"
             table = pd.concat([curve[f"{watched}_accuracy"] for curve in curves], axis=1).dropna()
@@ -38,8 +38,7 @@ def draw(data: FigureData, fig: Figure) -> None:
             axes.fill_between(
                 epochs, table.min(axis=1), table.max(axis=1), color=COLOURS[role], alpha=0.2, lw=0
             )
-        count = data.gains.set_index("subset")["training_images"][subset]
-        axes.set_title(f"{count} images", fontsize=10)
+        axes.set_title(f"{gain.training_images} images", fontsize=10)
         axes.set_xlabel("Epoch")
         axes.grid(axis="y")
     panels[0].set_ylabel(f"{watched.capitalize()} accuracy (%)")

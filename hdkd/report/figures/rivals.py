@@ -5,9 +5,10 @@ Where this study is not at the paper's scale, the published values have a panel 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import COLOURS, figure
+from hdkd.report.figures import COLOURS, FigureSpec
 from hdkd.study import plan
 from hdkd.study.names import ROLE_NAMES, family, model_name
 
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
     from hdkd.report.drawing import FigureData
 
 
-@figure(
+@partial(
+    FigureSpec,
     section="rivals",
     wide=True,
     when=plan.baseline_runs,
-    needs=lambda data: not data.rivals.empty,
+    needs=lambda data: not data.baselines.empty,
 )
 def draw(data: FigureData, fig: Figure) -> None:
     """A bubble for each network, coloured by role or family."""
     import pandas as pd
+    from matplotlib.ticker import EngFormatter, LogLocator
 
     from hdkd.paper import published
     from hdkd.paper.published import Network
@@ -38,7 +41,7 @@ def draw(data: FigureData, fig: Figure) -> None:
     fig.set_size_inches(5.6 * panels, 4.8)
     axes = fig.subplots(1, panels, squeeze=False)[0]
     size = data.facts["size"]
-    cells = data.rivals
+    cells = data.baselines
     measured = cells.assign(accuracy=100 * cells["accuracy"])
     draw_models(axes[0], measured)
     axes[0].set_title(f"Measured here, {size}×{size} pixels", fontsize=10)
@@ -54,6 +57,9 @@ def draw(data: FigureData, fig: Figure) -> None:
         axes[-1].set_title("Measured, and published (hollow)" if comparable else title, fontsize=10)
     for panel in axes:
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(EngFormatter())  # 20 M; the default is TeX, shown raw
+        panel.minorticks_off()
         panel.margins(x=0.18, y=0.12)
         panel.set_xlabel("Multiply-accumulates per image")
         panel.grid(True)

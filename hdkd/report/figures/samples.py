@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import figure, show_image
+from hdkd.report.figures import FigureSpec, show_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 IMAGES_OF_A_CLASS = 4
 
 
-@figure(section="data", needs=lambda data: data.has_images)
+@partial(FigureSpec, section="data", needs=lambda data: data.has_images)
 def draw(data: FigureData, fig: Figure) -> None:
     """A row for each class."""
     train = data.source.part("train")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hdkd.report.figures import figure, show_image
+from hdkd.report.figures import FigureSpec, show_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 4
 
 
-@figure(
+@partial(
+    FigureSpec,
     section="data",
     when=lambda settings, dataset: settings.dataset(dataset).smote.enabled,
     needs=lambda data: data.has_images and data.has_recipes,
