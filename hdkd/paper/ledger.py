@@ -16,12 +16,22 @@ from hdkd import templates
 from hdkd.evaluation.statistics import Estimate, holm, holm_steps
 from hdkd.paper import published, verdicts
 from hdkd.paper.measurements import Measurements
-from hdkd.paper.published import COMPARABLE_PROFILE, EFFECTS, TRAINED, Comparison, Value
-from hdkd.paper.row import NO_MEAN, Evidence, Mean, Row
-from hdkd.paper.structural import STRUCTURAL, structural_row
-from hdkd.paper.trained import accuracy_row, effect, effect_row
+from hdkd.paper.published import COMPARABLE_PROFILE, Comparison, Value
+from hdkd.paper.row import NO_MEAN, Evidence, Mean, Quantity, Row
+from hdkd.paper.structural import STRUCTURAL, Count, Macs, MacsRatio, Parameters, Setting
+from hdkd.paper.trained import Accuracy, Effect, Gain, Ordering, Trained
 
 SMALLER_PROFILES = ("reduced", "pilot")  # profiles that have columns of their own
+QUANTITIES: dict[str, type[Quantity]] = {
+    "setting": Setting,
+    "parameters": Parameters,
+    "macs": Macs,
+    "macs ratio": MacsRatio,
+    "count": Count,
+    "accuracy": Accuracy,
+    "gain": Gain,
+    "ordering": Ordering,
+}
 # Columns for people, with their titles; those that are empty in a whole table are left out.
 TITLES = {
     "what": "What",
@@ -73,13 +83,10 @@ def ledger(parameters: dict[str, Any], root: Path = Path()) -> tuple[list[Row], 
         Measurements(profile, parameters, root)
         for profile in (COMPARABLE_PROFILE, *SMALLER_PROFILES)
     )
-    effects = [value for value in published.values() if value.quantity in EFFECTS]
-    evidence = Evidence(paper, smaller, corrected((v, effect(v, paper)) for v in effects))
-    rows = []
-    for value in published.values():
-        trained = effect_row if value.quantity in EFFECTS else accuracy_row
-        row = trained if value.quantity in TRAINED else structural_row
-        rows.append(row(value, evidence))
+    quantities = [QUANTITIES[value.quantity](value) for value in published.values()]
+    effects = [each for each in quantities if isinstance(each, Effect)]
+    evidence = Evidence(paper, smaller, corrected((e.value, e.measure(paper)) for e in effects))
+    rows = [each.row(evidence) for each in quantities]
     return rows, [text for each in (paper, *smaller) for text in each.left_out]
 
 
@@ -193,7 +200,8 @@ def headline(table: pd.DataFrame) -> str:
 
     ``79 of networks and data: 70 exact, 9 differs; 80 of trainings: 3 reproduced, …``
     """
-    trained = table["row"].isin([v.row for v in published.values() if v.quantity in TRAINED])
+    kinds = {value.row: QUANTITIES[value.quantity] for value in published.values()}
+    trained = table["row"].map(lambda row: issubclass(kinds[row], Trained))
     parts = []
     for kind, rows, names in (
         ("of networks and data", table[~trained], STRUCTURAL),

@@ -21,8 +21,6 @@ UNITS = {
     "gain": "points",
     "ordering": "points",
 }
-EFFECTS = ("gain", "ordering")  # differences between runs that the paper claims to be positive
-TRAINED = ("accuracy", *EFFECTS)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""A row of the ledger, and the evidence that it is made from."""
+"""What a published value is a number of, its row of the ledger, and the evidence for it."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -75,3 +76,18 @@ class Row:
         """Measured less published; NaN without a measured number."""
         found = self.measured.mean
         return found if math.isnan(found) else found - self.value.number
+
+
+@dataclass(frozen=True)
+class Quantity(ABC):
+    """A published ``value`` as something that is measured and judged.
+
+    Each kind has ``measure``, ``None`` where there is nothing to measure, and ``verdict`` on what
+    was measured. Those of networks and data are in ``structural.py``, of runs in ``trained.py``.
+    """
+
+    value: Value
+
+    @abstractmethod
+    def row(self, evidence: Evidence) -> Row:
+        """The value's row of the ledger."""

@@ -10,11 +10,13 @@ corrected for the other comparisons of their table (Holm).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from hdkd.evaluation.statistics import Estimate, mcnemar
 from hdkd.paper import verdicts
@@ -25,88 +27,159 @@ from hdkd.paper.measurements import (
     accuracy_over_seeds,
     best_epochs,
 )
-from hdkd.paper.published import Value
-from hdkd.paper.row import NO_MEAN, Evidence, Mean, Row
+from hdkd.paper.row import NO_MEAN, Evidence, Mean, Quantity, Row
+from hdkd.paper.verdicts import Verdict
 from hdkd.runs.evidence import key_of
 
 
-def accuracy_row(value: Value, evidence: Evidence) -> Row:
-    """The row of a test accuracy in percent."""
+class Trained(Quantity):
+    """A number that runs give."""
 
-    def one_more_run(found: Estimate, measurements: Measurements) -> Mean:
+    @abstractmethod
+    def small_scale(self, profile: Measurements) -> Mean:
+        """What a smaller profile has of it, at the last epoch; ``NO_MEAN`` without runs."""
+
+    @abstractmethod
+    def judged(self, evidence: Evidence) -> dict[str, Any]:
+        """The fields of its row that the paper's profile gives; none without runs."""
+
+    @override
+    def row(self, evidence: Evidence) -> Row:
+        found = [(each, self.small_scale(each)) for each in evidence.smaller]
+        found = [(each, mean) for each, mean in found if mean.seeds]
+        row = Row(
+            self.value,
+            notes=(self.value.note,),
+            smaller={each.profile: mean for each, mean in found},
+            data=next((each.data(self.value.dataset) for each, _ in found), ""),
+        )
+        return replace(row, **self.judged(evidence))
+
+    def _judged_from(self, paper: Measurements, runs: Sequence[Summary]) -> dict[str, Any]:
+        """Which data the runs were made with, on which devices, and their folders."""
+        return {
+            "data": paper.data(self.value.dataset),
+            "devices": tuple(sorted({run["provenance"]["device"] for run in runs})),
+            "runs": tuple(key_of(run).folder.as_posix() for run in runs),
+        }
+
+
+class Accuracy(Trained):
+    """A test accuracy in percent."""
+
+    def measure(self, profile: Measurements) -> Estimate | None:
+        """At the best epoch; ``None`` unless there are runs and every epoch was tested."""
+        runs = profile.runs(self.value)
+        shares = best_epochs(runs)
+        return accuracy_over_seeds(shares, runs[0]["test_images"]) if shares else None
+
+    def last_epoch(self, profile: Measurements) -> Estimate | None:
+        """At the last (or kept) epoch; ``None`` without runs."""
+        runs = profile.runs(self.value)
+        shares = [run["final"]["accuracy"] for run in runs]
+        return accuracy_over_seeds(shares, runs[0]["test_images"]) if runs else None
+
+    def verdict(self, found: Estimate, profile: Measurements) -> Verdict:
+        """Whether one more run would be as the published one."""
+        same_images = profile.has_published_split(self.value.dataset)
+        return verdicts.of_accuracy(found, self.value.number, self.value.half_digit, same_images)
+
+    @override
+    def small_scale(self, profile: Measurements) -> Mean:
+        found = self.last_epoch(profile)
+        return self._one_more(found, profile) if found else NO_MEAN
+
+    @override
+    def judged(self, evidence: Evidence) -> dict[str, Any]:
+        paper = evidence.paper
+        last = self.last_epoch(paper)
+        if last is None:
+            return {}
+        runs, best = paper.runs(self.value), self.measure(paper)
+        verdict = self.verdict(best or last, paper)
+        epochs = " or ".join(map(str, sorted({run["epochs"] for run in runs})))
+        leaks = [run.get("without_leaks") for run in runs]
+        new = np.mean([each["accuracy"] for each in leaks if each]) if all(leaks) else math.nan
+        return {
+            "measured": self._one_more(best or last, paper),
+            "verdict": verdict,
+            "notes": (self.value.note, verdict.need),
+            "protocol": f"best of {epochs} epochs" if best else "the epoch that is kept",
+            "last_epoch": last.mean,
+            "without_leaks": Mean(100 * float(new)),
+            **self._judged_from(paper, runs),
+        }
+
+    def _one_more(self, found: Estimate, profile: Measurements) -> Mean:
         """The mean, and the interval of one more run, which is in [0, 100]."""
-        same_images = measurements.has_published_split(value.dataset)
+        same_images = profile.has_published_split(self.value.dataset)
         low, high = np.clip(verdicts.one_more_run(found, same_images), 0, 100)
         return Mean(found.mean, float(low), float(high), found.seeds)
 
-    def small_scale(measurements: Measurements) -> Mean:
-        found = last_epoch(measurements.runs(value))
-        return one_more_run(found, measurements) if found else NO_MEAN
 
-    row = _smaller_profiles(value, evidence, small_scale)
-    paper = evidence.paper
-    runs = paper.runs(value)
-    last = last_epoch(runs)
-    if last is None:
-        return row
-    shares = best_epochs(runs)
-    found = accuracy_over_seeds(shares, runs[0]["test_images"]) if shares else last
-    same_images = paper.has_published_split(value.dataset)
-    verdict = verdicts.of_accuracy(found, value.number, value.half_digit, same_images)
-    epochs = " or ".join(map(str, sorted({run["epochs"] for run in runs})))
-    leaks = [run.get("without_leaks") for run in runs]
-    new = float(np.mean([each["accuracy"] for each in leaks if each])) if all(leaks) else math.nan
-    return replace(
-        row,
-        measured=one_more_run(found, paper),
-        verdict=verdict,
-        notes=(value.note, verdict.need),
-        protocol=f"best of {epochs} epochs" if shares else "the epoch that is kept",
-        last_epoch=last.mean,
-        without_leaks=Mean(100 * new),
-        **_origin(value, paper, runs),
-    )
+class Effect(Trained):
+    """A difference between networks in points, which the paper claims to be positive."""
+
+    def measure(self, profile: Measurements) -> Estimate | None:
+        """At the last (or kept) epoch; ``None`` without seeds that both networks have."""
+        contrast = profile.contrast(self.value)
+        return contrast.accuracy() if contrast else None
+
+    def verdict(self, found: Estimate, p_value: float, step: int) -> Verdict:
+        """With the ``p_value`` corrected for its table, where it has counted ``step`` times."""
+        return verdicts.of_effect(found, p_value, self.claimed_size, self.value.half_digit, step)
+
+    @property
+    @abstractmethod
+    def claimed_size(self) -> float | None:
+        """The size in points that the paper claims, ``None`` where it claims none."""
+
+    @override
+    def small_scale(self, profile: Measurements) -> Mean:
+        return Mean.of(self.measure(profile))
+
+    @override
+    def judged(self, evidence: Evidence) -> dict[str, Any]:
+        contrast = evidence.paper.contrast(self.value)
+        if contrast is None:
+            return {}
+        found = contrast.accuracy()
+        p_value, step = evidence.corrected.get(self.value.comparison, (math.nan, 1))
+        verdict = self.verdict(found, p_value, step)
+        note = verdict.need
+        if (single := _mcnemar(contrast)) is not None:
+            p_value = single
+            note += "; p is McNemar's, of these two trainings alone"
+        return {
+            "measured": Mean.of(found),
+            "verdict": verdict,
+            "notes": (self.value.note, note),
+            "protocol": "last epoch",
+            "best_epoch": contrast.best_epoch(),
+            "balanced": Mean.of(contrast.balanced()),
+            "without_leaks": Mean.of(contrast.without_leaks()),
+            "p_value": p_value,
+            "smallest": found.smallest,
+            **self._judged_from(evidence.paper, [run for cell in contrast.cells for run in cell]),
+        }
 
 
-def last_epoch(runs: Sequence[Summary]) -> Estimate | None:
-    """Accuracy in percent at the last (or kept) epoch; ``None`` without runs."""
-    shares = [run["final"]["accuracy"] for run in runs]
-    return accuracy_over_seeds(shares, runs[0]["test_images"]) if runs else None
+class Gain(Effect):
+    """A gain of a size that the paper prints."""
+
+    @property
+    @override
+    def claimed_size(self) -> float:
+        return self.value.number
 
 
-def effect(value: Value, measurements: Measurements) -> Estimate | None:
-    """A gain or ordering in points at the last (or kept) epoch; ``None`` without shared seeds."""
-    contrast = measurements.contrast(value)
-    return contrast.accuracy() if contrast else None
+class Ordering(Effect):
+    """One network above another, or a gain above another, as printed numbers claim."""
 
-
-def effect_row(value: Value, evidence: Evidence) -> Row:
-    """The row of a gain or an ordering, which claims that a difference in points is positive."""
-    row = _smaller_profiles(value, evidence, lambda each: Mean.of(effect(value, each)))
-    contrast = evidence.paper.contrast(value)
-    if contrast is None:
-        return row
-    found = contrast.accuracy()
-    p_value, step = evidence.corrected.get(value.comparison, (math.nan, 1))
-    claimed_size = value.number if value.quantity == "gain" else None
-    verdict = verdicts.of_effect(found, p_value, claimed_size, value.half_digit, step)
-    note = verdict.need
-    if (single := _mcnemar(contrast)) is not None:
-        p_value = single
-        note += "; p is McNemar's, of these two trainings alone"
-    return replace(
-        row,
-        measured=Mean.of(found),
-        verdict=verdict,
-        notes=(value.note, note),
-        protocol="last epoch",
-        best_epoch=contrast.best_epoch(),
-        balanced=Mean.of(contrast.balanced()),
-        without_leaks=Mean.of(contrast.without_leaks()),
-        p_value=p_value,
-        smallest=found.smallest,
-        **_origin(value, evidence.paper, [run for cell in contrast.cells for run in cell]),
-    )
+    @property
+    @override
+    def claimed_size(self) -> None:
+        return None
 
 
 def _mcnemar(contrast: Contrast) -> float | None:
@@ -114,25 +187,3 @@ def _mcnemar(contrast: Contrast) -> float | None:
     if contrast.scores is None or contrast.scores.shape[0] > 1 or len(contrast.cells) > 2:
         return None
     return mcnemar(contrast.scores[0], np.zeros_like(contrast.scores[0]))
-
-
-def _smaller_profiles(
-    value: Value, evidence: Evidence, small_scale: Callable[[Measurements], Mean]
-) -> Row:
-    """The row without a run of the paper's profile; ``small_scale`` gives a smaller profile's."""
-    found = [(each, mean) for each in evidence.smaller if (mean := small_scale(each)).seeds]
-    return Row(
-        value,
-        notes=(value.note,),
-        smaller={each.profile: mean for each, mean in found},
-        data=next((each.data(value.dataset) for each, _ in found), ""),
-    )
-
-
-def _origin(value: Value, paper: Measurements, runs: Sequence[Summary]) -> dict[str, Any]:
-    """Which data runs were made with, on which devices, and their folders."""
-    return {
-        "data": paper.data(value.dataset),
-        "devices": tuple(sorted({run["provenance"]["device"] for run in runs})),
-        "runs": tuple(key_of(run).folder.as_posix() for run in runs),
-    }

@@ -26,7 +26,7 @@ def test_a_setting_is_that_of_the_built_network():
 )
 def test_a_setting_agrees_in_every_number(printed, verdict):
     value = Value("Table 1", "setting", printed, Network("teacher"), of="channels")
-    row = structural.structural_row(value, NO_EVIDENCE)
+    row = structural.Setting(value).row(NO_EVIDENCE)
     assert (row.setting, row.verdict.verdict) == ("64, 96, 192", verdict)
 
 
@@ -43,15 +43,18 @@ def test_a_number_agrees_in_every_printed_digit_or_the_note_says_how_it_differs(
     printed, measured, verdict, note
 ):
     value = Value("Table 1", "parameters", printed, Network("teacher", "mbcsa", 2))
-    assert structural.number_row(value, measured, 4, ()).verdict.verdict == verdict
-    assert structural.difference(value, measured) == note
+    parameters = structural.Parameters(value)
+    assert parameters.verdict(measured).verdict == verdict
+    assert parameters.difference(measured) == note
 
 
 def test_a_count_that_is_printed_without_about_is_exact_to_one():
-    exactly = Value("Section 4.1", "count", "7023", of="images")
-    more = Value("Section 4.1", "count", "1600", of="images", relation="more than")
-    assert [structural.agrees(exactly, count) for count in (7023, 7024)] == [True, False]
-    assert [structural.agrees(more, count) for count in (1601, 1600)] == [True, False]
+    exactly = structural.Count(Value("Section 4.1", "count", "7023", of="images"))
+    more = structural.Count(
+        Value("Section 4.1", "count", "1600", of="images", relation="more than")
+    )
+    assert [exactly.verdict(count).verdict for count in (7023, 7024)] == ["exact", "differs"]
+    assert [more.verdict(count).verdict for count in (1601, 1600)] == ["exact", "differs"]
 
 
 def test_rows_keep_numbers_until_they_are_shown(parameters, tmp_path):
