@@ -10,7 +10,7 @@ import numpy as np
 
 from hdkd import config
 from hdkd.errors import ParameterError
-from hdkd.evaluation.metrics import right
+from hdkd.evaluation.metrics import correct
 from hdkd.evaluation.statistics import Estimate, estimate
 from hdkd.paper.networks import IMAGE_SIZE, parameters
 from hdkd.paper.published import COMPARABLE_PROFILE, Network, Value
@@ -200,5 +200,5 @@ class Contrast:
         if any(probabilities is None for probabilities in found):
             return None
         labels = self.predictions.labels(self.dataset)
-        answers = [right(probabilities, labels) for probabilities in found]
+        answers = [correct(probabilities, labels) for probabilities in found]
         return sum(sign * each for sign, each in zip(self.signs, answers, strict=True))

@@ -11,7 +11,7 @@ import pandas as pd
 from hdkd.config import Settings
 from hdkd.errors import RunError
 from hdkd.evaluation import uncertainty
-from hdkd.evaluation.metrics import right
+from hdkd.evaluation.metrics import correct
 from hdkd.evaluation.statistics import Estimate, estimate, holm
 from hdkd.report.cost import macs
 from hdkd.runs.evidence import key_of
@@ -118,7 +118,7 @@ def cells(table: pd.DataFrame, known: Predictions = NONE) -> pd.DataFrame:
             intervals.loc[cell, [f"{name}_low", f"{name}_high"]] = low, high
         new = known.new(own["dataset"].iloc[0])
         if new.any():
-            answers = right(probabilities, labels)[:, new]
+            answers = correct(probabilities, labels)[:, new]
             for name, found in zip(
                 NEW, (estimate(answers), estimate(answers, labels[new])), strict=True
             ):
@@ -218,7 +218,7 @@ def paired(
     if all(each is not None for each in both):
         labels = known.labels(hdkd["dataset"].iloc[0])
         new = known.new(hdkd["dataset"].iloc[0])
-        taught, alone = (right(each, labels) for each in both)
+        taught, alone = (correct(each, labels) for each in both)
         won = taught - alone
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         weights = 1 - len(labels) / (len(counts) * counts[classes])
