@@ -18,7 +18,7 @@ from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
-from hdkd.training.tune import fits
+from hdkd.training.tune import has_same_trials
 
 PART_MEBIBYTES = 32
 
@@ -48,7 +48,7 @@ def restore(settings: Settings, root: Path = Path()) -> list[str]:
     for dataset in settings.study:
         chosen = root / plan.tuned_settings(settings.profile, dataset)
         kept, tuning = report / "chosen" / f"{dataset}.json", settings.tuning(dataset)
-        if tuning and kept.exists() and not chosen.exists() and fits(kept, tuning):
+        if tuning and kept.exists() and not chosen.exists() and has_same_trials(kept, tuning):
             chosen.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(kept, chosen)
             restored.append(chosen.as_posix())

@@ -9,7 +9,7 @@ from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import Origin
 from hdkd.tracking.address import warn
 from hdkd.tracking.mirror import RUNNING, Mirror
-from hdkd.training.observer import Observer
+from hdkd.training.reporting import Observer
 
 SECONDS_BETWEEN = 1.0  # at least, from one update to the next
 SHARE = 0.02  # of the time that updates may take between epochs
