@@ -62,19 +62,12 @@ class Estimate:
         return math.hypot(self.seed_error, self.image_error)
 
     @property
-    def tests(self) -> list[tuple[float, float]]:
-        """Standard errors with their degrees of freedom; the wider counts.
-
-        First that of seeds and images together, then that of seeds alone.
-        """
-        return _tests(self.seed_error, self.image_error, self.seeds)
-
-    @property
     def interval(self) -> tuple[float, float]:
         """Low and high end; NaN for a single seed, of which no other seed can be told."""
         from scipy.stats import t  # slow to import
 
-        reach = max(error * float(t.ppf((1 + LEVEL) / 2, freedom)) for error, freedom in self.tests)
+        tests = _tests(self.seed_error, self.image_error, self.seeds)
+        reach = max(error * float(t.ppf((1 + LEVEL) / 2, freedom)) for error, freedom in tests)
         return self.mean - reach, self.mean + reach
 
     @property
@@ -82,9 +75,8 @@ class Estimate:
         """Two-sided, of a true mean of zero; NaN for a single seed."""
         from scipy.stats import t
 
-        return max(
-            2 * float(t.sf(abs(self.mean) / error, freedom)) for error, freedom in self.tests
-        )
+        tests = _tests(self.seed_error, self.image_error, self.seeds)
+        return max(2 * float(t.sf(abs(self.mean) / error, freedom)) for error, freedom in tests)
 
     @property
     def smallest(self) -> float:
@@ -123,7 +115,10 @@ class Estimate:
 
 
 def _tests(seed_error: float, image_error: float, seeds: int) -> list[tuple[float, float]]:
-    """See :attr:`Estimate.tests`."""
+    """Standard errors with their degrees of freedom; the wider counts.
+
+    First that of seeds and images together, then that of seeds alone.
+    """
     error = math.hypot(seed_error, image_error)
     if seeds < 2:
         return [(error, math.inf)]

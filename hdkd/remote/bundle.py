@@ -89,7 +89,7 @@ def write_bundle(
 
 
 def write_parts(content: bytes, path: Path, mebibytes: float) -> list[Path]:
-    """Write ``content`` in parts of at most ``mebibytes``: ``path`` with .000, .001, … behind it."""
+    """Write ``content`` in parts of at most ``mebibytes``: ``path`` with .000, .001, … added."""
     size = int(mebibytes * MEBIBYTE)
     parts: list[Path] = []
     for start in range(0, len(content), size):

@@ -5,6 +5,7 @@ There, ``bash offline.sh MINUTES`` puts it together and trains what the ledger m
 HDKD learns from, unfinished runs, and the summaries of finished ones.
 """
 
+import contextlib
 import hashlib
 import io
 import re
@@ -66,7 +67,9 @@ def pack(
         (loose / "source.tar.gz").write_bytes(_source(params.parent, parameters))
         if machine:
             _wheels(missing(machine.read_text("utf-8")), python, loose)
-        _runs(settings, loose)
+        runs = [run for name in settings.study for run in plan.all_runs(settings, name)]
+        with contextlib.suppress(RunError):  # nothing has been trained
+            bundle.write_bundle(settings.profile, runs, loose, PART_MEBIBYTES, outbound=True)
         for name in progress(datasets, "archives"):
             _archive(name, settings.dataset(name).source, loose)
         return _fill(sorted(loose.iterdir()), output, int(transfer_mebibytes * bundle.MEBIBYTE))
@@ -121,15 +124,6 @@ def _source(root: Path, parameters: dict[str, Any]) -> bytes:
         if commit := git_commit(root / "hdkd"):
             bundle.add(tar, f"hdkd/{COMMIT_NOTE}", f"{commit}\n".encode())
     return content.getvalue()
-
-
-def _runs(settings: config.Settings, folder: Path) -> None:
-    """What is there of this study, as a bundle."""
-    runs = [run for name in settings.study for run in plan.all_runs(settings, name)]
-    try:
-        bundle.write_bundle(settings.profile, runs, folder, PART_MEBIBYTES, outbound=True)
-    except RunError:  # nothing has been trained
-        return
 
 
 def _archive(name: str, source: config.Source, folder: Path) -> None:

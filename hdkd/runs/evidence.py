@@ -68,15 +68,15 @@ def counting(
         except ParameterError as error:
             left_out.append(f"{key.folder.as_posix()} ({error})")
             continue
-        made = {n: UNRECORDED[k] for n in wanted if (k := n.rpartition(".")[2]) in UNRECORDED}
-        made |= made_with(summary, root / key.folder)
+        used = {n: UNRECORDED[k] for n in wanted if (k := n.rpartition(".")[2]) in UNRECORDED}
+        used |= hyperparameters_of(summary, root / key.folder)
         # What did not exist then was off, which null says now.
-        names = {**made, **wanted} if "hyperparameters" in summary else made
+        names = {**used, **wanted} if "hyperparameters" in summary else used
         changed = [
-            f"{name} {made.get(name)} instead of {wanted.get(name)}"
+            f"{name} {used.get(name)} instead of {wanted.get(name)}"
             for name in names
-            if made.get(name) != wanted.get(name)
-            and (name in made or "split." not in name or wanted.get(name) == "clusters")
+            if used.get(name) != wanted.get(name)
+            and (name in used or "split." not in name or wanted.get(name) == "clusters")
         ]
         tuning = settings.tuning(key.dataset) if plan.is_tuned(settings, key) else None
         if tuning and "hyperparameters" in summary and summary.get("tuned") not in tuning.grid:
@@ -88,7 +88,7 @@ def counting(
     return kept, left_out
 
 
-def made_with(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
+def hyperparameters_of(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The hyperparameters of a run by their dotted names, as far as they are known."""
     if "hyperparameters" in summary:
         return flatten(summary["hyperparameters"])
@@ -99,17 +99,17 @@ def made_with(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
     heads = network.pop("predicting", None)
     for name in ("num_classes", "image_size", "in_channels"):
         del network[name]
-    made = {
+    used = {
         "images": params.images,
         "training": params.training,
         "augmentation": params.augmentation,
         "network": network,
     }
     if params.engine:
-        made["precision"] = params.engine["precision"]
+        used["precision"] = params.engine["precision"]
     if params.distillation:
-        made["distillation"] = params.distillation | {"heads": heads}
-    return flatten(made)
+        used["distillation"] = params.distillation | {"heads": heads}
+    return flatten(used)
 
 
 def write(summaries: Iterable[dict[str, Any]], path: Path) -> None:

@@ -96,11 +96,7 @@ class Checkpoint:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        fingerprint: dict[str, Any],
-        share: float = 0.02,
-        restart: bool = False,
+        self, folder: Path, fingerprint: dict[str, Any], share: float = 0.02, restart: bool = False
     ) -> None:
         self.path = folder / CHECKPOINT
         self.fingerprint = json.loads(json.dumps(fingerprint))
@@ -108,8 +104,7 @@ class Checkpoint:
         self.finished = 0
         self.notes: dict[str, Any] = {}
         self._lock = filelock.FileLock(lock_of(folder))
-        self._tensors: dict[str, Tensor] = {}
-        self._kept: dict[str, Any] = {}
+        self._loaded: tuple[dict[str, Any], dict[str, Tensor]] = {}, {}
         self._share = share
         self._save_seconds = 0.0  # what the last save took
         self._saved_at = time.monotonic()
@@ -147,34 +142,34 @@ class Checkpoint:
         if found is None:
             print(f"{self.path} is damaged (its checksum is wrong): starting anew", flush=True)
             return
-        header, tensors = found
+        header, _ = self._loaded = found
         if header["fingerprint"] != self.fingerprint:
             changed = differences(header["fingerprint"], self.fingerprint)
             raise RunError(
                 f"{self.path} was made with {changed}: "
                 "continue it with what made it, or train anew with --restart or by removing it"
             )
-        self._tensors, self.finished, self.notes = tensors, header["finished"], header["notes"]
-        self._kept = header["kept"]
+        self.finished, self.notes = header["finished"], header["notes"]
 
     def restore(self, state: State) -> None:
         """Put what is saved, if there is anything, into the freshly built objects of ``state``."""
         if not self.finished:
             return
+        header, tensors = self._loaded
         parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
-        for name, tensor in self._tensors.items():
+        for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = tensor
         state.model.load_state_dict(parts["model"])
         _restore_optimizer(state.optimizer, parts["optimizer"])
-        state.kept.epoch, state.kept.score = self._kept["epoch"], self._kept["score"]
+        state.kept.epoch, state.kept.score = header["kept"]["epoch"], header["kept"]["score"]
         state.kept.state = parts["kept"]
         for name, generator in state.generators.items():
             generator.set_state(parts["random"][name])
         torch.set_rng_state(parts["random"]["torch"])
         if "cuda" in parts["random"]:
             torch.cuda.set_rng_state(parts["random"]["cuda"])
-        self._tensors = {}
+        self._loaded = {}, {}
 
     def save(self, finished: int, state: State) -> None:
         """Write the state after ``finished`` epochs, with every random stream and the notes."""
