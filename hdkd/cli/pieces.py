@@ -52,7 +52,7 @@ def borrow(
             )
         for name in handover.restore(settings):
             print(f"{name}: from the committed evidence")
-    piece = borrowing.Piece.plan(settings, 60 * minutes, parallel, cores)
+    piece = borrowing.Piece(settings, 60 * minutes, parallel, cores)
     if state:
         return print(piece.state)
     headers = ["run", "minutes", "", ""]

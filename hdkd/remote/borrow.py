@@ -108,24 +108,20 @@ def choose(missing_runs: list[MissingRun], seconds: float, parallel: int) -> lis
     return chosen
 
 
-@dataclass(frozen=True)
 class Piece:
-    """A piece of ``seconds`` on a machine: a study's missing runs, and those chosen."""
+    """A piece of ``seconds`` on a machine: a study's missing runs, and those ``chosen`` for it.
 
-    settings: Settings
-    seconds: float
-    parallel: int
-    cores: int
-    missing: list[MissingRun]
-    chosen: list[MissingRun]
+    ``parallel`` runs train at once, by default 1 on a GPU, else one per core.
+    """
 
-    @classmethod
-    def plan(cls, settings: Settings, seconds: float, parallel: int | None, cores: int) -> "Piece":
-        """Choose, for ``parallel`` runs at once: by default 1 on a GPU, else one per CPU core."""
+    def __init__(
+        self, settings: Settings, seconds: float, parallel: int | None, cores: int
+    ) -> None:
         device = choose_device("auto")
-        parallel = parallel or (1 if device == "cuda" else cores)
-        runs = missing(settings, device)
-        return cls(settings, seconds, parallel, cores, runs, choose(runs, seconds, parallel))
+        self.settings, self.seconds, self.cores = settings, seconds, cores
+        self.parallel = parallel or (1 if device == "cuda" else cores)
+        self.missing = missing(settings, device)
+        self.chosen = choose(self.missing, seconds, self.parallel)
 
     @property
     def state(self) -> str:
