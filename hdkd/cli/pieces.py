@@ -52,7 +52,7 @@ def borrow(
             )
         for name in handover.restore(settings):
             print(f"{name}: from the committed evidence")
-    piece = borrowing.Piece.plan(settings, 60 * minutes, parallel, cores)
+    piece = borrowing.Piece(settings, 60 * minutes, parallel, cores)
     if state:
         return print(piece.state)
     headers = ["run", "minutes", "", ""]
@@ -62,7 +62,7 @@ def borrow(
         return
     failed = piece.train()
     count = len(piece.chosen)
-    print(f"{count - len(piece.left())} of {count} chosen trainings are finished")
+    print(f"{count - len(piece.unfinished())} of {count} chosen trainings are finished")
     if bundle:
         for line in piece.bundle(bundle, **mebibytes):
             print(line)
@@ -113,16 +113,16 @@ def pack(
 @click.option("--commit", is_flag=True, help="commit what the reports have then")
 def import_runs(params: Path, sources: tuple[Path, ...], files_only: bool, commit: bool) -> None:
     """Take over run folders of bundles or other checkouts."""
-    from hdkd.remote import handover, homecoming
+    from hdkd.remote import handover, importing
 
-    taken = homecoming.take_over(sources, keep=not files_only)
+    taken = importing.import_runs(sources, keep=not files_only)
     for advice in taken.advice:
         print(advice)
     for name in taken.placed:
         print(f"{name}: {'finished' if name in taken.finished else 'to be continued'}")
     if files_only:
         return print(f"{len(taken.placed)} new run folders")
-    renewed = homecoming.renew(params, taken.profiles)
+    renewed = importing.refresh(params, taken.profiles)
     warn(renewed.warnings)
     print(f"{len(taken.placed)} new run folders, {renewed.registered} new runs in MLflow")
     print("\n".join([*renewed.states, renewed.headline]))

@@ -1,0 +1,1 @@
+"""Metrics of predictions, and what seeds and test images leave open about them."""

@@ -34,14 +34,14 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) 
 
 def balanced_accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
     """Mean recall of the classes that ``labels`` ``(n,)`` have, in [0, 1]."""
-    right = predicted == labels
-    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+    hits = predicted == labels
+    return float(np.mean([hits[labels == label].mean() for label in np.unique(labels)]))
 
 
 def without_leaks(
     probabilities: np.ndarray, labels: np.ndarray, leaked: np.ndarray
 ) -> dict[str, Any] | None:
-    """Accuracies on the images that are not ``leaked`` ``(n,)``, else as :func:`evaluate`; ``None`` without any."""
+    """Accuracies on the images that are not ``leaked`` ``(n,)``; ``None`` where all are."""
     new = ~leaked.astype(bool)
     if not new.any():
         return None
@@ -53,16 +53,16 @@ def without_leaks(
     }
 
 
-def interval(right: int, images: int) -> tuple[float, float]:
-    """The exact 95 % interval (Clopper and Pearson) of a share of which ``right`` of ``images`` were seen."""
+def interval(correct: int, images: int) -> tuple[float, float]:
+    """The exact 95 % interval (Clopper and Pearson) of an accuracy: ``correct`` of ``images``."""
     from scipy.stats import binomtest  # slow to import, and not needed to read a ledger
 
-    found = binomtest(right, images).proportion_ci(0.95, "exact")
+    found = binomtest(correct, images).proportion_ci(0.95, "exact")
     return found.low, found.high
 
 
 def one_vs_rest_auroc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
-    """Mean area under the ROC curve of each class against all others."""
+    """Mean area under the ROC curve of each class against all others, as in :func:`evaluate`."""
     from sklearn.metrics import roc_auc_score
 
     areas = [
@@ -74,26 +74,26 @@ def one_vs_rest_auroc(probabilities: np.ndarray, labels: np.ndarray) -> float | 
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean distance of confidence and accuracy over 15 equal bins of confidence, weighted by size.
+    """Mean gap between confidence and accuracy over 15 equal bins of confidence, weighted by size.
 
     Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 5.
     """
     confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
+    hits = probabilities.argmax(axis=1) == labels
     bins = confidence_bins(confidence)
     error = 0.0
     for k in range(CALIBRATION_BINS):
         inside = bins == k
         if inside.any():
-            error += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
+            error += inside.mean() * abs(hits[inside].mean() - confidence[inside].mean())
     return float(error)
 
 
 def confidence_bins(confidence: np.ndarray) -> np.ndarray:
-    """The bin of each confidence in [0, 1]; bins are open below and closed above, as in the paper."""
+    """The bin of each confidence in [0, 1], from 0; bins are open below and closed above."""
     return np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
 
 
-def right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether the likeliest of ``(…, images, classes)`` is the label: ``(…, images)``, 0 or 1."""
+def correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """1 where the most probable of ``(…, images, classes)`` is the label, or else 0."""
     return (probabilities.argmax(axis=-1) == labels).astype(float)

@@ -1,16 +1,16 @@
 """What a handful of seeds and a finite test set say about other seeds and other images.
 
-Two models that are tested on the same images are compared image by image and seed by seed. The error of a
-mean over seeds has two parts: seeds differ (sample deviation over seeds), and other test images
-would have given another mean (deviation over images of the mean over seeds; for a mean, this is
-what a bootstrap over images converges to). Both are added, which counts the noise within a cell
-twice and so errs on the safe side; degrees of freedom are Satterthwaite's, as for readers and
-cases in studies of diagnostic imaging (Hillis 2007, *Statistics in Medicine* 26:596). No interval is
+Two models that are tested on the same images are compared image by image and seed by seed. The
+error of a mean over seeds has two parts: seeds differ (sample deviation over seeds), and other test
+images would have given another mean (deviation over images of the mean over seeds; for a mean, this
+is what a bootstrap over images converges to). Both are added, which counts the noise within a cell
+twice and so errs on the safe side; degrees of freedom are Satterthwaite's, as for readers and cases
+in studies of diagnostic imaging (Hillis 2007, *Statistics in Medicine* 26:596). No interval is
 narrower than Student's t over the seeds alone.
 
-Seeds that agree on a count of images still differ by less than an image. Their deviation is at least
-that of rounding to whole images, 1/√12 of an image (Sheppard's correction): it is smaller than the deviation of
-any few seeds of which two differ, so it only speaks where all agree.
+Seeds that agree on a count of images may still differ by less than an image. Their deviation is at
+least that of rounding to whole images, 1/√12 of an image (Sheppard's correction). It is smaller
+than the deviation of any few seeds of which two differ, so it only matters where all agree.
 """
 
 import math
@@ -30,8 +30,8 @@ MANY = 1000  # seeds or multiples of the test set: beyond, a study is not worth 
 class Estimate:
     """A mean over seeds with its errors, all in the unit of the values; intervals are of 95 %.
 
-    ``seed_error`` is the standard error from seeds, NaN for a single one; ``image_error`` that from test images.
-    ``resolution`` is how much one test image changes a value: seeds that agree are known no better.
+    ``image_error`` is the standard error from test images. ``resolution`` is how much one test
+    image changes a value: seeds that agree are known no better.
     """
 
     values: tuple[float, ...]
@@ -40,14 +40,17 @@ class Estimate:
 
     @property
     def seeds(self) -> int:
+        """How many: one value each."""
         return len(self.values)
 
     @property
     def mean(self) -> float:
+        """Over seeds."""
         return float(np.mean(self.values))
 
     @property
     def seed_error(self) -> float:
+        """The standard error from seeds; NaN for a single one."""
         if self.seeds < 2:
             return math.nan
         deviation = max(float(np.std(self.values, ddof=1)), self.resolution * ROUNDING)
@@ -59,16 +62,12 @@ class Estimate:
         return math.hypot(self.seed_error, self.image_error)
 
     @property
-    def tests(self) -> list[tuple[float, float]]:
-        """Standard errors with their degrees of freedom: seeds and images, and seeds alone. The wider counts."""
-        return _tests(self.seed_error, self.image_error, self.seeds)
-
-    @property
     def interval(self) -> tuple[float, float]:
         """Low and high end; NaN for a single seed, of which no other seed can be told."""
         from scipy.stats import t  # slow to import
 
-        reach = max(error * float(t.ppf((1 + LEVEL) / 2, freedom)) for error, freedom in self.tests)
+        tests = _tests(self.seed_error, self.image_error, self.seeds)
+        reach = max(error * float(t.ppf((1 + LEVEL) / 2, freedom)) for error, freedom in tests)
         return self.mean - reach, self.mean + reach
 
     @property
@@ -76,17 +75,16 @@ class Estimate:
         """Two-sided, of a true mean of zero; NaN for a single seed."""
         from scipy.stats import t
 
-        return max(
-            2 * float(t.sf(abs(self.mean) / error, freedom)) for error, freedom in self.tests
-        )
+        tests = _tests(self.seed_error, self.image_error, self.seeds)
+        return max(2 * float(t.sf(abs(self.mean) / error, freedom)) for error, freedom in tests)
 
     @property
     def smallest(self) -> float:
-        """The smallest true mean that such a study would tell from zero in 80 % of cases, if it stood alone."""
+        """The smallest true mean that such a study alone would tell from zero in 80 % of cases."""
         return smallest_effect(_tests(self._planned(self.seeds), self.image_error, self.seeds))
 
     def _planned(self, seeds: int) -> float:
-        """The error to expect from so many seeds; the deviation of few values is on average too small (c₄)."""
+        """The standard error to expect from so many seeds; few values spread too little, by c₄."""
         if self.seeds < 2:
             return math.nan
         freedom = self.seeds - 1
@@ -95,9 +93,10 @@ class Estimate:
         return self.seed_error * math.sqrt(self.seeds / seeds) / c4
 
     def needed(self, size: float, level: float = 1 - LEVEL) -> str:
-        """How many seeds, else how many test images, would show a true mean of ``size`` in 80 % of cases.
+        """How many seeds, else how many test images, show a true mean of ``size`` in 80 % of cases.
 
-        More seeds than there are: these have not shown it. ``level`` is what the p value has to be below.
+        More seeds than there are, because these have not shown it. The p value has to be below
+        ``level``.
         """
         if self.seeds < 2:
             return "at least 3 seeds"
@@ -116,7 +115,10 @@ class Estimate:
 
 
 def _tests(seed_error: float, image_error: float, seeds: int) -> list[tuple[float, float]]:
-    """See :attr:`Estimate.tests`."""
+    """Standard errors with their degrees of freedom; the wider counts.
+
+    First that of seeds and images together, then that of seeds alone.
+    """
     error = math.hypot(seed_error, image_error)
     if seeds < 2:
         return [(error, math.inf)]
@@ -124,17 +126,18 @@ def _tests(seed_error: float, image_error: float, seeds: int) -> list[tuple[floa
 
 
 def estimate(scores: np.ndarray, labels: np.ndarray | None = None, unit: float = 1.0) -> Estimate:
-    """The mean of ``scores`` ``(seeds, images)`` over both, times ``unit`` (100 for percent and points).
+    """The mean of ``scores`` ``(seeds, images)`` over both, times ``unit`` (100 for percent).
 
-    Scores are 0 or 1 where a model is wrong or right, or sums and differences of such. With the images'
-    ``labels`` ``(images,)`` every class weighs the same (balanced accuracy) and images are redrawn within classes.
+    Scores are 0 or 1 where a model is wrong or right, or sums and differences of such. With the
+    images' ``labels`` ``(images,)`` every class weighs the same (balanced accuracy) and images are
+    redrawn within classes.
     """
     groups = [np.arange(scores.shape[1])]
     if labels is not None:
         groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     means = scores.mean(axis=0)
     values = np.mean([scores[:, group].mean(axis=1) for group in groups], axis=0)
-    # The bootstrap's variance of a mean has n, not n - 1, below; a class of one image says nothing of others.
+    # The bootstrap's variance of a mean is over n, not n - 1; a class of one image has none.
     variance = sum(means[group].var() / len(group) for group in groups) / len(groups) ** 2
     # The counts of all classes are rounded, each by itself.
     resolution = math.hypot(*(1 / len(group) for group in groups)) / len(groups)
@@ -146,7 +149,7 @@ def estimate(scores: np.ndarray, labels: np.ndarray | None = None, unit: float =
 
 
 def smallest_effect(tests: Sequence[tuple[float, float]], level: float = 1 - LEVEL) -> float:
-    """The true mean that two-sided tests at ``level``, of which all must agree, find in 80 % of cases.
+    """The true mean that all of several two-sided tests at ``level`` find in 80 % of cases.
 
     ``tests`` are standard errors with their degrees of freedom. NaN where an error is.
     """
@@ -154,7 +157,7 @@ def smallest_effect(tests: Sequence[tuple[float, float]], level: float = 1 - LEV
 
 
 def _shift(freedom: float, level: float) -> float:
-    """How many standard errors that is."""
+    """That of one test with so many degrees of ``freedom``, in standard errors."""
     from scipy.optimize import brentq
     from scipy.stats import nct, norm, t
 
@@ -165,9 +168,10 @@ def _shift(freedom: float, level: float) -> float:
 
 
 def mcnemar(better: np.ndarray, base: np.ndarray) -> float:
-    """Exact two-sided p of McNemar's test of two trained models, from which ``(images,)`` each has right.
+    """Exact two-sided p of McNemar's test of two trained models.
 
-    It is about these two trainings: what another seed would give, it does not know.
+    ``better`` and ``base`` ``(images,)`` are 1 where the model is correct. The test is about these
+    two runs: it does not know what another seed would give.
     """
     from scipy.stats import binomtest
 
@@ -189,7 +193,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def holm_steps(p_values: Sequence[float]) -> list[int]:
-    """How many times each counts in :func:`holm`: the smallest as many times as there are, the largest once, NaN never."""
+    """By what :func:`holm` multiplies each: the smallest by their number, the largest by 1.
+
+    0 for NaN.
+    """
     tested = [k for k, p_value in enumerate(p_values) if not math.isnan(p_value)]
     order = sorted(tested, key=lambda k: p_values[k])
     return [len(order) - order.index(k) if k in order else 0 for k in range(len(p_values))]

@@ -1,9 +1,10 @@
 """What other seeds and other test images would give in each metric of a cell of the study.
 
-The error from seeds is that of Student's t; the error from images is in closed form where a metric is a mean over
-images or over pairs of them, and else the deviation of the mean over seeds in a bootstrap over images. Both are added as
-:class:`~hdkd.evaluation.statistics.Estimate` does: the percentiles of a bootstrap over seeds, too, would be
-far too narrow with a handful of them. Images are redrawn within their classes, but for accuracy.
+The error from seeds is that of Student's t; the error from images is in closed form where a metric
+is a mean over images or over pairs of them, and else the deviation of the mean over seeds in a
+bootstrap over images. Both are added as :class:`~hdkd.evaluation.statistics.Estimate` does: the
+percentiles of a bootstrap over seeds as well would be far too narrow with a handful of them. Images
+are redrawn within their classes, but for accuracy.
 """
 
 import math
@@ -12,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from hdkd.evaluation.metrics import confidence_bins, right
+from hdkd.evaluation.metrics import confidence_bins, correct
 from hdkd.evaluation.statistics import Estimate, estimate
 
 DRAWS = 1000
@@ -26,8 +27,8 @@ def metrics(
 
     ``probabilities`` are ``(seeds, images, classes)``, ``labels`` ``(images,)``.
     """
-    answers = right(probabilities, labels)
-    means = {"accuracy": estimate(answers), "balanced_accuracy": estimate(answers, labels)}
+    hits = correct(probabilities, labels)
+    means = {"accuracy": estimate(hits), "balanced_accuracy": estimate(hits, labels)}
     weights = drawn(labels.tobytes(), str(labels.dtype))
     found = {}
     for name, own in values.items():
@@ -46,13 +47,13 @@ def metrics(
 
 def recalls(probabilities: np.ndarray, labels: np.ndarray) -> dict[int, Estimate]:
     """Estimates of the recall of each class that has test images, by its position."""
-    answers = right(probabilities, labels)
-    return {int(k): estimate(answers[:, labels == k]) for k in np.unique(labels)}
+    hits = correct(probabilities, labels)
+    return {int(k): estimate(hits[:, labels == k]) for k in np.unique(labels)}
 
 
 @lru_cache(maxsize=8)
 def drawn(labels: bytes, dtype: str) -> np.ndarray:
-    """How often each image is drawn, within its class, ``(images, DRAWS)``; the same in every call."""
+    """How often each image is drawn, within its class, ``(images, DRAWS)``; always the same."""
     own = np.frombuffer(labels, dtype)
     generator = np.random.default_rng(SEED)
     weights = np.empty((len(own), DRAWS), np.float32)
@@ -64,7 +65,7 @@ def drawn(labels: bytes, dtype: str) -> np.ndarray:
 
 
 def macro_f1(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Of each draw of images, ``(draws,)``, as :func:`hdkd.evaluation.metrics.evaluate` has it of one."""
+    """Of each draw of images, ``(draws,)``; ``weights`` are as :func:`drawn` returns them."""
     every = np.arange(probabilities.shape[1])
     predicted = probabilities.argmax(axis=1)[:, None] == every
     true = labels[:, None] == every
@@ -76,8 +77,9 @@ def macro_f1(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray)
 def auroc_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The error from images of the area under the ROC curve, mean over classes and seeds.
 
-    ``probabilities`` are ``(seeds, images, classes)``. The area is a mean over pairs of images; what each image adds
-    is its structural component (DeLong, DeLong and Clarke-Pearson 1988, *Biometrics* 44:837).
+    ``probabilities`` are ``(seeds, images, classes)``. The area is a mean over pairs of images;
+    what each image adds is its structural component (DeLong, DeLong and Clarke-Pearson 1988,
+    *Biometrics* 44:837).
     """
     classes = np.unique(labels)
     added = np.zeros(len(labels))
@@ -106,7 +108,7 @@ def calibration_error(
 ) -> np.ndarray:
     """Of each draw, ``(draws,)``, over the same bins as that of one set of predictions."""
     confidence = probabilities.max(axis=1)
-    gap = (right(probabilities, labels) - confidence)[:, None]
+    gap = (correct(probabilities, labels) - confidence)[:, None]
     bins = confidence_bins(confidence)
     inside = bins[:, None] == np.unique(bins)
     return abs((inside * gap).T @ weights).sum(axis=0) / len(labels)

@@ -12,7 +12,7 @@ import numpy as np
 from hdkd import config
 from hdkd.config import Dataset
 from hdkd.errors import ParameterError
-from hdkd.evaluation.metrics import right
+from hdkd.evaluation.metrics import correct
 from hdkd.evaluation.statistics import Estimate, estimate
 from hdkd.paper.networks import IMAGE_SIZE, parameters
 from hdkd.paper.published import COMPARABLE_PROFILE, Network, Value
@@ -162,7 +162,7 @@ class Contrast:
             probabilities = self.predictions.cell(folders)
             if probabilities is None:
                 return None
-            scores.append(sign * right(probabilities, self.predictions.labels(self.dataset)))
+            scores.append(sign * correct(probabilities, self.predictions.labels(self.dataset)))
         return np.sum(scores, axis=0)
 
     def accuracy(self) -> Estimate:

@@ -1,7 +1,7 @@
-"""What to train in a borrowed piece of time: the most valuable missing trainings that fit into it.
+"""What to train in a borrowed piece of time: the most valuable missing runs that fit into it.
 
-A thin layer over the workflow: it names targets, and Snakemake trains them. Every training knows
-when the time ends (``HDKD_DEADLINE``), stops cleanly before it, and continues in the next piece.
+A thin layer over the workflow: it names targets, and Snakemake trains them. Every run knows when
+the time ends (``HDKD_DEADLINE``), stops cleanly before it, and resumes in the next piece.
 """
 
 import math
@@ -22,35 +22,33 @@ from hdkd.study.plan import DEADLINE, RunKey
 from hdkd.training.checkpoint import CHECKPOINT, epochs_in, is_locked
 from hdkd.training.job import choose_device
 
-# Multiply-accumulates per second of a training, until a run on this machine has been measured.
+# Multiply-accumulates per second of training, until a run on such a device has been measured.
 FIRST_RATES = {"cuda": 4e12, "cpu": 2e10}
-SETTLING_SECONDS = 20  # starting a job, and ending it
+STARTING_SECONDS = 20  # of a run, and of ending it
 
 
 @dataclass(frozen=True)
-class Job:
-    """A missing training, what it is estimated to take in seconds, and the teacher it needs."""
+class MissingRun:
+    """A missing run, the seconds that it is estimated to take, and the teacher that it needs."""
 
     run: RunKey
     seconds: float
     teacher: RunKey | None = None
 
     @property
-    def begun(self) -> bool:
-        return (self.run.folder / CHECKPOINT).exists()
-
-    @property
-    def running(self) -> bool:
-        """Whether a process trains it now."""
-        return self.begun and is_locked(self.run.folder)
+    def progress(self) -> str:
+        """``running`` while a process trains it, else ``begun``, or empty without a checkpoint."""
+        if not (self.run.folder / CHECKPOINT).exists():
+            return ""
+        return "running" if is_locked(self.run.folder) else "begun"
 
 
 def value_order(settings: Settings) -> list[RunKey]:
-    """Every training of a study, the most valuable for the ledger first.
+    """Every run of a study, the most valuable for the ledger first.
 
     Dataset by dataset the teacher, the tuning, then student and HDKD by subset with all seeds,
-    because fewer than three decide no verdict; then the ablations of Tables 6 and 7, the rivals of
-    Table 5, controls, and other distillations, each with its first seed before the others.
+    because fewer than three decide no verdict; then the ablations of Tables 6 and 7, the baselines
+    of Table 5, controls, and other distillations, each with its first seed before the others.
     """
     ordered = []
     for dataset in settings.study:
@@ -64,116 +62,102 @@ def value_order(settings: Settings) -> list[RunKey]:
     return list(dict.fromkeys(ordered))
 
 
-def missing(settings: Settings, device: str) -> list[Job]:
-    """The trainings neither finished here nor in the committed evidence, in order of value.
+def missing(settings: Settings, device: str) -> list[MissingRun]:
+    """The runs neither finished here nor in the committed evidence, in order of value.
 
-    Each with the time that what is left of it is estimated to take.
-
-    Raises ``RunError`` where the data of a training have not been built.
+    The estimate of an unfinished run is of its remaining epochs. Raises ``RunError`` where the data
+    of a run have not been built.
     """
-    folders = {name: plan.prepared(settings.profile, name) for name in settings.study}
-    facts = {
-        n: results.facts(settings, n) for n, f in folders.items() if (f / "split.json").exists()
-    }
-    images = {name: cost.images_of(settings, name, facts) for name in settings.study}
+    facts, images = {}, {}
     for name in settings.study:
+        path = plan.prepared(settings.profile, name) / "split.json"
+        if path.exists():
+            facts[name] = results.facts(settings, name)
+        images[name] = cost.images_of(settings, name, facts)
         if not images[name]:
-            raise RunError(
-                f"{folders[name]}/split.json is missing: build the data first "
-                "(`snakemake --cores 4 data`)"
-            )
-    ordered = value_order(settings)
-    # Others were made with other parameters.
+            raise RunError(f"{path} is missing: build the data first (`snakemake --cores 4 data`)")
     finished, _ = counting(settings, known(settings.profile))
-    alike = [s for s in finished if (s["provenance"]["device"] == "cpu") == (device == "cpu")]
-    rates = cost.Rates(settings, alike, facts)
+    measured = [s for s in finished if (s["provenance"]["device"] == "cpu") == (device == "cpu")]
+    rates = cost.Rates(settings, measured, facts)
     done = {key_of(summary) for summary in finished}
-    jobs = []
-    for run in ordered:
+    missing_runs = []
+    for run in value_order(settings):
         if run not in done:
             rate = rates.of(run.role) or FIRST_RATES[device]
             seconds = cost.work(settings, run, images[run.dataset]) / rate
             training, _ = cost.length(settings, run, images[run.dataset])
             seconds *= 1 - epochs_in(run.folder / CHECKPOINT) / training.epochs
-            teacher = None
-            if run.role == "hdkd":
-                teacher = plan.teacher_of(settings, run)
-            jobs.append(Job(run, seconds + SETTLING_SECONDS, teacher))
-    return jobs
+            teacher = plan.teacher_of(settings, run) if run.role == "hdkd" else None
+            missing_runs.append(MissingRun(run, seconds + STARTING_SECONDS, teacher))
+    return missing_runs
 
 
-def choose(jobs: list[Job], seconds: float, parallel: int) -> list[Job]:
-    """The first jobs to begin within ``seconds`` on ``parallel`` places, the last ones in part.
+def choose(missing_runs: list[MissingRun], seconds: float, parallel: int) -> list[MissingRun]:
+    """The first to start within ``seconds`` on ``parallel`` places, the last ones in part.
 
-    HDKD cannot be begun before its teacher is finished.
+    HDKD cannot start before its teacher is finished.
     """
-    chosen: list[Job] = []
-    free = [0.0] * parallel  # when each place is
-    finished: dict[RunKey, float] = {}
-    missing = {job.run for job in jobs}
-    for job in jobs:
-        ready = finished.get(job.teacher, math.inf) if job.teacher in missing else 0.0
-        start = max(min(free), ready)
+    chosen: list[MissingRun] = []
+    free_at = [0.0] * parallel  # by place
+    finished_at: dict[RunKey | None, float] = {each.run: math.inf for each in missing_runs}
+    for each in missing_runs:
+        start = max(min(free_at), finished_at.get(each.teacher, 0.0))
         if start < seconds:
-            chosen.append(job)
-            finished[job.run] = free[free.index(min(free))] = start + job.seconds
+            chosen.append(each)
+            finished_at[each.run] = free_at[free_at.index(min(free_at))] = start + each.seconds
     return chosen
 
 
-@dataclass(frozen=True)
 class Piece:
-    """A piece of ``seconds`` on a machine: a study's missing trainings, and those chosen."""
+    """A piece of ``seconds`` on a machine: a study's missing runs, and those ``chosen`` for it.
 
-    settings: Settings
-    seconds: float
-    parallel: int
-    cores: int
-    missing: list[Job]
-    chosen: list[Job]
+    ``parallel`` runs train at once, by default 1 on a GPU, else one per core.
+    """
 
-    @classmethod
-    def plan(cls, settings: Settings, seconds: float, parallel: int | None, cores: int) -> "Piece":
-        """Choose for ``cores`` CPU cores, and ``parallel`` trainings at once, or as many as fit."""
+    def __init__(
+        self, settings: Settings, seconds: float, parallel: int | None, cores: int
+    ) -> None:
         device = choose_device("auto")
-        parallel = parallel or (1 if device == "cuda" else cores)
-        jobs = missing(settings, device)
-        return cls(settings, seconds, parallel, cores, jobs, choose(jobs, seconds, parallel))
+        self.settings, self.seconds, self.cores = settings, seconds, cores
+        self.parallel = parallel or (1 if device == "cuda" else cores)
+        self.missing = missing(settings, device)
+        self.chosen = choose(self.missing, seconds, self.parallel)
 
     @property
     def state(self) -> str:
-        """``reduced: 12 of 54 trainings done, 2 running, 31.2 hours of training left``"""
-        running = sum(job.running for job in self.missing)
-        hours = sum(job.seconds for job in self.missing) / 3600
-        trainings = len(value_order(self.settings))
+        """As in ``reduced: 12 of 54 trainings done, 2 running, 31.2 hours of training left``."""
+        running = sum(each.progress == "running" for each in self.missing)
+        hours = sum(each.seconds for each in self.missing) / 3600
+        count = len(value_order(self.settings))
         return (
-            f"{self.settings.profile}: {trainings - len(self.missing)} of {trainings} trainings "
+            f"{self.settings.profile}: {count - len(self.missing)} of {count} trainings "
             f"done, {running} running, {hours:.1f} hours of training left"
         )
 
     def rows(self) -> list[list[str]]:
-        """Run folder, minutes, whether chosen and whether begun, of each missing training."""
+        """Run folder, minutes, whether chosen, and progress of each missing run."""
         return [
             [
-                job.run.folder.as_posix(),
-                f"{job.seconds / 60:.1f}",
-                "chosen" if job in self.chosen else "later",
-                "running" if job.running else "begun" if job.begun else "",
+                each.run.folder.as_posix(),
+                f"{each.seconds / 60:.1f}",
+                "chosen" if each in self.chosen else "later",
+                each.progress,
             ]
-            for job in self.missing
+            for each in self.missing
         ]
 
-    def left(self) -> list[Job]:
-        """The chosen trainings that are not finished."""
-        return [job for job in self.chosen if not plan.is_finished(job.run.folder)]
+    def unfinished(self) -> list[RunKey]:
+        """The chosen runs that are not finished."""
+        return [each.run for each in self.chosen if not plan.is_finished(each.run.folder)]
 
     def train(self) -> RunError | None:
         """Have Snakemake train what is chosen until the time is over.
 
-        Returns, rather than raises, that a training failed for another reason than time: what the
-        others have made is bundled all the same.
+        Returns, rather than raises, that a run failed for another reason than time: what the others
+        have left is bundled all the same.
         """
-        ends = time.time() + self.seconds - SETTLING_SECONDS
-        targets = [(job.run.folder / "summary.json").as_posix() for job in self.chosen]
+        ends = time.time() + self.seconds - STARTING_SECONDS
+        targets = [(each.run.folder / "summary.json").as_posix() for each in self.chosen]
         binary = Path(sys.executable).with_name("snakemake")
         command = [
             str(binary) if binary.exists() else "snakemake",
@@ -181,17 +165,18 @@ class Piece:
             "--resources", f"gpu={self.parallel}",
             "--config", f"profile={self.settings.profile}", "--", *targets,
         ]  # fmt: skip
-        code = subprocess.run(command, env={**os.environ, DEADLINE: str(ends)}).returncode
-        for job in self.left():
-            if reason := failure(job.run):
-                return RunError(f"the training {job.run.name} failed: {reason}")
-        if code and not self.left():
+        environment = {**os.environ, DEADLINE: str(ends)}
+        code = subprocess.run(command, env=environment, check=False).returncode
+        for run in self.unfinished():
+            if reason := failure(run):
+                return RunError(f"the training {run.name} failed: {reason}")
+        if code and not self.unfinished():
             return RunError(f"Snakemake ended with the code {code}: its messages stand above")
         return None
 
     def bundle(self, output: Path, part_mebibytes: float, bundle_mebibytes: float) -> list[str]:
-        """Bundle what the chosen trainings have left, if anything; returns what is in it, by line."""
-        runs = [job.run for job in self.chosen]
+        """Bundle the run folders of those chosen, if any; returns lines that say what is in it."""
+        runs = [each.run for each in self.chosen]
         if not any(run.folder.exists() for run in runs):
             return []
         manifest = write_bundle(
@@ -208,7 +193,7 @@ class Piece:
 
 
 def failure(run: RunKey) -> str | None:
-    """Why a training failed, by the last line of its log; ``None`` for one that ran out of time."""
+    """Why a run failed, by the last line of its log; ``None`` for one that ran out of time."""
     log = Path("logs") / run.folder.with_name(f"{run.folder.name}.log")
     lines = log.read_text("utf-8").splitlines() if log.exists() else []
     last = lines[-1] if lines else ""

@@ -1,8 +1,8 @@
 """Run folders as a bundle of small files, to bring home from a machine without a network.
 
-A bundle is a folder: ``manifest.json`` and the parts of one compressed archive, each small enough to be
-carried. Weights travel in half precision, which is how a teacher teaches wherever it is; a training that was
-not finished travels as its checkpoint, so that it can go on elsewhere.
+A bundle is a folder: ``manifest.json`` and the parts of one compressed archive, each small enough
+to be carried. Weights travel in half precision, which is how a teacher teaches wherever it is; an
+unfinished run travels as its checkpoint, so that it can be resumed elsewhere.
 """
 
 import gzip
@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hdkd.errors import RunError
-from hdkd.files import SUMS, extract
+from hdkd.files import SUMS, extract, sha256
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
@@ -36,23 +36,23 @@ def write_bundle(
     output: Path,
     part_mebibytes: float,
     root: Path = Path(),
-    outward: bool = False,
+    outbound: bool = False,
     mebibytes: float = math.inf,
 ) -> dict[str, Any]:
     """Put the run folders of ``runs``, and what is known of their data, into the folder ``output``.
 
-    Returns the manifest: the parts with their checksums, the runs, finished or not, and those left behind
-    because the bundle would have more than ``mebibytes``: finished ones come first, and in their order.
-    Runs that have not begun are left out. ``outward``, to a machine that is to train the others, finished
-    runs travel without weights and predictions, but for teachers. Raises ``RunError`` when there is
-    nothing to bundle.
+    Returns the manifest: the parts with their checksums, the runs, finished or not, and those left
+    behind because the bundle would have more than ``mebibytes``: finished ones come first, and in
+    their order. Runs that have not been started are left out. ``outbound``, to a machine that
+    trains the others, finished runs other than teachers travel without weights and predictions.
+    Raises ``RunError`` when there is nothing to bundle.
     """
     finished = [run for run in runs if plan.is_finished(root / run.folder)]
     others = [run for run in runs if run not in finished]
     unfinished = [run for run in others if (root / run.folder / CHECKPOINT).exists()]
     if not finished and not unfinished:
         raise RunError(f"there is no run of the profile {profile} to bundle")
-    left: list[RunKey] = []
+    left_behind: list[RunKey] = []
     room = mebibytes * MEBIBYTE
     archive = io.BytesIO()
     with (
@@ -60,10 +60,10 @@ def write_bundle(
         tarfile.open(fileobj=zipped, mode="w") as tar,
     ):
         for run in [*finished, *unfinished]:
-            contents = contents_of(run, root / run.folder, outward)
+            contents = contents_of(run, root / run.folder, outbound)
             size = sum(map(len, contents.values()))
             if size > room:
-                left.append(run)
+                left_behind.append(run)
                 continue
             room -= size
             for name, content in contents.items():
@@ -76,43 +76,48 @@ def write_bundle(
     output.mkdir(parents=True, exist_ok=True)
     for old in output.glob("runs.tar.gz.*"):
         old.unlink()
-    content, size = archive.getvalue(), int(part_mebibytes * MEBIBYTE)
-    parts = []
-    for number, start in enumerate(range(0, len(content), size)):
-        name, part = f"runs.tar.gz.{number:03d}", content[start : start + size]
-        (output / name).write_bytes(part)
-        parts.append({"name": name, "sha256": hashlib.sha256(part).hexdigest()})
+    parts = write_parts(archive.getvalue(), output / "runs.tar.gz", part_mebibytes)
     manifest = {
         "profile": profile,
-        "parts": parts,
-        "finished": [run.folder.as_posix() for run in finished if run not in left],
-        "unfinished": [run.folder.as_posix() for run in unfinished if run not in left],
-        "left": [run.folder.as_posix() for run in left],
+        "parts": [{"name": part.name, "sha256": sha256(part)} for part in parts],
+        "finished": [run.folder.as_posix() for run in finished if run not in left_behind],
+        "unfinished": [run.folder.as_posix() for run in unfinished if run not in left_behind],
+        "left": [run.folder.as_posix() for run in left_behind],
     }
     (output / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
     return manifest
 
 
-def contents_of(run: RunKey, folder: Path, outward: bool) -> dict[str, bytes]:
+def write_parts(content: bytes, path: Path, mebibytes: float) -> list[Path]:
+    """Write ``content`` in parts of at most ``mebibytes``: ``path`` with .000, .001, … added."""
+    size = int(mebibytes * MEBIBYTE)
+    parts: list[Path] = []
+    for start in range(0, len(content), size):
+        parts.append(path.with_name(f"{path.name}.{len(parts):03d}"))
+        parts[-1].write_bytes(content[start : start + size])
+    return parts
+
+
+def contents_of(run: RunKey, folder: Path, outbound: bool) -> dict[str, bytes]:
     """What travels of a run folder, by name (see :func:`write_bundle`)."""
     if not plan.is_finished(folder):
         return {CHECKPOINT: (folder / CHECKPOINT).read_bytes()}
-    names = RUN_FILES
-    if outward and run.role != "teacher":
-        names = ("params.json", "metrics.csv", "summary.json", SUMS)
+    light = outbound and run.role != "teacher"
+    names = ("params.json", "metrics.csv", "summary.json", SUMS) if light else RUN_FILES
     contents = {name: (folder / name).read_bytes() for name in names}
     if weights := contents.get(WEIGHTS):
-        half = contents[WEIGHTS] = in_half_precision(weights)
-        contents[SUMS] = contents[SUMS].replace(_digest(weights), _digest(half))
+        contents[WEIGHTS] = in_half_precision(weights)
+        old, new = (hashlib.sha256(w).hexdigest().encode() for w in (weights, contents[WEIGHTS]))
+        contents[SUMS] = contents[SUMS].replace(old, new)
     return contents
 
 
 def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], list[str]]:
     """Put the run folders of a bundle in their places below ``root``.
 
-    Returns the manifest and the run folders that are new; one that is there already, finished or with
-    no fewer epochs behind it, stays as it is. Raises ``RunError`` when a part is missing or damaged, or
-    when a finished run is there with other results.
+    Returns the manifest and the run folders that are new; one that is there already, finished or
+    with no fewer epochs behind it, stays as it is. Raises ``RunError`` when a part is missing or
+    damaged, or when a finished run is there with other results.
     """
     try:
         manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
@@ -122,47 +127,59 @@ def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], li
     except (ValueError, KeyError, TypeError):
         raise RunError(f"{bundle / 'manifest.json'} is damaged: bring the bundle again") from None
     placed = []
-    with tempfile.TemporaryDirectory(dir=_made(root), prefix=".bundle-") as temporary:
-        fresh = Path(temporary)
-        _extract(content, fresh, bundle)
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".bundle-") as temporary:
+        unpacked = Path(temporary)
+        _extract(content, unpacked, bundle)
         for name in [*manifest["finished"], *manifest["unfinished"]]:
-            source, target = fresh / _inside(name, bundle), root / name
+            source, target = unpacked / _inside(name, bundle), root / name
             if name in manifest["finished"]:
-                record = RunFolder(source).record
-                if record.run.folder.as_posix() != name:
-                    raise RunError(f"{bundle}: {name} has the summary of another run")
-                if plan.is_finished(target):
-                    if RunFolder(target).record != record:
-                        raise RunError(
-                            f"{name} is there already, with other results: move it away, or leave "
-                            "this bundle out"
-                        )
-                    continue
-            elif plan.is_finished(target) or epochs_in(target / CHECKPOINT) >= epochs_in(
-                source / CHECKPOINT
-            ):
-                continue  # has gone on here, or elsewhere, in the meantime
+                wanted = _is_new(name, source, target, bundle)
+            else:  # it may have been resumed here, or elsewhere, in the meantime
+                epochs = [epochs_in(folder / CHECKPOINT) for folder in (source, target)]
+                wanted = not plan.is_finished(target) and epochs[0] > epochs[1]
+            if not wanted:
+                continue
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             source.rename(target)
             for path in target.iterdir():
                 path.touch()  # newer than the data, so that Snakemake takes it as made from them
             placed.append(name)
-        prepared = fresh / "data" / "prepared"
-        for path in sorted(prepared.rglob("*.json")):
-            target = root / path.relative_to(fresh)
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
+        for path in sorted((unpacked / "data" / "prepared").rglob("*.json")):
+            copy_missing(path, root / path.relative_to(unpacked))
     return manifest, placed
 
 
-def keep(bundle: Path, profile: str, root: Path = Path()) -> str:
-    """Have DVC version an unpacked bundle, as it came: its weights travel with the project from then on.
+def _is_new(name: str, source: Path, target: Path, bundle: Path) -> bool:
+    """Whether a finished run is not there yet."""
+    record = RunFolder(source).record
+    if record.run.folder.as_posix() != name:
+        raise RunError(f"{bundle}: {name} has the summary of another run")
+    if not plan.is_finished(target):
+        return True
+    if RunFolder(target).record != record:
+        raise RunError(
+            f"{name} is there already, with other results: move it away, or leave this bundle out"
+        )
+    return False
 
-    It is kept in ``data/runs/<profile>/``, beside the places that stages of ``dvc.yaml`` own, because a
-    stage is versioned when it is whole, and a study in pieces is not. Returns what to do next, in a
-    sentence; outside a DVC repository that is none.
+
+def copy_missing(source: Path, target: Path) -> bool:
+    """Copy a file to where there is none, with the folders above it; whether that was so."""
+    if target.exists():
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return True
+
+
+def add_to_dvc(bundle: Path, profile: str, root: Path = Path()) -> str:
+    """Have DVC version an unpacked bundle, so that its weights travel with the project.
+
+    It is put into ``data/runs/<profile>/``, beside the places that stages of ``dvc.yaml`` own,
+    because a stage is versioned when it is complete, and a study in pieces is not. Returns a
+    sentence that says what to do next, empty outside a DVC repository.
     """
     folder = root / "data" / "runs" / profile
     if not (root / ".dvc").exists() or bundle.resolve().is_relative_to(folder.resolve()):
@@ -170,15 +187,11 @@ def keep(bundle: Path, profile: str, root: Path = Path()) -> str:
     manifest = (bundle / "manifest.json").read_bytes()
     target = folder / hashlib.sha256(manifest).hexdigest()[:12]
     if not target.exists():
-        with tempfile.TemporaryDirectory(dir=_made(folder.parent), prefix=".bundle-") as temporary:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as temporary:
             copy = Path(temporary) / "bundle"
-            copy.mkdir()
-            for name in [
-                "manifest.json",
-                *(part["name"] for part in json.loads(manifest)["parts"]),
-            ]:
-                shutil.copyfile(bundle / name, copy / name)
-            _made(folder)
+            for name in ["manifest.json", *(p["name"] for p in json.loads(manifest)["parts"])]:
+                copy_missing(bundle / name, copy / name)
             copy.rename(target)
     path = folder.relative_to(root)
     added = subprocess.run(
@@ -186,6 +199,7 @@ def keep(bundle: Path, profile: str, root: Path = Path()) -> str:
         cwd=root,
         capture_output=True,
         text=True,
+        check=False,
     )
     if added.returncode:
         reason = (added.stderr.strip().splitlines() or ["it says nothing"])[-1]
@@ -193,17 +207,8 @@ def keep(bundle: Path, profile: str, root: Path = Path()) -> str:
     return f"{path}.dvc: commit it; `dvc push` shares the weights"
 
 
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Add a file of that content, without times or owners."""
+    """Add a file to an archive, without times or owners: the same content gives the same bytes."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     tar.addfile(member, io.BytesIO(content))

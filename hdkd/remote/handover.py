@@ -1,8 +1,8 @@
 """What a study that is made piece by piece keeps in git, so that any clone can go on with it.
 
-Beside the evidence (:mod:`hdkd.runs.evidence`), ``reports/<profile>/needed/`` has what missing trainings
-build on, a bundle for each: teachers with their weights, and trials whose choice has not been made; and
-``reports/<profile>/chosen/`` the choices. What nothing misses any more is removed.
+Beside the evidence (:mod:`hdkd.runs.evidence`), ``reports/<profile>/needed/`` has a bundle for each
+run that missing ones build on: teachers with their weights, and trials whose choice has not been
+made; ``reports/<profile>/chosen/`` has the choices. What no missing run needs is removed.
 """
 
 import shutil
@@ -18,13 +18,13 @@ from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
-from hdkd.training.tune import fits
+from hdkd.training.tune import has_same_trials
 
 PART_MEBIBYTES = 32
 
 
 def keep(settings: Settings, root: Path = Path()) -> None:
-    """Keep what the missing trainings of a study need of those whose run folders are here."""
+    """Keep what the missing runs of a study need of those whose run folders are here."""
     report = root / plan.report(settings.profile)
     for dataset in settings.study:
         chosen = root / plan.tuned_settings(settings.profile, dataset)
@@ -35,22 +35,26 @@ def keep(settings: Settings, root: Path = Path()) -> None:
     for name, run in needed.items():
         if plan.is_finished(root / run.folder):
             folder = report / "needed" / name
-            bundle.write_bundle(settings.profile, [run], folder, PART_MEBIBYTES, root, outward=True)
+            bundle.write_bundle(
+                settings.profile, [run], folder, PART_MEBIBYTES, root, outbound=True
+            )
     for folder in (report / "needed").glob("*"):
         if folder.name not in needed:
             shutil.rmtree(folder)
 
 
 def restore(settings: Settings, root: Path = Path()) -> list[str]:
-    """Put what :func:`keep` kept in its place, where it is missing and fits the settings; returns what it was."""
+    """Put what :func:`keep` kept in its place, where it is missing and of these settings.
+
+    Returns the choices and run folders that were put there.
+    """
     report = root / plan.report(settings.profile)
     restored = []
     for dataset in settings.study:
         chosen = root / plan.tuned_settings(settings.profile, dataset)
         kept, tuning = report / "chosen" / f"{dataset}.json", settings.tuning(dataset)
-        if tuning and kept.exists() and not chosen.exists() and fits(kept, tuning):
-            chosen.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(kept, chosen)
+        fits = tuning and kept.exists() and has_same_trials(kept, tuning)
+        if fits and bundle.copy_missing(kept, chosen):
             restored.append(chosen.as_posix())
     for run in needed_runs(settings, root):
         folder = report / "needed" / _name(run)
@@ -60,12 +64,11 @@ def restore(settings: Settings, root: Path = Path()) -> list[str]:
 
 
 def needed_runs(settings: Settings, root: Path = Path()) -> list[RunKey]:
-    """Finished trainings that a missing one builds on: teachers, and trials before the choice is made."""
+    """Finished runs that a missing one builds on: teachers, and trials until the choice is made."""
     done = finished(settings, root)
     needed = []
     for dataset in settings.study:
-        every = plan.all_runs(settings, dataset)
-        missing = [run for run in every if run not in done]
+        missing = [run for run in plan.all_runs(settings, dataset) if run not in done]
         needed += [plan.teacher_of(settings, run) for run in missing if run.role == "hdkd"]
         if not (root / plan.tuned_settings(settings.profile, dataset)).exists():
             needed += plan.tuning_runs(settings, dataset)
@@ -73,24 +76,21 @@ def needed_runs(settings: Settings, root: Path = Path()) -> list[RunKey]:
 
 
 def finished(settings: Settings, root: Path = Path()) -> set[RunKey]:
-    """The trainings of a study that are made with its settings, here or as committed evidence says."""
+    """The runs that are finished with a study's settings, here or in the committed evidence."""
     counted, _ = evidence.counting(settings, evidence.known(settings.profile, root), root)
     return {evidence.key_of(summary) for summary in counted}
 
 
 def gather(project: Path, root: Path = Path()) -> list[str]:
-    """Take over the finished run folders, and choices, of another checkout that are not here; returns the former.
+    """Copy the finished run folders and the choices of another checkout that are not here.
 
-    Raises ``RunError`` where one is damaged.
+    Returns the run folders. Raises ``RunError`` where one is damaged.
     """
     placed = []
     for models in sorted((project / "models").glob("*/")):
         finished = [path.parent for path in sorted(models.rglob(plan.RUN_FILES[-1]))]
         for chosen in models.glob("tuning/*/chosen.json"):
-            target = root / chosen.relative_to(project)
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(chosen, target)
+            bundle.copy_missing(chosen, root / chosen.relative_to(project))
         runs = [RunFolder(folder).record.run for folder in finished]
         runs = [run for run in runs if not plan.is_finished(root / run.folder)]
         if runs:
@@ -102,7 +102,7 @@ def gather(project: Path, root: Path = Path()) -> list[str]:
 
 
 def commit(profiles: Iterable[str], message: str, root: Path = Path()) -> bool:
-    """Commit the reports of ``profiles`` and the ledger, and nothing else; whether there was anything new.
+    """Commit the reports of ``profiles`` and the ledger only; whether there was anything new.
 
     Raises ``RunError`` with what git says where it refuses.
     """
@@ -116,7 +116,7 @@ def commit(profiles: Iterable[str], message: str, root: Path = Path()) -> bool:
 
 
 def _git(root: Path, *command: str) -> str:
-    done = subprocess.run(["git", *command], cwd=root, capture_output=True, text=True)
+    done = subprocess.run(["git", *command], cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if not line.startswith("hint:")]
         reason = " ".join(said) or "it says nothing"

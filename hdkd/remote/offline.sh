@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# For a machine without a network, beside what `hdkd pack` prepared: puts everything in its place, trains for
+# For an offline machine, beside what `hdkd pack` prepared: puts everything in its place, trains for
 # so many minutes, and leaves the bundle to carry home. Given again, it goes on.
 #
 #   bash offline.sh MINUTES [PARALLEL [OPTIONS OF hdkd borrow]]

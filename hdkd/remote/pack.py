@@ -1,10 +1,11 @@
-"""What has to travel to a machine without a network, in folders small enough to be carried one by one.
+"""What has to travel to an offline machine, in folders small enough to be carried one by one.
 
 There, ``bash offline.sh MINUTES`` puts it together and trains what the ledger misses most
-(:mod:`hdkd.remote.borrow`). Runs that were made before travel along as far as they are needed: teachers, which
-HDKD learns from, unfinished trainings, and the names of finished ones.
+(:mod:`hdkd.remote.borrow`). Earlier runs travel along as far as they are needed: teachers, which
+HDKD learns from, unfinished runs, and the summaries of finished ones.
 """
 
+import contextlib
 import hashlib
 import io
 import re
@@ -13,9 +14,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import yaml
 from packaging.requirements import Requirement
@@ -40,17 +42,17 @@ OFFLINE = Path(__file__).with_name("offline.sh")
 def pack(
     params: Path,
     profile: str,
-    datasets: list[str],
+    datasets: Sequence[str],
     output: Path,
     transfer_mebibytes: float,
     machine: Path | None = None,
     python: str = "3.12",
 ) -> list[int]:
-    """Fill ``output`` with ``offline.sh`` and the folders 1, 2, … to be carried; returns their bytes.
+    """Fill ``output`` with ``offline.sh`` and the folders 1, 2, … to carry; returns their bytes.
 
-    ``machine`` lists the packages that are there (``pip freeze``): wheels of what is missing for Python
-    version ``python`` on Linux x86-64 come along. Without it there are no wheels. Raises ``DataError``
-    when the archive of a dataset is not here, or ``output`` holds something else.
+    ``machine`` lists the packages that are there (``pip freeze``): wheels of what is missing for
+    Python version ``python`` on Linux x86-64 come along. Without it there are no wheels. Raises
+    ``DataError`` when the archive of a dataset is not here, or ``output`` holds something else.
     """
     if output.exists() and any(output.iterdir()) and not (output / OFFLINE.name).exists():
         raise DataError(f"{output} holds something else: name an empty folder with --output")
@@ -65,14 +67,16 @@ def pack(
         (loose / "source.tar.gz").write_bytes(_source(params.parent, parameters))
         if machine:
             _wheels(missing(machine.read_text("utf-8")), python, loose)
-        _runs(settings, loose)
+        runs = [run for name in settings.study for run in plan.all_runs(settings, name)]
+        with contextlib.suppress(RunError):  # nothing has been trained
+            bundle.write_bundle(settings.profile, runs, loose, PART_MEBIBYTES, outbound=True)
         for name in progress(datasets, "archives"):
             _archive(name, settings.dataset(name).source, loose)
         return _fill(sorted(loose.iterdir()), output, int(transfer_mebibytes * bundle.MEBIBYTE))
 
 
 def missing(present: str) -> list[str]:
-    """The packages that training needs, with their versions here, but for those ``present`` there."""
+    """The packages that training needs, as ``name==version here``, without those ``present``."""
     names = re.findall(r"^([A-Za-z0-9._-]+)", present, flags=re.MULTILINE)
     known = {canonicalize_name(name) for name in names} | AT_HOME
     lacking: dict[str, str] = {}
@@ -96,18 +100,15 @@ def _wheels(packages: list[str], python: str, folder: Path) -> None:
     target += ["--platform=manylinux2014_x86_64"]
     for package in progress(packages, "wheels"):
         options = ["--no-deps", package]
-        fetched = subprocess.run(
-            [*pip, "download", *target, "--dest", str(folder), *options], capture_output=True
-        )
-        if (
-            fetched.returncode
-        ):  # published as source only, which is pure Python where it works at all
-            built = subprocess.run([*pip, "wheel", "--wheel-dir", str(folder), *options])
-            if built.returncode:
-                raise RunError(f"there is no wheel of {package} for Python {python}: see above")
+        download = [*pip, "download", *target, "--dest", str(folder), *options]
+        # What is published as source only is pure Python where it works at all.
+        build = [*pip, "wheel", "--wheel-dir", str(folder), *options]
+        failed = subprocess.run(download, capture_output=True, check=False).returncode
+        if failed and subprocess.run(build, check=False).returncode:
+            raise RunError(f"there is no wheel of {package} for Python {python}: see above")
 
 
-def _source(root: Path, parameters: dict) -> bytes:
+def _source(root: Path, parameters: dict[str, Any]) -> bytes:
     """The project as far as training needs it, with ``parameters``."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as tar:
@@ -125,15 +126,6 @@ def _source(root: Path, parameters: dict) -> bytes:
     return content.getvalue()
 
 
-def _runs(settings: config.Settings, folder: Path) -> None:
-    """What is there of this study, as a bundle."""
-    runs = [run for name in settings.study for run in plan.all_runs(settings, name)]
-    try:
-        bundle.write_bundle(settings.profile, runs, folder, PART_MEBIBYTES, outward=True)
-    except RunError:  # nothing has been trained
-        return
-
-
 def _archive(name: str, source: config.Source, folder: Path) -> None:
     """The archive of a dataset in parts, named for the variable that will point to it."""
     if isinstance(source, config.Generated):
@@ -144,9 +136,7 @@ def _archive(name: str, source: config.Source, folder: Path) -> None:
     content = Path(given).read_bytes()
     label = f"{source.variable}@{Path(given).name}"
     (folder / f"{label}.sha256").write_text(hashlib.sha256(content).hexdigest())
-    size = PART_MEBIBYTES * bundle.MEBIBYTE
-    for number, start in enumerate(range(0, len(content), size)):
-        (folder / f"{label}.{number:03d}").write_bytes(content[start : start + size])
+    bundle.write_parts(content, folder / label, PART_MEBIBYTES)
 
 
 def _fill(files: Iterable[Path], output: Path, limit: int) -> list[int]:

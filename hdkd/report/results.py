@@ -12,7 +12,7 @@ import pandas as pd
 from hdkd.config import Settings
 from hdkd.errors import RunError
 from hdkd.evaluation import uncertainty
-from hdkd.evaluation.metrics import right
+from hdkd.evaluation.metrics import correct
 from hdkd.evaluation.statistics import Estimate, estimate, holm
 from hdkd.report.cost import macs
 from hdkd.runs.evidence import key_of
@@ -124,7 +124,7 @@ def cells(table: pd.DataFrame, known: Predictions = NO_PREDICTIONS) -> pd.DataFr
         given = {name: own[name] for name in METRICS if own[name].notna().all()}
         estimates = uncertainty.metrics(given, probabilities, labels)
         if new.any():
-            answers = right(probabilities, labels)[:, new]
+            answers = correct(probabilities, labels)[:, new]
             estimates["new_accuracy"] = estimate(answers)
             estimates["new_balanced"] = estimate(answers, labels[new])
         for name, found in estimates.items():
@@ -231,7 +231,7 @@ def paired(
     if student_probabilities is not None and hdkd_probabilities is not None:
         dataset = hdkd["dataset"].iloc[0]
         labels, new = known.labels(dataset), known.new(dataset)
-        won = right(hdkd_probabilities, labels) - right(student_probabilities, labels)
+        won = correct(hdkd_probabilities, labels) - correct(student_probabilities, labels)
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         weights = 1 - len(labels) / (len(counts) * counts[classes])
         estimates = dict.fromkeys(ENDS, UNKNOWN) | {

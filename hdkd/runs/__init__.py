@@ -1,0 +1,1 @@
+"""Run folders and their records, and the evidence that a study keeps of them."""

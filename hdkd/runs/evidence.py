@@ -1,6 +1,6 @@
 """Run summaries as evidence: collected from run folders, kept as text beside their tables.
 
-``reports/<profile>/summaries.jsonl`` has the summary of every training of a study, one per line. It
+``reports/<profile>/summaries.jsonl`` has the summary of every run of a study, one per line. It
 is small enough to be committed, so that every clone can check the tables without the weights.
 """
 
@@ -20,9 +20,9 @@ from hdkd.study.plan import RunKey
 
 SUMMARIES = "summaries.jsonl"
 EPOCHS = "epochs.csv"
-# What trainings did before it could be chosen and was recorded; how test images were split is not
-# compared where it was not.
-FORMER = {
+# What runs did before it could be chosen and was recorded. How test images were split is not
+# compared where it was not recorded.
+UNRECORDED = {
     "keep": "last",
     "offset": 0,
     "arithmetic": "exact",
@@ -32,12 +32,12 @@ FORMER = {
 
 
 def key_of(summary: dict[str, Any]) -> RunKey:
-    """Which training a summary is of."""
+    """Which run a summary is of."""
     return RunKey(**summary["run"])
 
 
 def of_study(settings: Settings) -> list[dict[str, Any]]:
-    """The summaries of every training of a study, from its run folders.
+    """The summaries of every run of a study, from its run folders.
 
     Raises ``RunError`` where one is missing, or was made with other parameters.
     """
@@ -55,7 +55,7 @@ def of_study(settings: Settings) -> list[dict[str, Any]]:
 def counting(
     settings: Settings, summaries: Iterable[dict[str, Any]], root: Path = Path()
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The summaries of trainings made with their profile's parameters, and why others do not count.
+    """The summaries of runs with their profile's parameters, and why others do not count.
 
     Summaries of earlier versions say no more than the number of epochs, unless their run folders
     are there below ``root``.
@@ -68,20 +68,19 @@ def counting(
         except ParameterError as error:
             left_out.append(f"{key.folder.as_posix()} ({error})")
             continue
-        former = {n: FORMER[last] for n in wanted if (last := n.rpartition(".")[2]) in FORMER}
-        made = former | made_with(summary, root / key.folder)
+        used = {n: UNRECORDED[k] for n in wanted if (k := n.rpartition(".")[2]) in UNRECORDED}
+        used |= hyperparameters_of(summary, root / key.folder)
         # What did not exist then was off, which null says now.
-        names = {**made, **wanted} if "hyperparameters" in summary else made
+        names = {**used, **wanted} if "hyperparameters" in summary else used
         changed = [
-            f"{name} {made.get(name)} instead of {wanted.get(name)}"
+            f"{name} {used.get(name)} instead of {wanted.get(name)}"
             for name in names
-            if made.get(name) != wanted.get(name)
-            and (name in made or "split." not in name or wanted.get(name) == "clusters")
+            if used.get(name) != wanted.get(name)
+            and (name in used or "split." not in name or wanted.get(name) == "clusters")
         ]
-        if plan.is_tuned(settings, key) and "hyperparameters" in summary:
-            grid = settings.tuning(key.dataset).grid
-            if summary.get("tuned") not in grid:
-                changed.append(f"settings {summary.get('tuned')}, which tuning.grid lacks")
+        tuning = settings.tuning(key.dataset) if plan.is_tuned(settings, key) else None
+        if tuning and "hyperparameters" in summary and summary.get("tuned") not in tuning.grid:
+            changed.append(f"settings {summary.get('tuned')}, which tuning.grid lacks")
         if changed:
             left_out.append(f"{key.folder.as_posix()} ({', '.join(changed)})")
         else:
@@ -89,8 +88,8 @@ def counting(
     return kept, left_out
 
 
-def made_with(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The hyperparameters that a training was made with, flat, as far as they are known."""
+def hyperparameters_of(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The hyperparameters of a run by their dotted names, as far as they are known."""
     if "hyperparameters" in summary:
         return flatten(summary["hyperparameters"])
     if not (folder / "params.json").exists():
@@ -100,24 +99,24 @@ def made_with(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
     heads = network.pop("predicting", None)
     for name in ("num_classes", "image_size", "in_channels"):
         del network[name]
-    made = {
+    used = {
         "images": params.images,
         "training": params.training,
         "augmentation": params.augmentation,
         "network": network,
     }
     if params.engine:
-        made["precision"] = params.engine["precision"]
+        used["precision"] = params.engine["precision"]
     if params.distillation:
-        made["distillation"] = params.distillation | {"heads": heads}
-    return flatten(made)
+        used["distillation"] = params.distillation | {"heads": heads}
+    return flatten(used)
 
 
 def write(summaries: Iterable[dict[str, Any]], path: Path) -> None:
     """Write one summary per line, ordered by run folder."""
     ordered = sorted(summaries, key=lambda summary: key_of(summary).folder.as_posix())
-    lines = [json.dumps(summary, ensure_ascii=False) for summary in ordered]
-    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    lines = (f"{json.dumps(summary, ensure_ascii=False)}\n" for summary in ordered)
+    path.write_text("".join(lines), "utf-8")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -132,9 +131,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def known(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
-    """Every finished training of a profile: committed summaries, and run folders where they exist.
+    """Every finished run of a profile: committed summaries, and run folders where they exist.
 
-    A run folder below ``root`` takes the place of a committed summary of the same training.
+    A run folder below ``root`` takes the place of the committed summary of the same run.
     """
     path = root / plan.report(profile) / SUMMARIES
     found = {key_of(summary): summary for summary in (read(path) if path.exists() else [])}

@@ -30,6 +30,8 @@ from hdkd.study.plan import RUN_FILES
 if TYPE_CHECKING:
     from torch import nn
 
+    from hdkd.models import ImageModel
+
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """``{"a": {"b": 1}}`` to ``{"a.b": 1}``."""
@@ -58,10 +60,9 @@ class RunFolder:
     def append_metrics(self, row: dict[str, float | None]) -> None:
         """Append one epoch; all rows have the same keys, and ``None`` leaves a cell empty."""
         path = self.path / "metrics.csv"
-        new = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(row))
-            if new:
+            if not file.tell():
                 writer.writeheader()
             writer.writerow(row)
 
@@ -77,6 +78,7 @@ class RunFolder:
             predictions.to_csv(partial, index=False, float_format="%.6g")
 
     def write_model(self, model: "nn.Module") -> None:
+        """Write the weights and running statistics, in the precision that they have."""
         from safetensors.torch import save
 
         state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -89,6 +91,7 @@ class RunFolder:
 
     @property
     def params(self) -> RunParams:
+        """The parameters, of whatever version they are."""
         return records.read_params(self._read_json("params.json"), self.path / "params.json")
 
     @property
@@ -108,18 +111,19 @@ class RunFolder:
 
     @property
     def metrics(self) -> pd.DataFrame:
+        """One row per epoch; NaN where the epoch was not evaluated."""
         return pd.read_csv(io.BytesIO(self.read("metrics.csv")))
 
     @property
     def predictions(self) -> pd.DataFrame:
-        # A class may be called NA.
+        """One row per test image, with its probabilities in columns ``p_<class>``."""
         content = io.BytesIO(self.read("predictions.csv"))
         names = {"path": str, "class": str, "predicted": str}
-        return pd.read_csv(content, dtype=names, keep_default_na=False)
+        return pd.read_csv(content, dtype=names, keep_default_na=False)  # a class may be called NA
 
-    def load_model(self) -> "nn.Module":
+    def load_model(self) -> "ImageModel":
         """The trained network, in evaluation mode."""
-        # Slow to import, and who reads metrics needs none of it.
+        # Slow to import, and not needed to read metrics.
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -136,8 +140,7 @@ class RunFolder:
         return model.eval()
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        write_whole(self.path / name, f"{text}\n")
+        write_whole(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def _read_json(self, name: str) -> dict[str, Any]:
         try:

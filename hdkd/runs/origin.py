@@ -15,7 +15,7 @@ COMMIT_NOTE = "commit.txt"  # in a copy of the code that travels without its rep
 
 def origin(device: str) -> Origin:
     """Commit, versions, machine and time of a run that begins now on ``cpu`` or ``cuda``."""
-    import torch  # slow to import, and who asks for the commit needs none of it
+    import torch  # slow to import, and not needed for the commit
 
     from hdkd import __version__
 

@@ -24,19 +24,22 @@ from typing import Any
 import numpy as np
 
 from hdkd.errors import RunError
-from hdkd.evaluation.metrics import right
+from hdkd.evaluation.metrics import correct
 from hdkd.files import SUMS, read_sums, replacing, write_sums
 from hdkd.runs.folder import RunFolder
 from hdkd.study.plan import RunKey
 
 PREDICTIONS = "predictions.npz"
-PRINTED = 1e-5  # how far two probabilities may be from each other that print the same
+IMAGE_ARRAYS = ("path", "label", "leaked", "classes")  # in the order of TestImages' fields
+PRINTED_EQUAL = 1e-5  # how far apart two probabilities may be that print the same
 
 
 @dataclass(frozen=True)
 class TestImages:
-    """The test images of a dataset: paths in ascending order, positions of their classes, whether
-    other parts have copies or near-copies of them, and the names of the classes.
+    """The test images of a dataset, in ascending order of their paths.
+
+    ``labels`` are positions in ``classes``; ``leaked`` images have copies or near-copies in other
+    parts.
     """
 
     __test__ = False  # pytest would take it for a test
@@ -55,21 +58,21 @@ class Predictions:
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
 
     def belonging(self, summaries: Iterable[dict[str, Any]]) -> "Predictions":
-        """Only those of one of ``summaries``; others are of an older or a newer training."""
-        kept = {}
-        for summary in summaries:
-            run = _folder(summary)
-            found = self.probabilities.get(run)
-            if found is None:
-                continue
-            if not _fault(found, self.images[summary["run"]["dataset"]], summary):
-                kept[run] = found
+        """Only those of one of ``summaries``; others are of an older or a newer run."""
+        found = {run: each for each in summaries if (run := _folder(each)) in self.probabilities}
+        kept = {
+            run: self.probabilities[run]
+            for run, each in found.items()
+            if not _fault(self.probabilities[run], self.images[each["run"]["dataset"]], each)
+        }
         return Predictions(self.images, kept)
 
     def cell(self, runs: Iterable[str]) -> np.ndarray | None:
-        """Those of several run folders, ``(runs, images, classes)``; ``None`` where one lacks."""
-        found = [self.probabilities.get(run) for run in runs]
-        return None if any(each is None for each in found) else np.stack(found)
+        """Those of several run folders, ``(runs, images, classes)``; ``None`` if one has none."""
+        runs = list(runs)
+        if not self.probabilities.keys() >= set(runs):
+            return None
+        return np.stack([self.probabilities[run] for run in runs])
 
     def labels(self, dataset: str) -> np.ndarray:
         """The positions of the test images' classes ``(images,)``."""
@@ -83,9 +86,9 @@ class Predictions:
 def update(summaries: Iterable[dict[str, Any]], folder: Path, root: Path = Path()) -> list[str]:
     """Write predictions into ``folder``, and return why some are left out, a sentence each.
 
-    They come from the run folders below ``root``, else from the file that is there; where neither
-    has them they are missing, which is no reason for anything. Left out are those that do not
-    belong to their summary, and those of other test images than most trainings of their dataset.
+    They come from the run folders below ``root``, else from the file that is there; a run that
+    neither has is passed over in silence. Left out are those that do not belong to their summary,
+    and those of other test images than most runs of their dataset.
     """
     before = read(folder)
     found: dict[str, tuple[TestImages, np.ndarray]] = {}
@@ -97,28 +100,29 @@ def update(summaries: Iterable[dict[str, Any]], folder: Path, root: Path = Path(
         dataset = datasets[run] = summary["run"]["dataset"]
         try:
             if (root / run / "predictions.csv").exists():
-                found[run] = from_run(RunFolder(root / run))
+                images, values = from_run(RunFolder(root / run))
             elif run in before.probabilities:
-                found[run] = before.images[dataset], before.probabilities[run]
+                images, values = before.images[dataset], before.probabilities[run]
             else:
                 continue
-            if fault := _fault(found[run][1], found[run][0], summary):
+            if fault := _fault(values, images, summary):
                 raise RunError(fault)
+            found[run] = images, values
         except RunError as error:
-            found.pop(run, None)
             left_out.append(f"predictions of {run} are left out: {error}")
     tested: dict[str, Counter[TestImages]] = defaultdict(Counter)
     for run, (own, _) in found.items():
         tested[datasets[run]][own] += 1
-    images = {dataset: counts.most_common(1)[0][0] for dataset, counts in tested.items()}
+    usual = {dataset: counts.most_common(1)[0][0] for dataset, counts in tested.items()}
     probabilities = {}
     for run, (own, values) in sorted(found.items()):
-        if own == images[datasets[run]]:
+        if own == usual[datasets[run]]:
             probabilities[run] = values
         else:
-            reason = "it was tested on other images than most"
-            left_out.append(f"predictions of {run} are left out: {reason}")
-    write(Predictions(images, probabilities), folder)
+            left_out.append(
+                f"predictions of {run} are left out: it was tested on other images than most"
+            )
+    write(Predictions(usual, probabilities), folder)
     return left_out
 
 
@@ -126,7 +130,7 @@ def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
     """The test images of a run folder, and its probabilities of them ``(images, classes)``.
 
     The file has six digits, in which the most probable class and another may be the same; the one
-    that the training has predicted is then made the larger by the least that float32 can tell.
+    that the run has predicted is then made larger, by the least that float32 can tell.
     Raises ``RunError`` where the file is damaged, or its prediction is not the most probable class.
     """
     table = folder.predictions.sort_values("path")
@@ -139,7 +143,7 @@ def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
     every = np.arange(len(table))
     if len(table):
         largest = probabilities.max(axis=1)
-        if (largest - probabilities[every, predicted] > PRINTED).any():
+        if (largest - probabilities[every, predicted] > PRINTED_EQUAL).any():
             raise RunError("what it predicted is not what it finds most probable")
         tied = probabilities.argmax(axis=1) != predicted
         probabilities[every[tied], predicted[tied]] = np.nextafter(largest[tied], np.float32(2))
@@ -150,7 +154,7 @@ def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
 
 def write(predictions: Predictions, folder: Path) -> None:
     """Write ``predictions.npz`` and its checksum; the same predictions give the same bytes."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for dataset, images in sorted(predictions.images.items()):
         arrays[f"{dataset}/path"] = np.array(images.paths, dtype=str)
         arrays[f"{dataset}/label"] = np.array(images.labels, dtype=np.int16)
@@ -176,17 +180,12 @@ def read(folder: Path) -> Predictions:
         )
     with np.load(io.BytesIO(content)) as file:
         arrays = dict(file)
-    images = {
-        name.removesuffix("/classes"): TestImages(
-            tuple(arrays[name.replace("/classes", "/path")].tolist()),
-            tuple(arrays[name.replace("/classes", "/label")].tolist()),
-            tuple(arrays[name.replace("/classes", "/leaked")].tolist()),
-            tuple(arrays[name].tolist()),
-        )
-        for name in arrays
-        if name.count("/") == 1 and name.endswith("/classes")
-    }
     runs = {name: values for name, values in arrays.items() if name.count("/") > 1}
+    parts = {name: tuple(arrays[name].tolist()) for name in arrays.keys() - runs.keys()}
+    images = {
+        dataset: TestImages(*(parts[f"{dataset}/{part}"] for part in IMAGE_ARRAYS))
+        for dataset in sorted({name.partition("/")[0] for name in parts})
+    }
     return Predictions(images, runs)
 
 
@@ -196,8 +195,8 @@ def _folder(summary: dict[str, Any]) -> str:
 
 def _fault(probabilities: np.ndarray, images: TestImages, summary: dict[str, Any]) -> str:
     """Why predictions are not those of a summary; empty where they are."""
-    accuracy = right(probabilities, np.array(images.labels)).mean() if len(images.labels) else 0.0
-    if abs(accuracy - summary["final"]["accuracy"]) < 1e-9:
+    hits = correct(probabilities, np.array(images.labels))
+    accuracy, own = hits.mean() if len(hits) else 0.0, summary["final"]["accuracy"]
+    if abs(accuracy - own) < 1e-9:
         return ""
-    own = summary["final"]["accuracy"]
     return f"their accuracy is {100 * accuracy:.2f} %, that of the summary {100 * own:.2f} %"

@@ -1,7 +1,7 @@
 """What a run folder records, with types: parameters, summary, provenance.
 
-Records carry a ``version``. Each older shape has one function that turns it into today's, so that
-all other code knows one shape only.
+Records carry a ``version``. Older shapes are turned into today's as they are read, so that all
+other code knows one shape only.
 """
 
 from pathlib import Path
@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hdkd.errors import RunError
 from hdkd.study.plan import RunKey
 
-VERSION = 2
+VERSION: Literal[2] = 2
+Part = Literal["validation", "test"]
 
 
 class Record(BaseModel):
@@ -21,7 +22,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def content(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The record as JSON has it."""
         return self.model_dump(mode="json")
 
 
@@ -37,19 +38,19 @@ class Origin(Record):
 
 
 def identity(run: RunKey, origin: Origin) -> str:
-    """What a training is recognised by, wherever it was made and registered."""
+    """What a run is recognised by, wherever it was trained and registered."""
     return f"{run.folder.as_posix()} {origin.started}"
 
 
 class Piece(Record):
-    """A part of a training that ran without interruption."""
+    """A part of a run that went without interruption; ``started`` is in ISO format, UTC."""
 
     started: str
     seconds: float
 
 
 class Provenance(Origin):
-    """Where and with what a run was made, and what it took; old records have no ``pieces``."""
+    """Where and with what a run was trained, and what it took; old records have no ``pieces``."""
 
     duration_seconds: float
     peak_memory_bytes: int | None
@@ -79,7 +80,7 @@ class LicensedData(Data):
 class WatchedPart(Record):
     """What was evaluated between epochs: the part, and how many images it has."""
 
-    part: Literal["validation", "test"]
+    part: Part
     images: int
 
 
@@ -149,7 +150,7 @@ class RunSummary(Record):
 
     version: Literal[2] = VERSION
     run: RunKey
-    part: Literal["test", "validation"]
+    part: Part
     final: Metrics
     without_leaks: NewImages | None
     tuned: dict[str, Any] | None
@@ -207,8 +208,8 @@ R = TypeVar("R", bound=Record)
 
 def read_params(content: dict[str, Any], path: Path) -> RunParams:
     """The parameters in a ``params.json`` of any version. Raises ``RunError`` for what is none."""
-    if "version" not in content:
-        content = _params_without_version(content)
+    if "version" not in content:  # without engine and watched images at first
+        content = {"engine": None, "watched": None} | _without_version(content)
     return _checked(RunParams, content, path)
 
 
@@ -216,14 +217,27 @@ def read_summary(content: dict[str, Any], path: Path) -> RunSummary:
     """The summary in a ``summary.json`` of any version. Raises ``RunError`` for what is none."""
     if "version" not in content:
         first = "hyperparameters" not in content
-        content = _first_summary(content) if first else _summary_without_version(content)
+        content = _without_version(content)
+        content.pop("last_epoch", None)
+        if first:  # of the study ``pilot``: the last epoch, on test images that were watched
+            content |= {
+                "part": "test",
+                "without_leaks": None,
+                "tuned": None,
+                "kept": {"rule": "last", "epoch": content.get("epochs")},
+                "validation": None,
+                "hyperparameters": None,
+                "provenance": _with(content.get("provenance"), peak_memory_bytes=None, pieces=[]),
+            }
     return _checked(RunSummary, content, path)
 
 
 def read_model_summary(content: dict[str, Any], path: Path) -> ModelSummary:
     """The summary of an exported model of any version. Raises ``RunError`` for what is none."""
     if "version" not in content:
-        content = _model_without_version(content)
+        kept = {"rule": "last", "epoch": content.get("epochs")}
+        provenance = _with(content.get("provenance"), peak_memory_bytes=None, pieces=[])
+        content = {"kept": kept} | _without_version(content) | {"provenance": provenance}
     return _checked(ModelSummary, content, path)
 
 
@@ -239,43 +253,11 @@ def _checked(kind: type[R], content: dict[str, Any], path: Path) -> R:
         ) from None
 
 
-def _first_summary(content: dict[str, Any]) -> dict[str, Any]:
-    """Of the study ``pilot``: always the last epoch, evaluated on test images that were watched."""
-    return content | {
-        "version": VERSION,
-        "part": "test",
-        "without_leaks": None,
-        "tuned": None,
-        "kept": {"rule": "last", "epoch": content.get("epochs")},
-        "validation": None,
-        "data": _with(content.get("data"), arithmetic=None),
-        "hyperparameters": None,
-        "provenance": _with(content.get("provenance"), peak_memory_bytes=None, pieces=[]),
-    }
-
-
-def _summary_without_version(content: dict[str, Any]) -> dict[str, Any]:
-    """With a field ``last_epoch`` at first, and without the arithmetic of SMOTE."""
-    kept = {name: value for name, value in content.items() if name != "last_epoch"}
-    return kept | {"version": VERSION, "data": _with(content.get("data"), arithmetic=None)}
-
-
-def _model_without_version(content: dict[str, Any]) -> dict[str, Any]:
-    """Exported from runs of the study ``pilot``, or before there were versions."""
-    added = {
-        "version": VERSION,
-        "data": _with(content.get("data"), arithmetic=None),
-        "provenance": _with(content.get("provenance"), peak_memory_bytes=None, pieces=[]),
-    }
-    return {"kept": {"rule": "last", "epoch": content.get("epochs")}} | content | added
-
-
-def _params_without_version(content: dict[str, Any]) -> dict[str, Any]:
-    """Without engine, watched images and arithmetic at first."""
-    added = {"version": VERSION, "data": _with(content.get("data"), arithmetic=None)}
-    return {"engine": None, "watched": None} | content | added
+def _without_version(content: dict[str, Any]) -> dict[str, Any]:
+    """Records without a version did not have the arithmetic of SMOTE."""
+    return content | {"version": VERSION, "data": _with(content.get("data"), arithmetic=None)}
 
 
 def _with(values: Any, **missing: Any) -> Any:
-    """``values`` with what they lack."""
+    """``values`` with what they lack; what is no dictionary is left to the validation."""
     return missing | values if isinstance(values, dict) else values

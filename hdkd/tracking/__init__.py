@@ -1,7 +1,7 @@
-"""MLflow: one run per training, below one parent run per sweep.
+"""MLflow: its runs are ours, below one parent run per sweep.
 
 A study never depends on its tracking server. A run folder has everything, and MLflow is brought to
-its state: while the training runs (:mod:`~hdkd.tracking.live`) or at any time later
+its state: while the run trains (:mod:`~hdkd.tracking.live`) or at any time later
 (:func:`hdkd.tracking.mirror.deliver`).
 """
 

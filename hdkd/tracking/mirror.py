@@ -1,4 +1,4 @@
-"""One training in MLflow: what its run there lacks of its run folder is added.
+"""One run in MLflow: what it lacks there of the run folder is added.
 
 What MLflow has already stays, so that any process may do this at any time, as often as it likes.
 """
@@ -7,19 +7,21 @@ import contextlib
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Container, Iterable
 from datetime import datetime
 from pathlib import Path
 
+import hdkd
 from hdkd.files import write_whole
 from hdkd.runs.folder import RunFolder, flatten
 from hdkd.runs.records import Origin, identity
 from hdkd.study.plan import RUN_FILES, is_finished
 from hdkd.tracking import store, values
-from hdkd.tracking.model import log_model
 
-NOTE = "mlflow_run.txt"  # in a run folder: the run of a training that has not ended
+NOTE = "mlflow_run.txt"  # in the folder of an unfinished run: its identifier in MLflow
 WEIGHTS = "model.safetensors"
+REQUIREMENTS = ["torch", "numpy", "pandas", "pillow", "safetensors", "scipy", "mlflow"]
 BATCH = 1000  # metrics that one request may carry
 RUNNING, FINISHED = "RUNNING", "FINISHED"
 
@@ -27,17 +29,17 @@ RUNNING, FINISHED = "RUNNING", "FINISHED"
 def deliver(folders: Iterable[Path]) -> int:
     """Give MLflow what it lacks of finished run folders, made out of its reach or in an outage.
 
-    Runs get their own times. Returns how many runs were new or not whole. Raises ``RunError`` for a
-    damaged run folder, and whatever MLflow raises.
+    Runs get their own times. Returns how many runs were new or incomplete. Raises ``RunError`` for
+    a damaged run folder, and whatever MLflow raises.
     """
     runs = [RunFolder(path) for path in folders]
     return sum(Mirror(run, run.record.provenance).update(FINISHED) for run in runs)
 
 
 class Mirror:
-    """The MLflow run of a run folder, found or made, whose training began with ``origin``.
+    """The MLflow run of a run folder that was begun with ``origin``; created where there is none.
 
-    Where the folder names another run, of a training that was killed and begun anew, that run is
+    Where the folder names another one, which was killed before the run was begun anew, that is
     deleted. Every method raises whatever MLflow raises.
     """
 
@@ -58,11 +60,11 @@ class Mirror:
     def update(self, status: str) -> bool:
         """Bring the run to the state of the folder and to ``status``; whether it was unfinished.
 
-        ``status`` is one of MLflow's: ``RUNNING``, or how the training has ended. ``FINISHED``
-        needs a finished run folder.
+        ``status`` is one of MLflow's: ``RUNNING``, or how the run has ended. ``FINISHED`` needs a
+        finished run folder.
         """
-        lacking = self._status != FINISHED
-        if lacking:
+        was_unfinished = self._status != FINISHED
+        if was_unfinished:
             end = round(time.time() * 1000)
             if status == FINISHED:
                 seconds = self._folder.record.provenance.duration_seconds
@@ -73,14 +75,12 @@ class Mirror:
             self._set_status(status, end)
         if status == FINISHED:
             self._note.unlink(missing_ok=True)
-        return lacking
+        return was_unfinished
 
     def _find(self) -> tuple[str, str] | None:
-        """The run of this training and its status."""
-        tag, training = values.TRAINING_TAG, identity(self._params.run, self._origin)
-        found = self._client.search_runs(
-            [self._experiment.identifier], f"tags.`{tag}` = '{training}'", max_results=1
-        )
+        """The identifier in MLflow and the status there."""
+        wanted = f"tags.`{values.TRAINING_TAG}` = '{identity(self._params.run, self._origin)}'"
+        found = self._client.search_runs([self._experiment.identifier], wanted, max_results=1)
         return (found[0].info.run_id, found[0].info.status) if found else None
 
     def _create(self) -> str:
@@ -106,14 +106,14 @@ class Mirror:
 
     def _set_status(self, status: str, end: int) -> None:
         if status == RUNNING:
-            if self._status != RUNNING:  # it was stopped before
+            if self._status != RUNNING:  # it was stopped and resumes
                 self._client.update_run(self.run, status)
         else:
             self._client.set_terminated(self.run, status, end)
         self._status = status
 
     def _log_epochs(self, end: int) -> None:
-        """Log what is lacking of the epochs so far, spread evenly until ``end`` (ms since 1970)."""
+        """Log the epochs that are missing there, spread evenly until ``end`` (ms since 1970)."""
         if not (self._folder.path / "metrics.csv").exists():
             return  # before the first epoch
         table = self._folder.metrics
@@ -136,21 +136,36 @@ class Mirror:
         """Log parameters, final metrics, the run folder, the confusion matrix and the model."""
         recorded = self._client.get_run(self.run).data
         self._log_params(self.run, recorded.params)
-        summary, classes = self._folder.record, self._params.classes
+        summary = self._folder.record
         final = values.final_metrics(summary).items()
         self._log_metrics([(n, v, end, 0) for n, v in final if n not in recorded.metrics])
-        matrix = {"classes": classes, "rows": summary.final.confusion_matrix}
+        matrix = {"classes": self._params.classes, "rows": summary.final.confusion_matrix}
         self._client.log_dict(self.run, matrix, "confusion_matrix.json")
         with tempfile.TemporaryDirectory() as temporary:
-            copy = Path(temporary) / "run"  # without what only an unfinished training needs
+            copy = Path(temporary) / "run"  # without what only an unfinished run needs
             copy.mkdir()
             for name in RUN_FILES:
                 if (self._folder.path / name).exists():  # some travel without their weights
                     shutil.copyfile(self._folder.path / name, copy / name)
             self._client.log_artifacts(self.run, str(copy), "run")
             if (copy / WEIGHTS).exists():
-                with self._mlflow.start_run(self.run):
-                    log_model(self._mlflow, copy, classes)
+                self._log_model(copy)
+
+    def _log_model(self, folder: Path) -> None:
+        """Log the model of a run folder with the code that ``mlflow models serve`` needs."""
+        from hdkd.deploy import serving  # imports MLflow
+
+        # The signature says all; an example would make every run load its model again.
+        warnings.filterwarnings("ignore", message=".*input example was not provided")
+        with self._mlflow.start_run(self.run):
+            self._mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(serving.__file__)),
+                artifacts={"run": str(folder)},
+                code_paths=[str(Path(hdkd.__file__).parent)],
+                signature=serving.signature(self._params.classes),
+                pip_requirements=REQUIREMENTS,
+            )
 
     def _log_params(self, run: str, known: Container[str]) -> None:
         params = [

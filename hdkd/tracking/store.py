@@ -1,16 +1,21 @@
-"""The MLflow store: one experiment per profile and dataset, in it the parent run of its sweep."""
+"""The MLflow store: one experiment per profile and dataset, in it the parent run of its sweep.
+
+Where it is may be shown, but never with credentials.
+"""
 
 import contextlib
 import functools
+import os
 import sqlite3
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import filelock
 
-from hdkd.tracking.address import STORE, database, tracking_uri
-
+STORE = Path("mlflow")
 SWEEP_TAG = "hdkd.sweep"
 # Tells MLflow that the experiment holds trainings, not conversations with a language model.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -23,6 +28,35 @@ class Experiment:
 
     identifier: str
     sweep: str
+
+
+def tracking_uri() -> str:
+    """``MLFLOW_TRACKING_URI``, or a SQLite file in the ignored folder ``mlflow/``."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE / 'mlflow.db'}"
+
+
+def database() -> Path | None:
+    """The SQLite file of the store; ``None`` where it is a server or a folder."""
+    uri = tracking_uri()
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def shown_uri() -> str:
+    """The tracking URI without credentials."""
+    parts = urlparse(tracking_uri())
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def warn(error: Exception) -> None:
+    """Say on stderr, in one line, that MLflow failed, and which command makes up for it."""
+    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    if credentials := urlparse(tracking_uri()).netloc.rpartition("@")[0]:
+        reason = reason.replace(f"{credentials}@", "")
+    print(
+        f"warning: MLflow at {shown_uri()} failed ({reason}); going on without it: "
+        "`hdkd deliver` gives it later what it misses",
+        file=sys.stderr,
+    )
 
 
 def connect() -> Any:
@@ -39,10 +73,11 @@ def connect() -> Any:
 
 
 def experiment(profile: str, dataset: str, title: str) -> Experiment:
-    """The experiment of a dataset, made with the whole store where there is none yet.
+    """The experiment of a dataset, created with its sweep and the store where there is none yet.
 
     Any number of processes may ask at once. ``title`` is that of the dataset. Raises whatever
-    MLflow raises, and ``filelock.Timeout`` where another process creates the store for too long.
+    MLflow raises, and ``filelock.Timeout`` where another process takes too long to create the
+    store.
     """
     return _experiment(tracking_uri(), profile, dataset, title)
 

@@ -1,4 +1,4 @@
-"""What MLflow shows of a training: tags to find it by, and numbers that stand beside each other."""
+"""What MLflow shows of a run: tags to find it by, and its numbers."""
 
 import re
 
@@ -9,7 +9,7 @@ FORBIDDEN = re.compile(r"[^\w\-. :/]")  # in names of metrics
 
 
 def tags(params: RunParams, origin: Origin) -> dict[str, str]:
-    """What a run is found by."""
+    """What a run is found by in MLflow, as texts."""
     run, data = params.run, params.data
     return {
         "dataset": run.dataset,
@@ -28,8 +28,8 @@ def tags(params: RunParams, origin: Origin) -> dict[str, str]:
 
 
 def final_metrics(summary: RunSummary) -> dict[str, float]:
-    """The numbers of a summary by name."""
-    final, made = summary.final.content(), summary.provenance
+    """The numbers of a summary by their names in MLflow, which forbids some characters."""
+    final, provenance = summary.final.content(), summary.provenance
     of = "final_validation" if summary.part == "validation" else "final"
     metrics = {f"{of}_{name}": value for name, value in final.items() if isinstance(value, float)}
     for name, value in summary.final.recall.items():
@@ -42,7 +42,7 @@ def final_metrics(summary: RunSummary) -> dict[str, float]:
     if summary.without_leaks:
         for name, value in summary.without_leaks.content().items():
             metrics[f"final_{name}_without_leaks"] = value
-    metrics["duration_seconds"] = made.duration_seconds
-    if made.peak_memory_bytes is not None:
-        metrics["peak_memory_bytes"] = made.peak_memory_bytes
+    metrics["duration_seconds"] = provenance.duration_seconds
+    if provenance.peak_memory_bytes is not None:
+        metrics["peak_memory_bytes"] = provenance.peak_memory_bytes
     return metrics

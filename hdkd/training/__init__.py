@@ -1,0 +1,1 @@
+"""One run from prepared data to its folder, and the choice of settings by trials."""

@@ -1,8 +1,9 @@
-"""How long a training is, and controls that are as long as another."""
+"""How long a run trains, and controls that train as long as another."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -15,7 +16,7 @@ from hdkd.study.plan import RunKey
 
 
 def epoch_images(settings: Settings, run: RunKey, class_counts: Sequence[int]) -> int:
-    """Images of an epoch of ``run``, with SMOTE's for a teacher; ``class_counts`` are without.
+    """Images of an epoch of ``run``; those of SMOTE are not among ``class_counts``.
 
     A teacher of a subset sees as many as the teacher of all images, so that they differ in data
     only.
@@ -33,7 +34,7 @@ def epoch_images(settings: Settings, run: RunKey, class_counts: Sequence[int]) -
 
 
 def training_of(settings: Settings, run: RunKey, class_counts: Sequence[int]) -> Training:
-    """How ``run`` is trained, the length of a control filled in."""
+    """How ``run`` is trained; a control gets the length of what it is compared with."""
     training = settings.training(run.role, run.subset, run.dataset, run.point)
     if run.point == "subset_teacher" and run.role == "teacher":
         return dataclasses.replace(training, epoch_images=epoch_images(settings, run, class_counts))
@@ -43,24 +44,22 @@ def training_of(settings: Settings, run: RunKey, class_counts: Sequence[int]) ->
     teacher = plan.teacher_of(settings, taught)
     share = len(plan.taught_runs(settings, run.dataset))
 
-    def total(key: RunKey, of_epoch: Callable[[RunKey, int, Training], float]) -> float:
-        own = settings.training(key.role, key.subset, key.dataset)
-        return own.epochs * of_epoch(key, epoch_images(settings, key, class_counts), own)
+    def own(key: RunKey) -> Training:
+        return settings.training(key.role, key.subset, key.dataset)
 
-    def steps(key: RunKey, images: int, own: Training) -> float:
-        return len(cuts(images, own.batch_size)) - 1
-
-    def macs(key: RunKey, images: int, own: Training) -> float:
-        # Backward costs twice as much as forward; the teacher is only asked.
+    def of_epoch(key: RunKey) -> float:
+        images = epoch_images(settings, key, class_counts)
+        if run.point == "same_steps":
+            return len(cuts(images, own(key).batch_size)) - 1
+        # Backward costs twice as much as forward; the teacher runs forward only.
         step = 3 * forward_macs(settings, key, len(class_counts))
         if key.role == "hdkd":
             step += forward_macs(settings, teacher, len(class_counts))
         return images * step
 
-    unit = {"same_steps": steps, "same_macs": macs}[run.point]
-    budget = total(taught, unit) + total(teacher, unit) / share
-    alone = unit(run, epoch_images(settings, run, class_counts), training)
-    return dataclasses.replace(training, epochs=math.ceil(budget / alone))
+    budget = own(taught).epochs * of_epoch(taught)
+    budget += own(teacher).epochs * of_epoch(teacher) / share
+    return dataclasses.replace(training, epochs=math.ceil(budget / of_epoch(run)))
 
 
 def forward_macs(settings: Settings, run: RunKey, classes: int) -> int:
@@ -69,14 +68,21 @@ def forward_macs(settings: Settings, run: RunKey, classes: int) -> int:
     Counted by torch; ``models/complexity.py`` counts as the paper's tables do.
     """
     images = settings.images(run.dataset)
-    network = settings.network(run.block or None, run.stem_stride or None)
-    model = build(
-        run.role,
-        num_classes=classes,
-        image_size=images.size,
-        in_channels=images.channels,
-        **network.arguments(run.role),
-    ).eval()
+    model = build(run.role, **network_arguments(settings, run, classes)).eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, images.channels, images.size, images.size))
     return counter.get_total_flops() // 2
+
+
+def network_arguments(settings: Settings, run: RunKey, classes: int) -> dict[str, Any]:
+    """Keyword arguments for :func:`hdkd.models.build`."""
+    images = settings.images(run.dataset)
+    network = settings.network(run.block or None, run.stem_stride or None)
+    arguments = network.arguments(run.role) | {
+        "num_classes": classes,
+        "image_size": images.size,
+        "in_channels": images.channels,
+    }
+    if run.role == "hdkd":
+        arguments["predicting"] = settings.distillation(run.point).heads
+    return arguments

@@ -1,8 +1,8 @@
-"""The state of an unfinished training, from which it continues exactly.
+"""The state of an unfinished run, from which it resumes exactly.
 
-A checkpoint is one file beside the run folder's own. It is written whole or not at all, carries a
-checksum, and is removed when the run is finished. It is no output that Snakemake knows of, so
-nothing removes it when a training is killed. Nothing in it is ever unpickled.
+A checkpoint is one file beside the run folder's own. It is written atomically, carries a checksum,
+and is removed when the run is finished. Snakemake does not know of it as an output, so nothing
+removes it when a run is killed. Nothing in it is ever unpickled.
 """
 
 import hashlib
@@ -42,34 +42,28 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     return json.loads(bytes(tensors.pop("header").tolist())), tensors
 
 
-def differences(made: dict[str, Any] | str, now: dict[str, Any]) -> str:
-    """What a training was made with that is not so now; long digests are not shown."""
-    if isinstance(made, str):
+def differences(before: dict[str, Any] | str, now: dict[str, Any]) -> str:
+    """What a run was begun with that is not so now; checksums are not shown."""
+    if isinstance(before, str):
         return "an earlier version of this project"
-
-    def value(name: str, values: dict[str, Any]) -> str:
-        if name not in values:
-            return "nothing"
-        text = str(values[name])
-        return "another" if len(text) == 2 * DIGEST_BYTES else text
-
-    changed = [name for name in {**made, **now} if made.get(name, ...) != now.get(name, ...)]
-    return shown(
-        f"another {name}"
-        if value(name, made) == value(name, now) == "another"
-        else f"{name} {value(name, made)} instead of {value(name, now)}"
-        for name in changed
-    )
+    changed = []
+    for name in before | now:
+        if before.get(name, ...) != now.get(name, ...):
+            values = [str(values.get(name, "nothing")) for values in (before, now)]
+            old, new = ("another" if len(v) == 2 * DIGEST_BYTES else v for v in values)
+            both = old == new == "another"
+            changed.append(f"another {name}" if both else f"{name} {old} instead of {new}")
+    return shown(changed)
 
 
 def lock_of(folder: Path) -> Path:
-    """Beside the folder, and never removed: a lock that is removed can be held twice."""
+    """The lock beside a run folder; never removed, because a removed lock can be held twice."""
     folder = folder.resolve()
     return folder.with_name(f".{folder.name}.lock")
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process trains in a run folder now."""
+    """Whether a process is training in a run folder now."""
     if not lock_of(folder).exists():
         return False
     try:
@@ -81,7 +75,7 @@ def is_locked(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class State:
-    """All that a training changes as it goes; ``generators`` by what they draw."""
+    """All that changes while a run trains; ``generators`` by what they draw."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -94,19 +88,15 @@ class Checkpoint:
 
     ``notes`` are values that JSON can hold, saved and restored with the state: what was already
     reported. ``finished`` counts the epochs that the saved state has behind it, 0 for a new start.
-    ``fingerprint`` has what must not change between the parts of a training, by name, as texts and
-    numbers; ``restart`` begins anew whatever is there. ``share`` of the time is what saving may
-    take: where epochs are shorter than that, some are not saved and computed again after an
-    interruption. Raises ``RunError`` when another process trains in the same folder, and when the
-    checkpoint there has another fingerprint.
+    ``fingerprint`` has what must not change when a run is resumed, by name, as texts and numbers;
+    ``restart`` begins anew whatever is there. Saving may take ``share`` of the time: where epochs
+    are too short for that, some are not saved, and are computed again after an interruption. Raises
+    ``RunError`` when another process trains in the same folder, and when the checkpoint there has
+    another fingerprint.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        fingerprint: dict[str, Any],
-        share: float = 0.02,
-        restart: bool = False,
+        self, folder: Path, fingerprint: dict[str, Any], share: float = 0.02, restart: bool = False
     ) -> None:
         self.path = folder / CHECKPOINT
         self.fingerprint = json.loads(json.dumps(fingerprint))
@@ -114,16 +104,15 @@ class Checkpoint:
         self.finished = 0
         self.notes: dict[str, Any] = {}
         self._lock = filelock.FileLock(lock_of(folder))
-        self._tensors: dict[str, Tensor] = {}
-        self._kept: dict[str, Any] = {}
+        self._loaded: tuple[dict[str, Any], dict[str, Tensor]] = {}, {}
         self._share = share
-        self._seconds = 0.0  # that the last saving took
-        self._saved = time.monotonic()
+        self._save_seconds = 0.0  # what the last save took
+        self._saved_at = time.monotonic()
 
     @property
     def due(self) -> bool:
-        """Whether saving once more stays within its share of the time."""
-        return (time.monotonic() - self._saved) * self._share >= self._seconds
+        """Whether another save stays within its share of the time."""
+        return (time.monotonic() - self._saved_at) * self._share >= self._save_seconds
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,11 +129,11 @@ class Checkpoint:
             raise
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.release()
 
     def _read(self) -> None:
-        """Take over what is there, unless damaged. Raises ``RunError`` for another training's."""
+        """Load what is there, unless it is damaged. Raises ``RunError`` for another run's."""
         if self.restart:
             self.remove()
         if not self.path.exists():
@@ -153,34 +142,34 @@ class Checkpoint:
         if found is None:
             print(f"{self.path} is damaged (its checksum is wrong): starting anew", flush=True)
             return
-        header, tensors = found
+        header, _ = self._loaded = found
         if header["fingerprint"] != self.fingerprint:
             changed = differences(header["fingerprint"], self.fingerprint)
             raise RunError(
                 f"{self.path} was made with {changed}: "
                 "continue it with what made it, or train anew with --restart or by removing it"
             )
-        self._tensors, self.finished, self.notes = tensors, header["finished"], header["notes"]
-        self._kept = header["kept"]
+        self.finished, self.notes = header["finished"], header["notes"]
 
     def restore(self, state: State) -> None:
         """Put what is saved, if there is anything, into the freshly built objects of ``state``."""
         if not self.finished:
             return
+        header, tensors = self._loaded
         parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
-        for name, tensor in self._tensors.items():
+        for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = tensor
         state.model.load_state_dict(parts["model"])
         _restore_optimizer(state.optimizer, parts["optimizer"])
-        state.kept.epoch, state.kept.score = self._kept["epoch"], self._kept["score"]
+        state.kept.epoch, state.kept.score = header["kept"]["epoch"], header["kept"]["score"]
         state.kept.state = parts["kept"]
         for name, generator in state.generators.items():
             generator.set_state(parts["random"][name])
         torch.set_rng_state(parts["random"]["torch"])
         if "cuda" in parts["random"]:
             torch.cuda.set_rng_state(parts["random"]["cuda"])
-        self._tensors = {}
+        self._loaded = {}, {}
 
     def save(self, finished: int, state: State) -> None:
         """Write the state after ``finished`` epochs, with every random stream and the notes."""
@@ -203,24 +192,23 @@ class Checkpoint:
         body = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
         write_whole(self.path, hashlib.sha256(body).digest() + body)
         self.finished = finished
-        self._saved = time.monotonic()
-        self._seconds = self._saved - started
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - started
 
     def remove(self) -> None:
-        """The run is finished: nothing is left to continue."""
+        """Remove the file, because the run is finished or begins anew."""
         self.path.unlink(missing_ok=True)
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
     """Put back tensors that are named ``index of the parameter/field``."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[int, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in saved.items():
         index, _, field = name.partition("/")
         like = parameters[int(index)]
-        if tensor.shape == like.shape and tensor.ndim:
-            # Fused steps go through memory as it lies, so it must lie as the parameter does.
-            tensor = torch.empty_like(like).copy_(tensor)
-        state.setdefault(int(index), {})[field] = tensor
+        # Fused steps go through memory as it lies, so it must lie as the parameter does.
+        alike = tensor.ndim and tensor.shape == like.shape
+        state[int(index)][field] = torch.empty_like(like).copy_(tensor) if alike else tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -9,7 +9,6 @@ import os
 import resource
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,15 +16,15 @@ from torch.nn import functional as F
 
 from hdkd.config import Augmentation, Engine
 from hdkd.data.batches.augment import augment, normalise
+from hdkd.data.batches.feed import Batch
 from hdkd.distillation.hdkd import Teaching, distillation_loss
 from hdkd.models import ImageModel
 
-Batch = tuple[Tensor, Tensor, Tensor]  # images, labels, draws
 EAGER_STEPS = 3  # before a graph is recorded, so that kernels are chosen and states exist
 
 
 def prepare_process(threads: int | None) -> None:
-    """Set up torch for reproducible training in this process, on so many ``threads`` of the CPU."""
+    """Set up torch for reproducible training in this process, on ``threads`` of the CPU."""
     if threads:
         torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may vary
@@ -35,33 +34,19 @@ def prepare_process(threads: int | None) -> None:
 
 
 def peak_memory(device: str) -> int:
-    """Bytes that this process has taken at most, of the GPU's memory or of the machine's."""
+    """Most bytes that this process has had so far, of the GPU's memory or of the machine's."""
     if device == "cuda":
         return torch.cuda.max_memory_reserved()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-@dataclass(frozen=True)
-class Recording:
-    """A step as a CUDA graph, and where it finds its batch."""
-
-    graph: torch.cuda.CUDAGraph
-    inputs: Batch
-
-    def replay(self, batch: Batch) -> None:
-        """The recorded step on another ``batch`` of the same size."""
-        for place, value in zip(self.inputs, batch, strict=True):
-            place.copy_(value)
-        self.graph.replay()
-
-
 class Step:
     """Callable: one step of ``optimizer`` on a batch, adding to ``sums``.
 
-    ``sums`` has each loss term times the images it is of, and under ``accuracy`` how many were
-    right, as scalars on the device. Every batch of ``batch_size`` images can use the graph; others
-    do without. The teacher is frozen here. ``layout`` is how images and teacher lie in memory; the
-    model should lie so, too.
+    ``sums`` has each loss term times its number of images, and under ``accuracy`` how many were
+    predicted correctly, as scalars on the device. Batches of ``batch_size`` images can use the
+    graph, others do without. The teacher is frozen here. ``layout`` is the memory format of images
+    and teacher; the model should have it, too.
     """
 
     def __init__(
@@ -91,7 +76,8 @@ class Step:
         self._wants_graph = on_gpu and engine.cuda_graph
         self._eager_steps = 0
         self._stream: torch.cuda.Stream | None = None
-        self._recording: Recording | None = None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: Batch  # where the graph reads its batch
 
     def __call__(self, images: Tensor, labels: Tensor, draws: Tensor) -> None:
         """Bytes ``(b, channels, h, w)``, labels ``(b,)``, draws ``(b, 8)``, all on the device."""
@@ -102,14 +88,15 @@ class Step:
             self._eager_steps += 1
             self._on_side_stream(batch)
         else:
-            self._recording = self._recording or self._record(batch)
-            if self._recording:
-                self._recording.replay(batch)
-            else:
-                self._compute(*batch)
+            self._graph = self._graph or self._record(batch)
+            if self._graph is None:
+                return self._compute(*batch)
+            for place, value in zip(self._inputs, batch, strict=True):
+                place.copy_(value)
+            self._graph.replay()
 
     def means(self, images: int) -> dict[str, float]:
-        """The sums over ``images`` images, and zero from here; the only wait for a GPU."""
+        """The sums divided by ``images``; sets them to zero. The only wait for a GPU."""
         values = (torch.stack([*self.sums.values()]) / images).tolist()
         for value in self.sums.values():
             value.zero_()
@@ -120,10 +107,10 @@ class Step:
         self.update(normalise(images).contiguous(memory_format=self.layout), labels)
 
     def update(self, images: Tensor, labels: Tensor) -> None:
-        """The arithmetic of a step, on images as the network gets them."""
+        """The arithmetic of a step, on augmented and normalised images."""
         terms, logits = self.losses(images, labels)
         self.optimizer.zero_grad(set_to_none=True)
-        terms["loss"].backward()
+        torch.autograd.backward(terms["loss"])
         self.optimizer.step()
         for name, value in terms.items():
             self.sums[name] += value.detach() * len(labels)
@@ -147,16 +134,20 @@ class Step:
         return terms, self.model.combine(output)
 
     def _on_side_stream(self, batch: Batch) -> None:
-        """A step on a stream of its own, as recording needs its predecessors to be."""
-        self._stream = self._stream or torch.cuda.Stream()
+        """A step on a stream of its own, as those before a recording have to be."""
+        self._stream = self._stream or torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             self._compute(*batch)
         torch.cuda.current_stream().wait_stream(self._stream)
 
-    def _record(self, batch: Batch) -> Recording | None:
+    def _record(self, batch: Batch) -> torch.cuda.CUDAGraph | None:
         """Record a step on copies of ``batch``, which computes nothing; ``None`` where it fails."""
-        images, labels, draws = (value.clone() for value in batch)
+        images, labels, draws = self._inputs = (
+            batch[0].clone(),
+            batch[1].clone(),
+            batch[2].clone(),
+        )
         self.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
@@ -167,4 +158,4 @@ class Step:
             print(f"warning: steps are not recorded as a CUDA graph ({reason})", file=sys.stderr)
             self._wants_graph = False
             return None
-        return Recording(graph, (images, labels, draws))
+        return graph

@@ -1,4 +1,4 @@
-"""What one training is made from, and what that becomes: images, network, teacher, parameters."""
+"""What a run is made from, and what that becomes: images, network, teacher, parameters."""
 
 import dataclasses
 import hashlib
@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
-from hdkd.config import Settings, Training
+from hdkd.config import Settings
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.data.batches.subsets import draw_subset
 from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError
 from hdkd.files import sha256
-from hdkd.models import build
+from hdkd.models import ImageModel, build
 from hdkd.runs.folder import RunFolder, flatten
-from hdkd.runs.records import Data, RunParams, WatchedPart
+from hdkd.runs.records import Data, Part, RunParams, WatchedPart
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import code, plan
 from hdkd.study.plan import RunKey
-from hdkd.training.budget import training_of
+from hdkd.training.budget import network_arguments, training_of
 from hdkd.training.loop import Setup, Watched, has_finite_weights
 from hdkd.training.tune import chosen
 
@@ -33,7 +32,7 @@ NAMES_ONLY = ("version", "teacher", "data.title", "data.synthetic")
 
 @dataclass(frozen=True)
 class Job:
-    """A training to do: what ``key`` names, on ``prepared`` data, into the run folder ``output``.
+    """A run to train: what ``key`` names, on ``prepared`` data, into the run folder ``output``.
 
     ``recipes`` is a table of SMOTE recipes to add; ``teacher`` the run folder that HDKD is taught
     by; ``tuned`` what ``hdkd tune`` has chosen. ``device`` is ``auto``, ``cpu`` or ``cuda``.
@@ -49,7 +48,7 @@ class Job:
     device: str = "auto"
 
     @property
-    def part(self) -> str:
+    def part(self) -> Part:
         """What it is evaluated on at its end: a trial of the tuning on the validation images."""
         return "validation" if self.key.group == "tuning" else "test"
 
@@ -68,11 +67,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Assembled:
-    """A job whose files have been read: images, the fresh network, its training, its parameters."""
+    """A job whose files have been read; ``model`` has its initial weights."""
 
     job: Job
     source: ImageSet
-    model: nn.Module
+    model: ImageModel
     setup: Setup
     params: RunParams
 
@@ -83,11 +82,12 @@ def assemble(job: Job) -> Assembled:
     Raises ``RunError`` when HDKD has no teacher, or one that does not fit.
     """
     settings, key = job.settings, job.key
-    tuned = job.tuned_settings
+    tuned = job.tuned_settings or {}
     device = choose_device(job.device)
     source = ImageSet.load(job.prepared)
     training_set = training_images(job, source)
-    arguments = network_arguments(job, source)
+    counts = np.bincount(source.labels[source.part("train")]).tolist()
+    arguments = network_arguments(settings, key, len(source.classes))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key.seed)
         model = build(key.role, **arguments)
@@ -98,7 +98,7 @@ def assemble(job: Job) -> Assembled:
     setup = Setup(
         training_set,
         watched_images(job, source),
-        how_to_train(job, source, tuned or {}),
+        dataclasses.replace(training_of(settings, key, counts), **tuned),
         settings.augmentation,
         settings.engine,
         key.seed,
@@ -108,39 +108,17 @@ def assemble(job: Job) -> Assembled:
     return Assembled(job, source, model, setup, parameters(job, source, setup, arguments))
 
 
-def network_arguments(job: Job, source: ImageSet) -> dict[str, Any]:
-    """Keyword arguments for :func:`hdkd.models.build`."""
-    settings, key = job.settings, job.key
-    images = settings.images(key.dataset)
-    arguments = settings.network(key.block, key.stem_stride).arguments(key.role) | {
-        "num_classes": len(source.classes),
-        "image_size": images.size,
-        "in_channels": images.channels,
-    }
-    if key.role == "hdkd":
-        arguments["predicting"] = settings.distillation(key.point).heads
-    return arguments
-
-
-def how_to_train(job: Job, source: ImageSet, tuned: dict[str, Any]) -> Training:
-    """Optimiser and schedule, as long as a control asks for, and as trials have chosen."""
-    counts = np.bincount(source.labels[source.part("train")])
-    training = training_of(job.settings, job.key, counts.tolist())
-    return dataclasses.replace(training, **tuned)
-
-
 def training_images(job: Job, source: ImageSet) -> TrainingSet:
     """A balanced subset drawn with the seed of the key, or all images and the SMOTE recipes."""
-    key, positions = job.key, source.part("train")
-    subset = key.subset if key.subset == "all" else int(key.subset)
-    positions = positions[draw_subset(source.labels[positions], subset, key.seed)]
+    positions = source.part("train")
+    positions = positions[draw_subset(source.labels[positions], job.key.subset, job.key.seed)]
     recipes = pd.read_csv(job.recipes) if job.recipes else None
     return TrainingSet(source, positions, recipes, job.settings.parameters.smote.arithmetic)
 
 
 def watched_images(job: Job, source: ImageSet) -> Watched:
     """The validation images, or the test images where there are none; a trial needs the former."""
-    part = "validation" if len(source.part("validation")) else "test"
+    part: Part = "validation" if len(source.part("validation")) else "test"
     if job.part == "validation" and part != "validation":
         raise RunError(
             "a trial needs validation images: raise split.validation_fraction and split again"
@@ -150,7 +128,7 @@ def watched_images(job: Job, source: ImageSet) -> Watched:
 
 
 def parameters(job: Job, source: ImageSet, setup: Setup, arguments: dict[str, Any]) -> RunParams:
-    """What ``params.json`` says of a training."""
+    """What ``params.json`` says of a run."""
     training_set, watched = setup.training_set, setup.watched
     return RunParams(
         run=job.key,
@@ -175,13 +153,13 @@ def parameters(job: Job, source: ImageSet, setup: Setup, arguments: dict[str, An
     )
 
 
-def fingerprint(made: Assembled) -> dict[str, Any]:
-    """What must not change between the parts of a training: settings, data, teacher, code.
+def fingerprint(assembled: Assembled) -> dict[str, Any]:
+    """What must not change when a run is resumed: settings, data, teacher, code.
 
     Where the teacher lies is not among it, nor what of the engine changes no number on the device.
     """
-    device, engine = made.setup.device, made.setup.engine
-    parts = flatten(made.params.content())
+    device, engine = assembled.setup.device, assembled.setup.engine
+    parts = flatten(assembled.params.content())
     for name in [n for n in parts if n in NAMES_ONLY or n.startswith("engine.")]:
         del parts[name]
     parts["device"] = device
@@ -191,13 +169,13 @@ def fingerprint(made: Assembled) -> dict[str, Any]:
     parts["torch"] = torch.__version__
     for name in code.files("train"):
         parts[f"hdkd/{name}"] = sha256(code.PACKAGE / name)
-    if made.job.teacher:
-        weights = in_half_precision(RunFolder(made.job.teacher).read("model.safetensors"))
+    if teacher := assembled.job.teacher:
+        weights = in_half_precision(RunFolder(teacher).read("model.safetensors"))
         parts["teacher"] = hashlib.sha256(weights).hexdigest()
     return parts
 
 
-def load_teacher(folder: Path | None, source: ImageSet) -> nn.Module:
+def load_teacher(folder: Path | None, source: ImageSet) -> ImageModel:
     """The trained teacher, its weights rounded to half precision, as a copy that travels has them.
 
     Raises ``RunError`` when it is missing, knows other classes, or has weights that do not fit.

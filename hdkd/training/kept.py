@@ -1,4 +1,4 @@
-"""Which epoch's weights a training leaves."""
+"""Which epoch's weights a run leaves."""
 
 from typing import Any
 
@@ -24,10 +24,10 @@ class Kept:
         if self.rule == "last":
             self.epoch = row["epoch"]
             return
-        score = [row["test_accuracy"]] if self.rule == "best_on_test" else [
-            row["validation_balanced_accuracy"],
-            -row["validation_loss"],
-        ]  # fmt: skip
+        if self.rule == "best_on_test":
+            score = [row["test_accuracy"]]
+        else:
+            score = [row["validation_balanced_accuracy"], -row["validation_loss"]]
         if not self.score or score > self.score:
             self.epoch, self.score = row["epoch"], score
             self.state = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}

@@ -1,7 +1,7 @@
 """The training loop: epochs of steps, the watched images, checkpoints, the time budget."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,10 @@ from hdkd.data.batches.imageset import TrainingSet
 from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import balanced_accuracy
+from hdkd.models import ImageModel
+from hdkd.models.student import HDKD, Student
 from hdkd.progress import progress
+from hdkd.runs.records import Part
 from hdkd.training.checkpoint import Checkpoint, State
 from hdkd.training.engine import Step
 from hdkd.training.kept import Kept
@@ -29,12 +32,12 @@ WATCHED_METRICS = ("loss", "accuracy", "balanced_accuracy")
 
 @dataclass(frozen=True)
 class Watched:
-    """What is evaluated between epochs: the ``part`` ``validation``, or else ``test``.
+    """What is evaluated between epochs.
 
     ``images`` are bytes ``(n, channels, size, size)``, ``labels`` ``(n,)``.
     """
 
-    part: str
+    part: Part
     images: np.ndarray
     labels: np.ndarray
 
@@ -57,7 +60,7 @@ Row = dict[str, float | None]
 
 
 def train(
-    model: nn.Module,
+    model: ImageModel,
     setup: Setup,
     on_epoch: Callable[[Row], None],
     checkpoint: Checkpoint | None = None,
@@ -65,10 +68,10 @@ def train(
 ) -> Kept:
     """Train ``model`` in place to its last epoch; returns the weights that ``training.keep`` keeps.
 
-    With a ``checkpoint`` it continues after the epochs that this has behind it, and saves when due.
+    With a ``checkpoint`` it resumes after the epochs that this has behind it, and saves when due.
     ``on_epoch`` gets each row of :meth:`Loop.epoch`. Raises ``UnfinishedError`` after an epoch when
-    another as long would not end before ``deadline``, a reading of ``time.monotonic``; ``RunError``
-    when the loss or a weight is no longer a finite number: the checkpoint from before stays.
+    another would not end before ``deadline``, a reading of ``time.monotonic``; ``RunError`` when
+    the loss or a weight is no longer a finite number: the earlier checkpoint stays.
     """
     loop = Loop(model, setup)
     epochs = setup.training.epochs
@@ -98,12 +101,13 @@ def train(
 
 
 class Loop:
-    """The epochs of a training, one after the other; all that changes is in ``state``."""
+    """The epochs of a run, one after the other; all that changes is in ``state``."""
 
-    def __init__(self, model: nn.Module, setup: Setup) -> None:
+    def __init__(self, model: ImageModel, setup: Setup) -> None:
         training, teaching = setup.training, setup.teaching
-        model.to(setup.device, memory_format=torch.channels_last)
+        model.to(setup.device).to(memory_format=torch.channels_last)
         if teaching:
+            assert isinstance(model, HDKD)  # no other network has a head for a teacher
             set_batchnorm_momentum(model, teaching.settings.batchnorm_updates)
         optimizer = build_optimizer(model, training)
         generators = {
@@ -147,13 +151,13 @@ class Loop:
             **{f"{watched.part}_{name}": None for name in WATCHED_METRICS},
         }
         if number == training.epochs or number % training.evaluate_every == 0:
-            values = evaluated(state.model, self._pixels, watched.labels)
+            values = evaluated(self._step.model, self._pixels, watched.labels)
             row |= {f"{watched.part}_{name}": value for name, value in values.items()}
             state.kept.offer(row, state.model)
         return row
 
     def _train(self, finished: int) -> tuple[dict[str, float], float]:
-        """Means of the losses over the images of an epoch, and the seconds that it took."""
+        """Mean losses and accuracy over the images of an epoch, and the seconds that it took."""
         training = self._setup.training
         started = time.perf_counter()
         self.state.model.train()
@@ -165,18 +169,18 @@ class Loop:
         return means, time.perf_counter() - started
 
     def _check(self, loss: float, number: int, rate: float) -> None:
-        sound = int(self._step.finite_steps)
+        finite_steps = int(self._step.finite_steps)
         self._step.finite_steps.zero_()
         if not np.isfinite(loss):
-            trouble = f"the loss is {loss} from step {sound + 1} of epoch {number} on"
+            fault = f"the loss is {loss} from step {finite_steps + 1} of epoch {number} on"
         elif not has_finite_weights(self.state.model):
-            trouble = f"a weight is no finite number after epoch {number}"
+            fault = f"a weight is no finite number after epoch {number}"
         else:
             return
-        raise FloatingPointError(f"{trouble}, at learning rate {rate:g}")
+        raise FloatingPointError(f"{fault}, at learning rate {rate:g}")
 
 
-def evaluated(model: nn.Module, images: Tensor, labels: np.ndarray) -> dict[str, float]:
+def evaluated(model: ImageModel, images: Tensor, labels: np.ndarray) -> dict[str, float]:
     """Loss, accuracy and balanced accuracy on images and labels as in :func:`predict`."""
     probabilities, loss = predict(model, images, labels)
     predicted = probabilities.argmax(axis=1)
@@ -187,7 +191,7 @@ def evaluated(model: nn.Module, images: Tensor, labels: np.ndarray) -> dict[str,
     }
 
 
-def set_batchnorm_momentum(model: nn.Module, updates: tuple[int, int, int]) -> None:
+def set_batchnorm_momentum(model: Student, updates: Sequence[int]) -> None:
     """Make one pass update the running statistics of stage j as ``updates[j]`` passes would.
 
     k updates with momentum m and the same batch are one with momentum 1 - (1 - m)^k.
@@ -205,16 +209,16 @@ def has_finite_weights(model: nn.Module) -> bool:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: Tensor, labels: np.ndarray) -> tuple[np.ndarray, float]:
+def predict(model: ImageModel, images: Tensor, labels: np.ndarray) -> tuple[np.ndarray, float]:
     """Probabilities ``(n, classes)`` in float32 for bytes ``(n, channels, h, w)`` on its device.
 
     And the mean cross-entropy with ``labels`` ``(n,)``.
     """
     model.eval()
-    logits = []
-    for batch in images.split(EVALUATION_BATCH):
-        batch = normalise(batch).contiguous(memory_format=torch.channels_last)
-        logits.append(model.predict(batch))
-    stacked = torch.cat(logits).cpu()
-    loss = F.cross_entropy(stacked, torch.from_numpy(np.array(labels)))
-    return stacked.softmax(dim=1).numpy(), loss.item()
+    batches = (
+        normalise(batch).contiguous(memory_format=torch.channels_last)
+        for batch in torch.split(images, EVALUATION_BATCH)
+    )
+    logits = torch.cat([model.predict(batch) for batch in batches]).cpu()
+    loss = F.cross_entropy(logits, torch.from_numpy(np.array(labels)))
+    return logits.softmax(dim=1).numpy(), loss.item()

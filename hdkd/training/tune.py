@@ -12,10 +12,10 @@ from hdkd.study import plan
 
 
 def best(validations: list[list[dict[str, float]]]) -> tuple[list[dict[str, float]], int]:
-    """Means over seeds of each trial's metrics on the validation images, and the best trial.
+    """Means over seeds of each trial's validation metrics, and the position of the best trial.
 
-    That with the highest balanced accuracy; of equals that with the lowest loss, and then the
-    first.
+    It has the highest balanced accuracy, of equals the lowest loss, and then comes first.
+    ``validations`` has a list of trials, each a list of seeds.
     """
     means = [
         {
@@ -34,11 +34,12 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
     if not tuning:
         raise RunError(f"tuning.grid and tuning.datasets ask for no trials on {dataset}")
     methods: dict[str, Any] = {}
-    for role in dict.fromkeys(run.role for run in plan.tuning_runs(settings, dataset)):
+    runs = plan.tuning_runs(settings, dataset)
+    for role in dict.fromkeys(run.role for run in runs):
         validations = [
             [
-                RunFolder(run.folder).record.validation.content()
-                for run in plan.tuning_runs(settings, dataset)
+                RunFolder(run.folder).summary["validation"]
+                for run in runs
                 if (run.role, run.point) == (role, f"trial{number}")
             ]
             for number in range(len(tuning.grid))
@@ -51,8 +52,8 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
     write_whole(output, json.dumps(content, indent=2) + "\n")
 
 
-def fits(path: Path, tuning: Tuning) -> bool:
-    """Whether what :func:`choose` wrote is of these trials."""
+def has_same_trials(path: Path, tuning: Tuning) -> bool:
+    """Whether the file of :func:`choose` has the trials that ``tuning`` asks for."""
     content = json.loads(path.read_text("utf-8"))
     return (content["subset"], content["seeds"]) == (tuning.subset, list(tuning.seeds)) and all(
         [trial["settings"] for trial in method["trials"]] == list(tuning.grid)
@@ -61,7 +62,7 @@ def fits(path: Path, tuning: Tuning) -> bool:
 
 
 def chosen(path: Path, role: str) -> dict[str, Any]:
-    """The settings that a method got. Raises ``RunError`` where the file has none for it."""
+    """The settings chosen for a method. Raises ``RunError`` where the file has none for it."""
     try:
         methods = json.loads(path.read_text("utf-8"))["methods"]
     except (OSError, ValueError, KeyError):

@@ -31,7 +31,7 @@ def trained(
 ):
     """Weights, rows of this part, and the epochs that were behind it at its start."""
     torch.manual_seed(0)
-    model = build(role, **SIZES, **STUDENT) if role == "hdkd" else rival()
+    model = build(role, **SIZES, **STUDENT) if role == "hdkd" else baseline()
     teaching = Teaching(build("teacher", **SIZES), DISTILLATION) if role == "hdkd" else None
     rows = []
 
@@ -47,7 +47,7 @@ def trained(
     return model, rows, before
 
 
-def rival():
+def baseline():
     return build("mobilenet_v2", num_classes=2, image_size=32, in_channels=1)
 
 
@@ -58,30 +58,30 @@ def same_weights(one, other) -> bool:
     )
 
 
-@pytest.mark.parametrize("role", ["hdkd", "rival with dropout"])
+@pytest.mark.parametrize("role", ["hdkd", "baseline with dropout"])
 @pytest.mark.parametrize("stop_after", [2, 5])
 def test_a_stopped_training_ends_with_the_weights_of_an_undisturbed_one(
     source, tmp_path, role, stop_after
 ):
-    whole, rows, _ = trained(source, tmp_path / "whole", role=role)
+    undisturbed, rows, _ = trained(source, tmp_path / "undisturbed", role=role)
     with pytest.raises(KilledError):
         trained(source, tmp_path / "parts", stop_after, role)
     continued, later, before = trained(source, tmp_path / "parts", role=role)
     assert before == stop_after - 1
-    assert same_weights(whole, continued)
+    assert same_weights(undisturbed, continued)
     for row, expected in zip(later, rows[before:], strict=True):
         assert {**row, "images_per_second": 0} == {**expected, "images_per_second": 0}
 
 
 def test_the_best_epoch_survives_a_stop(source, tmp_path):
     best = dataclasses.replace(TRAINING, evaluate_every=1, keep="best_on_validation")
-    whole, rows, _ = trained(source, tmp_path / "whole", training=best)
+    undisturbed, rows, _ = trained(source, tmp_path / "undisturbed", training=best)
     losses = [(-row["validation_balanced_accuracy"], row["validation_loss"]) for row in rows]
     assert losses.index(min(losses)) < 4, "the best epoch must lie before the stop"
     with pytest.raises(KilledError):
         trained(source, tmp_path / "parts", 5, training=best)
     continued, _, _ = trained(source, tmp_path / "parts", training=best)
-    assert same_weights(whole, continued)
+    assert same_weights(undisturbed, continued)
 
 
 def test_a_time_budget_stops_between_epochs_and_the_next_start_continues(source, tmp_path):

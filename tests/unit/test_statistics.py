@@ -153,7 +153,7 @@ def test_holm_tells_how_many_times_each_counts():
 def simulated(generator, seeds: int, true: float, of_seeds: float) -> np.ndarray:
     """Differences of two networks' right answers ``(seeds, 828)``.
 
-    Images differ in difficulty and in which network they suit; each training of a network is a little
+    Images differ in difficulty and in which network they suit; each run of a network is a little
     better or worse.
     """
     images, suits = generator.normal(1.2, 1.0, 828), generator.normal(0, 0.5, 828)

@@ -24,18 +24,18 @@ def mlflow(tmp_path_factory):
         yield store.connect()
 
 
-def begun(path, minute: int) -> tuple[RunFolder, Origin]:
-    """A training begun at that minute, without an epoch."""
+def start_run(path, minute: int) -> tuple[RunFolder, Origin]:
+    """A run that started at that minute, without an epoch."""
     folder = RunFolder(path)
     folder.start(params_of("student", run=KEY))
     return folder, Origin(**ORIGIN | {"started": f"2026-01-01T10:{minute:02}:00+00:00"})
 
 
 def end(folder: RunFolder, origin: Origin) -> None:
-    made = {"duration_seconds": 60.0, "peak_memory_bytes": 1, "pieces": []}
+    cost = {"duration_seconds": 60.0, "peak_memory_bytes": 1, "pieces": []}
     (folder.path / "predictions.csv").write_text("")
     (folder.path / "model.safetensors").write_text("")
-    folder.write_summary(summary_of(KEY, provenance=origin.content() | made))
+    folder.write_summary(summary_of(KEY, provenance=origin.content() | cost))
     (folder.path / "model.safetensors").unlink()  # as it travels: a model is logged elsewhere
 
 
@@ -53,7 +53,7 @@ def status(mlflow, run: str) -> str:
 
 
 def test_a_training_is_followed_from_its_start_to_its_end(mlflow, tmp_path):
-    folder, origin = begun(tmp_path, 1)
+    folder, origin = start_run(tmp_path, 1)
     followed = Mirror(folder, origin)
     followed.update("RUNNING")
     assert (status(mlflow, followed.run), steps(mlflow, followed.run)) == ("RUNNING", [])
@@ -73,7 +73,7 @@ def test_a_training_is_followed_from_its_start_to_its_end(mlflow, tmp_path):
 
 
 def test_a_stopped_training_goes_on_in_its_run_and_logs_no_epoch_twice(mlflow, tmp_path):
-    folder, origin = begun(tmp_path, 2)
+    folder, origin = start_run(tmp_path, 2)
     folder.append_metrics(epoch(1))
     stopped = Mirror(folder, origin)
     stopped.update("KILLED")
@@ -86,7 +86,7 @@ def test_a_stopped_training_goes_on_in_its_run_and_logs_no_epoch_twice(mlflow, t
 
 
 def test_what_an_outage_left_is_delivered_once(mlflow, tmp_path):
-    folder, origin = begun(tmp_path, 3)
+    folder, origin = start_run(tmp_path, 3)
     folder.append_metrics(epoch(1))
     seen = Mirror(folder, origin)
     seen.update("RUNNING")
@@ -98,8 +98,8 @@ def test_what_an_outage_left_is_delivered_once(mlflow, tmp_path):
 
 
 def test_a_training_begun_anew_takes_the_place_of_the_one_that_was_killed(mlflow, tmp_path):
-    killed = Mirror(*begun(tmp_path, 4))
-    anew = Mirror(*begun(tmp_path, 5))
+    killed = Mirror(*start_run(tmp_path, 4))
+    anew = Mirror(*start_run(tmp_path, 5))
     assert anew.run != killed.run
     assert mlflow.MlflowClient().get_run(killed.run).info.lifecycle_stage == "deleted"
     assert (tmp_path / mirror.NOTE).read_text() == anew.run
@@ -114,7 +114,7 @@ def test_mlflow_out_of_reach_is_said_once_and_costs_the_training_nothing(
 
     monkeypatch.setattr(live, "Mirror", Failing)
     followed = Live()
-    assert followed.started(*begun(tmp_path, 6)), "the summary names the run that there is"
+    assert followed.started(*start_run(tmp_path, 6)), "the summary names the run that there is"
     followed.epoch_ended()
     followed.ended("FINISHED")
     assert capsys.readouterr().err.count("failed (no answer); going on without it") == 1
@@ -127,11 +127,11 @@ def test_a_signal_during_an_update_ends_the_training(monkeypatch, tmp_path):
 
     monkeypatch.setattr(live, "Mirror", Stopped)
     with pytest.raises(UnfinishedError):
-        Live().started(*begun(tmp_path, 7))
+        Live().started(*start_run(tmp_path, 7))
 
 
 def test_epochs_that_follow_each_other_fast_are_sent_together(monkeypatch, tmp_path):
-    folder, origin = begun(tmp_path, 8)
+    folder, origin = start_run(tmp_path, 8)
     updates = []
 
     class Counted(Mirror):

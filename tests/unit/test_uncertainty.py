@@ -1,4 +1,4 @@
-"""Metrics of redrawn images are those of the metrics' own functions; intervals hold what they should."""
+"""Metrics of redrawn images are those of :mod:`hdkd.evaluation.metrics`; intervals cover."""
 
 import numpy as np
 import pytest

@@ -12,7 +12,7 @@ from hdkd.files import write_sums
 from hdkd.models import build
 from hdkd.runs.folder import RunFolder
 from hdkd.study.plan import RUN_FILES
-from hdkd.tracking.address import shown_uri, warn
+from hdkd.tracking.store import shown_uri, warn
 from hdkd.training.checkpoint import Checkpoint
 from project import ROOT
 from small import SIZES, params_of

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hdkd import config
-from hdkd.remote.borrow import Job, choose, value_order
+from hdkd.remote.borrow import MissingRun, choose, value_order
 from hdkd.remote.bundle import contents_of, write_bundle
 from hdkd.runs import predictions
 from hdkd.runs.folder import RunFolder
@@ -67,7 +67,11 @@ def test_the_value_order_starts_with_the_teacher_and_all_seeds_of_the_first_row(
 def test_jobs_are_chosen_until_the_time_is_full_the_last_in_part(parameters):
     settings = config.resolve(parameters)
     runs = value_order(settings)
-    jobs = [Job(runs[0], 100), Job(runs[1], 300), Job(runs[2], 50, teacher=runs[0])]
+    jobs = [
+        MissingRun(runs[0], 100),
+        MissingRun(runs[1], 300),
+        MissingRun(runs[2], 50, teacher=runs[0]),
+    ]
     assert choose(jobs, 60, parallel=1) == jobs[:1]
     assert choose(jobs, 101, parallel=1) == jobs[:2]
     assert choose(jobs, 250, parallel=2) == jobs
@@ -75,7 +79,11 @@ def test_jobs_are_chosen_until_the_time_is_full_the_last_in_part(parameters):
 
 def test_a_training_fills_one_place_only_and_hdkd_waits_for_its_teacher(parameters):
     teacher, student, hdkd = value_order(config.resolve(parameters))
-    jobs = [Job(teacher, 1000), Job(student, 10), Job(hdkd, 10, teacher=teacher)]
+    jobs = [
+        MissingRun(teacher, 1000),
+        MissingRun(student, 10),
+        MissingRun(hdkd, 10, teacher=teacher),
+    ]
     assert choose(jobs, 60, parallel=2) == jobs[:2]
     assert choose(jobs[2:], 60, parallel=2) == jobs[2:]
 

@@ -1,6 +1,6 @@
-"""What is noted while a training runs: in its run folder, for its observer, on the screen.
+"""What is noted while a run trains: in its folder, for its observer, on the screen.
 
-The checkpoint's notes have it too, so that a stopped training goes on with what it had reported.
+The checkpoint's notes have it too, so that a resumed run goes on with what it had reported.
 """
 
 import time
@@ -12,44 +12,60 @@ from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import peak_memory
 from hdkd.training.job import Assembled
 from hdkd.training.loop import Row
-from hdkd.training.observer import Observer
 
 
-class Progress:
-    """The notes of one training, of which a piece runs ``since`` a ``time.perf_counter``."""
+class Observer:
+    """Is told what happens to a run folder; this one does nothing about it. No method may raise."""
+
+    def started(self, folder: RunFolder, origin: Origin) -> str | None:
+        """A run that was begun with ``origin`` starts or resumes.
+
+        Returns the identifier that the run has elsewhere, for its summary.
+        """
+        return None
+
+    def epoch_ended(self) -> None:
+        """The metrics of another epoch are in the folder."""
+
+    def ended(self, status: str) -> None:
+        """The run is ``FINISHED``, and so is its folder; or it was ``KILLED`` or has ``FAILED``."""
+
+
+class Reporter:
+    """The notes of a run that started or resumed at ``since``, a reading of ``perf_counter``."""
 
     def __init__(
-        self, made: Assembled, checkpoint: Checkpoint, observer: Observer, since: float
+        self, assembled: Assembled, checkpoint: Checkpoint, observer: Observer, since: float
     ) -> None:
-        self._made, self._checkpoint, self._observer = made, checkpoint, observer
-        self._folder = RunFolder(made.job.output)
+        self._assembled, self._checkpoint, self._observer = assembled, checkpoint, observer
+        self._folder = RunFolder(assembled.job.output)
         self._since = since
         self._piece: dict[str, Any] = {}
 
     @property
     def rows(self) -> list[Row]:
-        """The metrics of every epoch so far, of earlier pieces too."""
+        """The metrics of every epoch so far, before a resumption too; that of epoch 1 first."""
         return self._checkpoint.notes["rows"]
 
     @property
     def observed_as(self) -> str | None:
-        """The identifier that the observer has given the training."""
+        """The identifier that the observer has given the run."""
         return self._checkpoint.notes["mlflow_run"]
 
     def begin(self, origin: Origin) -> None:
-        """Begin a piece of the training, the first or a further one, in a run folder begun anew."""
+        """Start the run folder anew, with the epochs that the checkpoint has behind it."""
         notes = self._checkpoint.notes
         if not notes:
             notes |= {"rows": [], "origin": origin.content(), "pieces": [], "mlflow_run": None}
         self._piece = {"started": origin.started, "seconds": 0.0, "peak_memory_bytes": 0}
         notes["pieces"].append(self._piece)
-        self._folder.start(self._made.params)
+        self._folder.start(self._assembled.params)
         for row in self.rows:
             self._folder.append_metrics(row)
         observed = self._observer.started(self._folder, Origin(**notes["origin"]))
         notes["mlflow_run"] = observed or notes["mlflow_run"]
         if self._checkpoint.finished:
-            name, finished = self._made.job.key.name, self._checkpoint.finished
+            name, finished = self._assembled.job.key.name, self._checkpoint.finished
             print(f"{name}  continues after epoch {finished}", flush=True)
 
     def epoch(self, row: Row) -> None:
@@ -58,10 +74,11 @@ class Progress:
         self._observer.epoch_ended()
         self.rows.append(row)
         self._note_cost()
-        part, epochs = self._made.setup.watched.part, self._made.setup.training.epochs
+        setup = self._assembled.setup
+        part = setup.watched.part
         accuracy = row[f"{part}_accuracy"]
         print(
-            f"{self._made.job.key.name}  epoch {row['epoch']}/{epochs}  "
+            f"{self._assembled.job.key.name}  epoch {row['epoch']}/{setup.training.epochs}  "
             f"loss {row['train_loss']:.4f}  train {row['train_accuracy']:.4f}  "
             f"{part} {'–' if accuracy is None else format(accuracy, '.4f')}  "
             f"{row['images_per_second']:.0f} images/s",
@@ -69,7 +86,7 @@ class Progress:
         )
 
     def provenance(self) -> Provenance:
-        """Where and with what the training began, and what its pieces took together."""
+        """Where and with what the run began, and what its pieces took together."""
         self._note_cost()
         notes = self._checkpoint.notes
         pieces = notes["pieces"]
@@ -82,4 +99,4 @@ class Progress:
 
     def _note_cost(self) -> None:
         self._piece["seconds"] = round(time.perf_counter() - self._since, 2)
-        self._piece["peak_memory_bytes"] = peak_memory(self._made.setup.device)
+        self._piece["peak_memory_bytes"] = peak_memory(self._assembled.setup.device)

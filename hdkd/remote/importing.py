@@ -1,4 +1,4 @@
-"""Bundles brought home: run folders in their places; MLflow, evidence, ledger, reports renewed."""
+"""Runs brought home: their folders put in place; MLflow, evidence, ledger and reports refreshed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from hdkd.report.steps import write_report
 from hdkd.runs import evidence
 from hdkd.study import plan
 from hdkd.tracking import mirror
-from hdkd.tracking.address import warn
+from hdkd.tracking.store import warn
 
 
 @dataclass
-class Taken:
-    """The run folders that came and were not here, and the finished ones among them."""
+class Imported:
+    """The run folders that were not here before, and the finished ones among them."""
 
     placed: list[str] = field(default_factory=list)
     finished: set[str] = field(default_factory=set)
@@ -26,7 +26,7 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Renewed:
+class Refreshed:
     """Runs new to MLflow, each profile's state in a line, the ledger's headline, warnings."""
 
     profiles: list[str]
@@ -36,30 +36,30 @@ class Renewed:
     warnings: list[str]
 
 
-def take_over(sources: Iterable[Path], keep: bool) -> Taken:
+def import_runs(sources: Iterable[Path], keep: bool) -> Imported:
     """Put the run folders of ``sources``, bundles or other checkouts, in their places.
 
     With ``keep`` DVC versions the bundles, and the advice says what to do then. Raises ``RunError``
     where a bundle is damaged, or a run is here with other results.
     """
-    taken = Taken()
+    imported = Imported()
     for folder in sources:
         if (folder / "models").is_dir():
-            taken.profiles |= {path.name for path in (folder / "models").glob("*/")}
+            imported.profiles |= {path.name for path in (folder / "models").glob("*/")}
             names = handover.gather(folder)
-            taken.finished |= set(names)
+            imported.finished |= set(names)
         else:
             manifest, names = bundle.unpack_bundle(folder)
-            taken.profiles.add(manifest["profile"])
-            taken.finished |= set(names) & set(manifest["finished"])
-            if keep and (advice := bundle.keep(folder, manifest["profile"])):
-                taken.advice.append(advice)
-        taken.placed += names
-    return taken
+            imported.profiles.add(manifest["profile"])
+            imported.finished |= set(names) & set(manifest["finished"])
+            if keep and (advice := bundle.add_to_dvc(folder, manifest["profile"])):
+                imported.advice.append(advice)
+        imported.placed += names
+    return imported
 
 
-def renew(params: Path, imported: Iterable[str]) -> Renewed:
-    """Renew what follows from run folders, for ``imported`` profiles that have any results.
+def refresh(params: Path, imported: Iterable[str]) -> Refreshed:
+    """Refresh what follows from run folders, for those ``imported`` profiles that have results.
 
     ``params`` is the parameter file.
     """
@@ -79,7 +79,7 @@ def renew(params: Path, imported: Iterable[str]) -> Renewed:
     table, _ = ledger.write_ledger(config.read(params), plan.LEDGER[0].parent)
     for name in profiles:
         write_report(study_of(params, name), plan.LEDGER[0])
-    return Renewed(profiles, registered, states, ledger.headline(table), warnings)
+    return Refreshed(profiles, registered, states, ledger.headline(table), warnings)
 
 
 def study_of(params: Path, profile: str) -> Settings:
