@@ -55,7 +55,7 @@ class Measurements:
 
     def _is_comparable(self, summary: Summary) -> bool:
         key = evidence.key_of(summary)
-        split = summary.get("hyperparameters", {}).get("split", {})
+        split = (summary.get("hyperparameters") or {}).get("split", {})
         if split.get("kind") == "clusters" or key.group == "tuning":
             return False
         # Of controls only teachers of other seeds are the paper's networks, trained as they are.
@@ -120,7 +120,7 @@ def best_epochs(runs: Sequence[Summary]) -> list[float] | None:
     """
     found = []
     for run in runs:
-        training = run.get("hyperparameters", {}).get("training", {})
+        training = (run.get("hyperparameters") or {}).get("training", {})
         if training.get("evaluate_every", 1) != 1 or not run["best_epoch"]:
             return None
         found.append(run["best_epoch"]["accuracy"])

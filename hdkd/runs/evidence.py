@@ -71,7 +71,7 @@ def counting(
         used = {n: UNRECORDED[k] for n in wanted if (k := n.rpartition(".")[2]) in UNRECORDED}
         used |= hyperparameters_of(summary, root / key.folder)
         # What did not exist then was off, which null says now.
-        names = {**used, **wanted} if "hyperparameters" in summary else used
+        names = {**used, **wanted} if summary.get("hyperparameters") else used
         changed = [
             f"{name} {used.get(name)} instead of {wanted.get(name)}"
             for name in names
@@ -79,7 +79,7 @@ def counting(
             and (name in used or "split." not in name or wanted.get(name) == "clusters")
         ]
         tuning = settings.tuning(key.dataset) if plan.is_tuned(settings, key) else None
-        if tuning and "hyperparameters" in summary and summary.get("tuned") not in tuning.grid:
+        if tuning and summary.get("hyperparameters") and summary.get("tuned") not in tuning.grid:
             changed.append(f"settings {summary.get('tuned')}, which tuning.grid lacks")
         if changed:
             left_out.append(f"{key.folder.as_posix()} ({', '.join(changed)})")
@@ -90,7 +90,7 @@ def counting(
 
 def hyperparameters_of(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The hyperparameters of a run by their dotted names, as far as they are known."""
-    if "hyperparameters" in summary:
+    if summary.get("hyperparameters"):
         return flatten(summary["hyperparameters"])
     if not (folder / "params.json").exists():
         return {"training.epochs": summary["epochs"]}
