@@ -7,7 +7,6 @@ compares parameters with each other, and whatever is wrong raises
 what is not in the file does not exist.
 """
 
-from hdkd.config.ablations import CONTROL, TRIAL, Controls, Tuning, Variant
 from hdkd.config.datasets import (
     Dataset,
     Generated,
@@ -16,26 +15,20 @@ from hdkd.config.datasets import (
     Layout,
     Local,
     Smote,
-    Source,
     Split,
     TrainTestFolders,
 )
-from hdkd.config.distillation import Distillation
 from hdkd.config.images import Augmentation, Images
 from hdkd.config.load import default_params, load, plain, read, resolve, save
-from hdkd.config.network import Network
-from hdkd.config.parameters import PROFILES, SECTIONS, Parameters
+from hdkd.config.parameters import PROFILES
 from hdkd.config.settings import Settings
-from hdkd.config.study import ValidationSplit
-from hdkd.config.training import Engine, Training
+from hdkd.config.study import CONTROL, Tuning, ValidationSplit
+from hdkd.config.training import Distillation, Engine, Training
 
 __all__ = [
     "CONTROL",
     "PROFILES",
-    "SECTIONS",
-    "TRIAL",
     "Augmentation",
-    "Controls",
     "Dataset",
     "Distillation",
     "Engine",
@@ -45,17 +38,13 @@ __all__ = [
     "Kaggle",
     "Layout",
     "Local",
-    "Network",
-    "Parameters",
     "Settings",
     "Smote",
-    "Source",
     "Split",
     "TrainTestFolders",
     "Training",
     "Tuning",
     "ValidationSplit",
-    "Variant",
     "default_params",
     "load",
     "plain",

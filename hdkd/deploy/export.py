@@ -16,6 +16,7 @@ import torch
 from hdkd import templates
 from hdkd.config import Kaggle, Settings
 from hdkd.data.batches.imageset import ImageSet
+from hdkd.deploy.predict import CARD
 from hdkd.errors import DataError, RunError
 from hdkd.evaluation.metrics import evaluate, interval, without_leaks
 from hdkd.files import write_sums
@@ -28,7 +29,7 @@ from hdkd.study.plan import RunKey
 from hdkd.training.loop import has_finite_weights, predict
 
 TERMS = "LICENSE"  # of the weights, which follow those of the images
-FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD, TERMS)
+FILES = ("params.json", "model.safetensors", "summary.json", CARD, TERMS)
 
 
 def default_run(settings: Settings, dataset: str) -> RunKey:
@@ -89,7 +90,7 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
         (made / "summary.json").write_text(
             json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8"
         )
-        (made / plan.CARD).write_text(card(content, params), "utf-8")
+        (made / CARD).write_text(card(content, params), "utf-8")
         (made / TERMS).write_text(terms(content["data"]), "utf-8")
         write_sums(made, FILES)
         shutil.rmtree(output, ignore_errors=True)

@@ -13,9 +13,16 @@ from hdkd.config import Images
 from hdkd.data.prepare import decode
 from hdkd.errors import DataError, RunError
 from hdkd.runs.folder import RunFolder
-from hdkd.study import plan
+from hdkd.study.code import PACKAGE
 from hdkd.study.names import model_name
 from hdkd.training.loop import predict
+
+# Models that come with the project: in an installed package inside it, in a checkout beside it.
+PRETRAINED = next(
+    (p for p in (PACKAGE / "pretrained", PACKAGE.parent / "pretrained") if p.is_dir()),
+    Path("pretrained"),
+)
+CARD = "README.md"  # of an exported model
 
 
 def find(model: str) -> Path:
@@ -23,10 +30,10 @@ def find(model: str) -> Path:
 
     Raises ``RunError`` that lists the names where it is neither.
     """
-    for folder in (Path(model), Path("pretrained") / model, plan.PRETRAINED / model):
+    for folder in (Path(model), Path("pretrained") / model, PRETRAINED / model):
         if (folder / "params.json").exists():
             return folder
-    names = ", ".join(sorted(path.parent.name for path in plan.PRETRAINED.glob("*/params.json")))
+    names = ", ".join(sorted(path.parent.name for path in PRETRAINED.glob("*/params.json")))
     raise RunError(
         f"{model} is neither a run folder nor a model that comes with the project ({names or 'none'}): "
         "name one with --model"
@@ -35,7 +42,7 @@ def find(model: str) -> Path:
 
 def about(folder: Path) -> str:
     """What to know before relying on an exported model, in a sentence; empty for a run folder."""
-    if not (folder / plan.CARD).exists():
+    if not (folder / CARD).exists():
         return ""
     run = RunFolder(folder)
     summary, size = run.exported, run.params.images["size"]
@@ -43,7 +50,7 @@ def about(folder: Path) -> str:
     return (
         f"{folder.name}: {model_name(summary.run.role)} for {summary.data.title}, {size}×{size} "
         f"pixels, right for {100 * summary.final.accuracy:.1f} % of its test images ({low} to {high} %); "
-        f"not for clinical use. More in {os.path.relpath(folder / plan.CARD)}"
+        f"not for clinical use. More in {os.path.relpath(folder / CARD)}"
     )
 
 

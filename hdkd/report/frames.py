@@ -18,7 +18,7 @@ from hdkd.report import results
 from hdkd.report.numbers import Numbers
 from hdkd.runs import evidence
 from hdkd.study import plan
-from hdkd.study.names import ROLE_NAMES
+from hdkd.study.names import BASELINES, ROLE_NAMES
 from hdkd.training import tune
 
 # How the ablations' changes are written; equations 6 to 8.
@@ -114,7 +114,7 @@ def baseline_cells(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
     if not (own["group"] == "baselines").any():
         return NOTHING
     cells = results.cells(own[own["group"] != "ablations"])
-    return _in_order(cells, [*plan.BASELINES, *ROLE_NAMES])
+    return _in_order(cells, [*BASELINES, *ROLE_NAMES])
 
 
 def baselines(numbers: Numbers, dataset: str) -> pd.DataFrame:
@@ -167,9 +167,8 @@ def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) ->
     """
     points = settings.points(dataset)
     own = runs[runs["dataset"] == dataset]
-    chosen = settings.parameters.ablations.distillation
-    own = own[_same(own, chosen.subset, chosen.seeds)] if points and chosen else NOTHING
-    if own.empty or (own["point"] == "").all():
+    own = own[_same(own, points.subset, points.seeds)] if points else NOTHING
+    if not points or own.empty or (own["point"] == "").all():
         return NOTHING
     students = own[own["group"] == "students"]
     hdkd = students[students["role"] == "hdkd"]
@@ -180,7 +179,7 @@ def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) ->
     as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
     parts = [(ROLE_NAMES["student"], "no teacher", students[students["role"] == "student"])]
     parts.append((ROLE_NAMES["hdkd"], as_it_is, hdkd))
-    for point, changes in points.items():
+    for point, changes in points.points.items():
         change = ", ".join(f"{SYMBOLS.get(key, key)} = {value}" for key, value in changes.items())
         parts.append((point.replace("_", " "), change, own[own["point"] == point]))
     frames = []

@@ -1,4 +1,4 @@
-"""Which code each step runs: folders and files of this package, so that a change of them runs the step again."""
+"""Which folders and files of this package each step runs: a change of them runs it again."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def files(step: str) -> list[str]:
 
 
 def inputs(step: str) -> list[str]:
-    """The files of ``step`` as inputs of its rule, relative to the project folder where possible."""
+    """The files of ``step`` as inputs of its rule, below the project folder where possible."""
     try:
         package = PACKAGE.relative_to(Path.cwd())
     except ValueError:

@@ -14,7 +14,7 @@ from hdkd.config.__main__ import SCHEMA, schema_text
 from hdkd.config.parameters import json_schema
 from hdkd.config.study import BaselineName
 from hdkd.errors import ParameterError
-from hdkd.study import code, plan
+from hdkd.study import code, names, plan
 from project import ROOT
 
 
@@ -241,12 +241,12 @@ def test_the_json_schema_accepts_and_refuses_what_the_models_do(parameters):
 
 
 def test_every_baseline_has_a_name_for_readers():
-    assert get_args(BaselineName) == plan.BASELINES
+    assert get_args(BaselineName) == tuple(names.BASELINES)
 
 
 def test_numbers_stay_as_they_are_written(parameters):
     settings = config.resolve(parameters | {"profile": "paper"})
-    assert json.dumps(config.plain(settings.augmentation.rotation)) == "180"
+    assert json.dumps(config.plain(settings.parameters.augmentation.rotation)) == "180"
     assert json.dumps(config.plain(settings.validation_fraction)) == "0"
 
 
@@ -270,8 +270,8 @@ def test_settings_cannot_be_changed(parameters):
 
 
 def test_the_code_of_every_step_exists():
-    for step, names in code.STEP_CODE.items():
-        for name in names:
+    for step, parts in code.STEP_CODE.items():
+        for name in parts:
             assert (ROOT / "hdkd" / name).exists(), name
         assert code.files(step)
 

@@ -6,7 +6,7 @@ import pytest
 
 from hdkd import config
 from hdkd.deploy.export import default_run, holding, terms
-from hdkd.study.plan import PRETRAINED
+from hdkd.deploy.predict import PRETRAINED
 from project import without_controls
 
 
