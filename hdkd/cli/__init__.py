@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import click
 
 from hdkd.cli.group import hdkd
-from hdkd.errors import UnfinishedError, UserError, is_of_the_machine, sentence
+from hdkd.errors import UnfinishedError, UserError, disk_error_message, is_disk_error
 from hdkd.tracking import ENVIRONMENT
 
 # What the extra `pipeline` brings, as Python imports it; training and prediction do without.
@@ -60,9 +60,9 @@ def _run(arguments: list[str], outputs: ExitStack) -> int:
     except BrokenPipeError:  # whoever read our output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if not is_of_the_machine(error):
+        if not is_disk_error(error):
             raise
-        return _failed(sentence(error))
+        return _failed(disk_error_message(error))
     except UnfinishedError as stopped:
         print(f"{stopped}; the same command continues it", file=sys.stderr)
         return 75

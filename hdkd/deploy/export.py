@@ -19,7 +19,7 @@ from hdkd.data.batches.imageset import ImageSet
 from hdkd.deploy.predict import CARD
 from hdkd.errors import DataError, RunError
 from hdkd.evaluation.metrics import evaluate, interval, without_leaks
-from hdkd.files import write_sums
+from hdkd.files import write_checksums
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import LicensedData, ModelSummary, RunParams, RunSummary, identity
 from hdkd.runs.weights import in_half_precision
@@ -92,7 +92,7 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
         )
         (made / CARD).write_text(card(content, params), "utf-8")
         (made / TERMS).write_text(terms(content["data"]), "utf-8")
-        write_sums(made, FILES)
+        write_checksums(made, FILES)
         shutil.rmtree(output, ignore_errors=True)
         made.rename(output)
     return content

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hdkd.config import Settings, Training
-from hdkd.data.batches.feed import cuts
+from hdkd.data.batches.feed import batch_bounds
 from hdkd.models import build
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
@@ -48,7 +48,7 @@ def training_of(settings: Settings, run: RunKey, class_counts: Sequence[int]) ->
         return own.epochs * of_epoch(key, epoch_images(settings, key, class_counts), own)
 
     def steps(key: RunKey, images: int, own: Training) -> float:
-        return len(cuts(images, own.batch_size)) - 1
+        return len(batch_bounds(images, own.batch_size)) - 1
 
     def macs(key: RunKey, images: int, own: Training) -> float:
         # Backward costs twice as much as forward; the teacher is only asked.

@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from hdkd.errors import RunError, shown
-from hdkd.files import write_whole
+from hdkd.errors import RunError, first_few
+from hdkd.files import write_atomic
 from hdkd.training.kept import Kept
 
 CHECKPOINT = "checkpoint.bin"
@@ -54,7 +54,7 @@ def differences(made: dict[str, Any] | str, now: dict[str, Any]) -> str:
         return "another" if len(text) == 2 * DIGEST_BYTES else text
 
     changed = [name for name in {**made, **now} if made.get(name, ...) != now.get(name, ...)]
-    return shown(
+    return first_few(
         f"another {name}"
         if value(name, made) == value(name, now) == "another"
         else f"{name} {value(name, made)} instead of {value(name, now)}"
@@ -201,7 +201,7 @@ class Checkpoint:
         }
         tensors["header"] = torch.tensor(list(json.dumps(header).encode()), dtype=torch.uint8)
         body = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-        write_whole(self.path, hashlib.sha256(body).digest() + body)
+        write_atomic(self.path, hashlib.sha256(body).digest() + body)
         self.finished = finished
         self._saved = time.monotonic()
         self._seconds = self._saved - started

@@ -11,7 +11,7 @@ from hdkd import config
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.deploy.export import card, measure, terms
 from hdkd.deploy.predict import PRETRAINED
-from hdkd.files import read_sums, sha256
+from hdkd.files import read_checksums, sha256
 from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
@@ -30,7 +30,7 @@ def test_there_is_the_one_that_predict_uses_by_default():
 
 
 def test_its_files_are_as_exported(model):
-    sums = read_sums(model.path)
+    sums = read_checksums(model.path)
     assert {name: sha256(model.path / name) for name in sums} == sums
     assert set(sums) == {"params.json", "model.safetensors", "summary.json", "README.md", "LICENSE"}
 

@@ -247,7 +247,7 @@ def test_every_baseline_has_a_name_for_readers():
 def test_numbers_stay_as_they_are_written(parameters):
     settings = config.resolve(parameters | {"profile": "paper"})
     assert json.dumps(config.plain(settings.parameters.augmentation.rotation)) == "180"
-    assert json.dumps(config.plain(settings.validation_fraction)) == "0"
+    assert json.dumps(config.plain(settings.parameters.split.validation_fraction)) == "0"
 
 
 def test_keys_of_another_kind_of_source_are_refused(parameters):
