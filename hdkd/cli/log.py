@@ -8,6 +8,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from pathlib import Path
 from typing import TextIO
 
+from typing_extensions import override
+
 from hdkd.errors import UserError
 
 
@@ -23,15 +25,18 @@ class Both(io.TextIOBase):
         self.terminal = terminal
         self.file = file
 
+    @override
     def write(self, text: str) -> int:
         self.terminal.write(text)
         with suppress(OSError):  # a full disk must not hide the error that says so
             self.file.write(text)
         return len(text)
 
+    @override
     def flush(self) -> None:
         self.terminal.flush()
 
+    @override
     def fileno(self) -> int:
         return self.terminal.fileno()
 
@@ -47,10 +52,8 @@ def logging_to(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w", encoding="utf-8", buffering=1)
     except OSError as error:
-        reason = (
-            f"the log {path} cannot be written ({error.strerror}): name another file with --log"
-        )
-        raise UserError(reason) from None
+        reason = f"the log {path} cannot be written ({error.strerror})"
+        raise UserError(f"{reason}: name another file with --log") from None
     try:
         with redirect_stdout(file), redirect_stderr(Both(sys.stderr, file)):
             yield
