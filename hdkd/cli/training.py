@@ -66,8 +66,8 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
     from hdkd.training.train import run
 
     settings.dataset(dataset)
-    names = [options[name] for name in ("group", "role", "subset", "seed", "point")]
-    key = run_key(settings, dataset, *names, variant=(options["block"], options["stem_stride"]))
+    chosen = {name: options[name] for name in ("group", "role", "subset", "seed", "point")}
+    key = run_key(settings, dataset, **chosen, variant=(options["block"], options["stem_stride"]))
     folder = prepared_folder(settings, dataset, options["prepared"])
     require(folder / "split.csv", "split")
     for name, command in (("recipes", "smote"), ("tuned", "tune")):

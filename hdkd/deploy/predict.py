@@ -1,6 +1,7 @@
 """Predictions for new images, prepared as the run's training images were."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -35,8 +36,8 @@ def find(model: str) -> Path:
             return folder
     names = ", ".join(sorted(path.parent.name for path in PRETRAINED.glob("*/params.json")))
     raise RunError(
-        f"{model} is neither a run folder nor a model that comes with the project ({names or 'none'}): "
-        "name one with --model"
+        f"{model} is neither a run folder nor a model that comes with the project "
+        f"({names or 'none'}): name one with --model"
     )
 
 
@@ -49,8 +50,8 @@ def about(folder: Path) -> str:
     low, high = (f"{100 * share:.1f}" for share in summary.interval)
     return (
         f"{folder.name}: {model_name(summary.run.role)} for {summary.data.title}, {size}×{size} "
-        f"pixels, right for {100 * summary.final.accuracy:.1f} % of its test images ({low} to {high} %); "
-        f"not for clinical use. More in {os.path.relpath(folder / CARD)}"
+        f"pixels, right for {100 * summary.final.accuracy:.1f} % of its test images ({low} to "
+        f"{high} %); not for clinical use. More in {os.path.relpath(folder / CARD)}"
     )
 
 
@@ -69,8 +70,8 @@ class Classifier:
         params = run.params
         return cls(run.load_model(), params.classes, Images(**params.images))
 
-    def probabilities(self, files: list[Path | BinaryIO]) -> np.ndarray:
-        """``(n, classes)`` for image files. Raises ``DataError`` that names all that are no images."""
+    def probabilities(self, files: Sequence[Path | BinaryIO]) -> np.ndarray:
+        """``(n, classes)`` for image files; ``DataError`` names all that are no images."""
         pixels, unreadable = [], []
         for position, file in enumerate(files, start=1):
             try:

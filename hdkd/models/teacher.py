@@ -34,6 +34,7 @@ class Teacher(ImageModel):
         )
 
     def forward(self, images: Tensor) -> Output:
+        """Logits from the mean over the last stage's positions, and the features of all three."""
         features = self.convolutions(images)
         logits = self.head(self.pool(features[-1]).flatten(1))
         return Output(logits, features=features)
