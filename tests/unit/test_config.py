@@ -253,7 +253,8 @@ def test_numbers_stay_as_they_are_written(parameters):
 def test_keys_of_another_kind_of_source_are_refused(parameters):
     parameters["datasets"]["phantom"]["source"]["handle"] = "a/b"
     assert refused(parameters) == (
-        "unknown parameter datasets.phantom.source.handle: datasets.phantom.source takes kind, seed, size"
+        "unknown parameter datasets.phantom.source.handle: datasets.phantom.source takes "
+        "kind, seed, size"
     )
 
 
@@ -279,8 +280,8 @@ def test_the_code_of_every_step_exists():
 @pytest.mark.parametrize("step", ["train", "compare", "report"])
 def test_the_modules_that_a_step_imports_are_its_code(step):
     """What a step runs must be an input of its rule, or a change would go unnoticed."""
-    # What changes no number: settings (those that decide numbers are parameters of the rules), paths, files, errors, progress,
-    # tracking.
+    # What changes no number: settings (those that decide numbers are parameters of the rules),
+    # paths, files, errors, progress, tracking.
     wiring = {"config", "study", "runs", "tracking", "errors", "files", "progress"}
     declared = set(code.files(step))
     if step == "report":  # trainings are inputs of the report, and have their own code as an input

@@ -1,4 +1,4 @@
-"""Files and trees as they arrive: each works as a person would expect, or is named with all its fellows."""
+"""Files and trees as they arrive: each works as expected, or is named with all others like it."""
 
 import io
 import os
@@ -147,8 +147,9 @@ def tree(tmp_path) -> Path:
 
 
 ODD_NAMES = [
-    "with space.png", "ünï-çødé 图像.png", "quote's \".png", "new\nline.png", "-rf.png", ".hidden.png",
-    "semi;colon,comma.png", "$(touch pwned).png", "`id`.png", "%s{name}{{7*7}}.png", "a" * 250 + ".png",
+    "with space.png", "ünï-çødé 图像.png", "quote's \".png", "new\nline.png", "-rf.png",
+    ".hidden.png", "semi;colon,comma.png", "$(touch pwned).png", "`id`.png", "%s{name}{{7*7}}.png",
+    "a" * 250 + ".png",
 ]  # fmt: skip
 
 
@@ -335,7 +336,11 @@ METADATA: list[tuple[str, bytes, str | None]] = [
     ("missing images", (ROWS + "L30,I30,mel\n").encode(), "images that are not there: I30"),
     ("no class", ROWS.replace("L3,I3,mel", "L3,I3,").encode(), "no class or lesion for I3"),
     ("no lesion", ROWS.replace("L3,I3,mel", ",I3,mel").encode(), "no class or lesion for I3"),
-    ("an unknown class", ROWS.replace("L3,I3,mel", "L3,I3,xyz").encode(), "its classes are mel, nv, xyz"),
+    (
+        "an unknown class",
+        ROWS.replace("L3,I3,mel", "L3,I3,xyz").encode(),
+        "its classes are mel, nv, xyz",
+    ),
 ]  # fmt: skip
 
 

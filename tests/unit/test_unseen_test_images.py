@@ -35,7 +35,7 @@ def spoil(part: str) -> None:
 
 
 def studied(folder: Path, monkeypatch, spoilt: str | None) -> Path:
-    """A teacher and HDKD, each at its best epoch and HDKD with its best settings, from the images on."""
+    """A teacher and HDKD at their best epochs, HDKD with its best settings, from the images on."""
     monkeypatch.chdir(folder)
     chosen = with_controls(tiny(parameters()))
     chosen["student"]["shared"]["keep"] = chosen["teacher"]["shared"]["keep"] = "best_on_validation"

@@ -1,4 +1,4 @@
-"""A study that loses its machine in the middle, and goes on elsewhere from what has been committed."""
+"""A study that loses its machine in the middle, and resumes elsewhere from what was committed."""
 
 import copy
 import os
@@ -30,7 +30,7 @@ def parameters(tiny_parameters) -> dict:
 
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory, parameters):
-    """What was committed before the machine vanished, as a repository; and the trainings that were finished."""
+    """A repository of what was committed before the machine vanished; and the finished runs."""
     project = Project(tmp_path_factory.mktemp("lost") / "project", parameters)
     ignored = project.folder / ".gitignore"  # which has the demo's reports, but no other profile's
     ignored.write_text(ignored.read_text().replace("/reports/demo/\n", ""))

@@ -1,4 +1,4 @@
-"""A tracking server that is away, goes away or never answers: trainings end, and nothing is missing later."""
+"""A tracking server that is away or never answers: runs end, and nothing is missing later."""
 
 import json
 import socket
@@ -19,7 +19,8 @@ from project import Project
 EPOCHS = 30
 RUN = "models/demo/students/phantom/student-mbcsa-s2/n16/seed0"
 TRAIN = [
-    "hdkd", "train", "--dataset", "phantom", "--role", "student", "--subset", "16", "--threads", "1",
+    "hdkd", "train", "--dataset", "phantom", "--role", "student", "--subset", "16",
+    "--threads", "1",
 ]  # fmt: skip
 
 
@@ -40,8 +41,8 @@ class Server:
     def start(self) -> None:
         self.process = subprocess.Popen(
             [
-                "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-                "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db",
+                "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port),
+                "--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db",
                 "--artifacts-destination", str(self.folder / "artifacts"),
             ],
             env=self.environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
