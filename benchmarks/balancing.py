@@ -53,8 +53,8 @@ def smote(settings: Settings) -> str:
         seconds.append(theirs[0])
         peaks.append(theirs[1])
     sizes = [count * settings.smote_size**2 for count in settings.smote_images]
-    whole = sum(COUNTS) * SIZE**2
-    later = [f"about {growth(sizes, values, whole):.0f} {unit}" for values, unit in
+    total = sum(COUNTS) * SIZE**2
+    later = [f"about {growth(sizes, values, total):.0f} {unit}" for values, unit in
              ((seconds, "s"), ([peak / 2**30 for peak in peaks], "GiB"))]  # fmt: skip
     found = ["–", "–"]
     if settings.whole_smote:

@@ -68,13 +68,13 @@ def epoch(
     feed = Feed(TrainingSet(source, source.part("train")), device, resident=resident)
     order, draws = torch.Generator(), torch.Generator()
     for counts in (False, True):
-        busy = Busy(device if counts else "cpu")
+        monitor = UtilizationMonitor(device if counts else "cpu")
         started = time.perf_counter()
         for batch in feed.epoch(count, order, draws):
             step(*batch)
         step.means(len(feed))
         seconds = time.perf_counter() - started
-        use = busy.stop()
+        use = monitor.stop()
     return len(feed) / seconds, use
 
 
@@ -83,7 +83,7 @@ def side_by_side(size: int, count: int, folder: Path, device: str) -> str:
     rows, alone = [], None
     for processes in SIDE_BY_SIDE if device == "cuda" else SIDE_BY_SIDE[:2]:
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-            list(pool.map(settle, range(processes)))
+            list(pool.map(wait_for_imports, range(processes)))
             work = [
                 pool.submit(epoch, "hdkd", size, count, folder, device, {})
                 for _ in range(processes)
@@ -94,12 +94,12 @@ def side_by_side(size: int, count: int, folder: Path, device: str) -> str:
     return table(["trainings of HDKD at once", "images/s together", "to one"], rows)
 
 
-def settle(_: int) -> None:
+def wait_for_imports(_: int) -> None:
     """Have a new process import all that it needs, before any is measured."""
     time.sleep(1)
 
 
-class Busy:
+class UtilizationMonitor:
     """Asks several times a second how busy the GPU is, as its driver reports."""
 
     def __init__(self, device: str) -> None:

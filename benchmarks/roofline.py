@@ -52,7 +52,7 @@ def roofline(settings: Settings) -> str:
     for event in events:
         kind = next((k for k, names in KINDS.items() if any(n in event.key for n in names)), "else")
         shares[kind] += event.self_cpu_time_total
-    whole = sum(shares.values())
+    total = sum(shares.values())
     product, copy = ceilings(settings)
     rows = [
         ["multiply-accumulates of a step", f"{macs / 1e9:.0f} G"],
@@ -63,13 +63,13 @@ def roofline(settings: Settings) -> str:
         ["copying memory reaches", f"{copy / 1e9:.1f} GB/s"],
     ]
     rows += [
-        [f"time in {kind}", f"{100 * share / whole:.0f} %"]
+        [f"time in {kind}", f"{100 * share / total:.0f} %"]
         for kind, share in sorted(shares.items(), key=lambda item: -item[1])
     ]
     return table([f"HDKD's step, {size} px, batch {count}", ""], rows) + (
         "\n\nMultiply-accumulates as the paper counts them, the backward pass as two forward "
-        "passes. Depthwise convolutions and everything that is neither convolution nor matrix product are "
-        "bound by memory: they do a few operations for each number that they read."
+        "passes. Depthwise convolutions and everything that is neither convolution nor matrix "
+        "product are bound by memory: they do a few operations for each number that they read."
     )
 
 

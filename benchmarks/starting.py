@@ -41,8 +41,8 @@ def start(settings: Settings) -> str:
             training = [
                 sys.executable, "-c", FIRST_STEP, "train", "--profile", "demo", "--dataset",
                 "phantom", "--role", "student", "--group", "students", "--block", "mbcsa",
-                "--stem-stride", "2", "--subset", "all", "--seed", "0", "--prepared", str(data / "prepared"),
-                "--threads", "1", "--output", str(folder / "run"),
+                "--stem-stride", "2", "--subset", "all", "--seed", "0", "--prepared",
+                str(data / "prepared"), "--threads", "1", "--output", str(folder / "run"),
             ]  # fmt: skip
             process(training, env=environment, cwd=folder)()  # the store is created once
             actions = {

@@ -13,10 +13,10 @@ from typing_extensions import override
 from hdkd.errors import UserError
 
 
-class Both(io.TextIOBase):
+class Tee(io.TextIOBase):
     """A stream that writes to ``terminal`` and to ``file``.
 
-    It says that it is no terminal, so that no bars are drawn on it.
+    ``isatty`` is false, so that no progress bars are drawn on it.
     """
 
     encoding = "utf-8"
@@ -43,9 +43,9 @@ class Both(io.TextIOBase):
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Write what is printed meanwhile to ``path``; what goes to stderr there and to stderr.
+    """Write what is printed meanwhile to ``path``, and what goes to stderr to stderr as well.
 
-    A traceback that ends the block is among it. Raises ``UserError`` where ``path`` cannot be
+    A traceback that ends the block goes to ``path``, too. Raises ``UserError`` where it cannot be
     written.
     """
     try:
@@ -55,7 +55,7 @@ def logging_to(path: Path) -> Iterator[None]:
         reason = f"the log {path} cannot be written ({error.strerror})"
         raise UserError(f"{reason}: name another file with --log") from None
     try:
-        with redirect_stdout(file), redirect_stderr(Both(sys.stderr, file)):
+        with redirect_stdout(file), redirect_stderr(Tee(sys.stderr, file)):
             yield
     except BaseException:
         with suppress(OSError):

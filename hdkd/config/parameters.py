@@ -1,4 +1,4 @@
-"""The whole of ``params.yaml``: its sections, and how profiles lie over them."""
+"""All of ``params.yaml``: its sections, and how profiles override them."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Which runs there are: the sweep and what stands beside it; and images set aside for choices."""
+"""Which runs there are: the sweep and what is compared with it; and the validation split."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -24,7 +24,7 @@ from hdkd.config.training import Block, Distillation, Stride, StudentTraining
 TRIAL = re.compile(r"trial\d+")
 CONTROL = re.compile(r"subset_teacher|teacher_seed\d+|same_steps|same_macs")
 
-TRIED = ("lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay")
+TUNABLE = ("lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay")
 BaselineName = Literal[
     "mobilenet_v2",
     "mobilenet_v3_large",
@@ -39,7 +39,7 @@ BaselineName = Literal[
 
 def _not_empty(changes: dict[str, Any]) -> dict[str, Any]:
     if not changes:
-        raise ValueError(f"must change something: {', '.join(TRIED)}")
+        raise ValueError(f"must change something: {', '.join(TUNABLE)}")
     return changes
 
 
@@ -122,5 +122,5 @@ class Tuning:
     subset: Subset
     seeds: Seeds
     grid: Distinct[
-        Annotated[dict[str, Any], ChangesOf(StudentTraining, TRIED), AfterValidator(_not_empty)]
+        Annotated[dict[str, Any], ChangesOf(StudentTraining, TUNABLE), AfterValidator(_not_empty)]
     ]

@@ -10,8 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 # Both must hold. docs/leaks.md shows what lies on either side of them.
-FARTHEST = 10  # bits of 64 in which the hashes may differ
-LEAST_CORRELATION = 0.985
+MAX_HASH_DISTANCE = 10  # bits of 64 in which the hashes may differ
+MIN_CORRELATION = 0.985
 
 SIDE = 32  # pixels to which every image is reduced first, so that its own size hardly matters
 BLOCK = 512  # images compared with all others at a time: bounds the memory
@@ -22,8 +22,8 @@ def pairs(images: np.ndarray) -> pd.DataFrame:
     """The pairs of copies and near-copies among bytes ``(n, 1 or 3, size, size)``.
 
     One row per pair, sorted: positions ``first`` < ``second``, ``distance`` of their perceptual
-    hashes (0 to ``FARTHEST`` bits), Pearson ``correlation`` of their grey pixels
-    (``LEAST_CORRELATION`` to 1). Both are those of the mirroring or turn by quarters of the second
+    hashes (0 to ``MAX_HASH_DISTANCE`` bits), Pearson ``correlation`` of their grey pixels
+    (``MIN_CORRELATION`` to 1). Both are those of the mirroring or turn by quarters of the second
     image that correlates best, since training mirrors and turns images, too. Images of one single
     grey are copies only when their pixels are equal. A picture that occurs m times gives
     m (m - 1) / 2 rows.
@@ -38,7 +38,7 @@ def pairs(images: np.ndarray) -> pd.DataFrame:
             distance = (64 - signs[rows] @ turned_signs[start:].T) / 2
             correlation = unit[rows] @ turned_unit[start:].T
             # triu: an image is no copy of itself, and each pair is met once.
-            alike = np.triu((distance <= FARTHEST) & (correlation >= LEAST_CORRELATION), k=1)
+            alike = np.triu((distance <= MAX_HASH_DISTANCE) & (correlation >= MIN_CORRELATION), k=1)
             first, second = np.nonzero(alike)
             found.append(
                 pd.DataFrame(

@@ -180,7 +180,7 @@ CHANNEL_MULTIPLE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class StageSizes:
-    """Sizes of the convolutional stages; what is left out is the paper's (Table 1).
+    """Sizes of the convolutional stages; defaults are the paper's (Table 1).
 
     ``block`` is one of ``BLOCKS``, ``stem_stride`` of ``STEM_STRIDES``; ``channels`` and ``depths``
     (stem blocks, then blocks) are one per stage.

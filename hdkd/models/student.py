@@ -17,7 +17,7 @@ MLP_EXPANSION = 4
 
 @dataclass(frozen=True, kw_only=True)
 class StudentSizes(StageSizes):
-    """The student's and HDKD's sizes; what is left out is the paper's, which have 3.7 M parameters.
+    """The student's and HDKD's sizes; defaults are the paper's, which have 3.7 M parameters.
 
     ``patch_size`` counts positions of the last stage, ``layers`` those of the transformer, whose
     tokens have ``embed_dim`` numbers and whose attention has ``heads`` of ``head_dim`` numbers.

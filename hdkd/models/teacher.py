@@ -10,7 +10,7 @@ from hdkd.models.output import ImageModel, Output
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherSizes(StageSizes):
-    """The teacher's sizes; what is left out is the paper's, which has 3.95 M parameters."""
+    """The teacher's sizes; defaults are the paper's, which have 3.95 M parameters."""
 
     depths: tuple[int, int, int] = (6, 6, 9)
     head_width: int = 128

@@ -254,7 +254,7 @@ def zipped(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def test_a_zip_that_would_fill_the_disk_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "SMALLEST_SUSPECT", 2**20)
+    monkeypatch.setattr(sources, "MIN_SUSPICIOUS_SIZE", 2**20)
     bomb = zipped(tmp_path / "bomb.zip", {f"train/a/{n}.png": ENDLESS for n in range(20)})
     assert bomb.stat().st_size < 2**20 / 20
     with pytest.raises(DataError, match=r"would grow from 0\.0 MiB to 20 MiB"):
@@ -263,7 +263,7 @@ def test_a_zip_that_would_fill_the_disk_is_refused_before_it_is_unpacked(tmp_pat
 
 
 def test_a_tar_that_would_fill_the_disk_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "SMALLEST_SUSPECT", 2**20)
+    monkeypatch.setattr(sources, "MIN_SUSPICIOUS_SIZE", 2**20)
     bomb = tmp_path / "bomb.tar.gz"
     with tarfile.open(bomb, "w:gz") as archive:
         for number in range(20):

@@ -31,7 +31,7 @@ def repository(tmp_path_factory, tiny_parameters) -> Project:
     project.run("dvc", "config", "core.check_update", "false")
     project.run("dvc", "repro")
     project.run("git", "add", "--all")
-    # Git ignores the demo's reports, so that `git status` is clean after a demo; whoever shares them
+    # Git ignores the demo's reports, so that `git status` is clean after a demo; to share them, one
     # adds them.
     outputs = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]
     for path, options in (

@@ -24,8 +24,8 @@ from hdkd.progress import progress
 
 IGNORED = {".DS_Store", "Thumbs.db", "desktop.ini"}
 # Images are compressed already: an archive that grows more than this is not one of images.
-MOST_GROWTH = 100
-SMALLEST_SUSPECT = 2**30
+MAX_EXPANSION = 100
+MIN_SUSPICIOUS_SIZE = 2**30
 
 
 def acquire(name: str, dataset: Dataset, folder: Path) -> None:
@@ -150,7 +150,7 @@ def _is_ignored(path: PurePosixPath | Path) -> bool:
 def _check_room(source: Path, size: int, target: Path) -> None:
     """Refuse what would fill the disk, before the first byte of it is written."""
     packed = source.stat().st_size
-    if source.is_file() and size > max(SMALLEST_SUSPECT, MOST_GROWTH * packed):
+    if source.is_file() and size > max(MIN_SUSPICIOUS_SIZE, MAX_EXPANSION * packed):
         raise DataError(
             f"{source} would grow from {packed / 2**20:.1f} MiB to {size / 2**20:.0f} MiB, as no "
             "archive of images does: nothing was extracted; do not use it"
