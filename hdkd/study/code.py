@@ -4,6 +4,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 
+RESULTS = ("evaluation", "paper", "runs", "study/names.py", "templates.py")
 STEP_CODE = {
     "acquire": ("data/acquire",),
     "prepare": ("data/prepare.py", "data/layouts.py"),
@@ -11,16 +12,8 @@ STEP_CODE = {
     "smote": ("data/smote.py",),
     "train": ("data/batches", "models", "distillation", "training", "evaluation/metrics.py"),
     "tune": ("training/tune.py",),
-    "compare": ("evaluation", "models", "paper", "runs", "study/names.py", "templates.py"),
-    "report": (
-        "evaluation",
-        "models/complexity.py",
-        "paper",
-        "report",
-        "runs",
-        "study/names.py",
-        "templates.py",
-    ),
+    "compare": ("models", *RESULTS),
+    "report": ("models/complexity.py", "report", *RESULTS),
 }
 SUFFIXES = {".py", ".yaml", ".html", ".md", ".rst", ".mplstyle"}
 
