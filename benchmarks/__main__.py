@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure everything, write the report; or the sections that are named."""
+"""``python -m benchmarks``: measure everything, or the sections named, and write the report."""
 
 import argparse
 import platform
@@ -79,9 +79,10 @@ def head(options: argparse.Namespace) -> str:
     return f"""# Benchmarks
 
 `{command}`, {date}: {processor()}, {options.threads} threads, Python {platform.python_version()},
-torch {torch.__version__}.{tiny if options.tiny else ""} Sides of a comparison take turns in one run, each
-in a process of its own where processes are set up differently. A time is the median with the range over
-rounds; a ratio is the median of the rounds' ratios, again with its range. Images are generated or noise.
+torch {torch.__version__}.{tiny if options.tiny else ""} Sides of a comparison take turns in
+one run, each in a process of its own where processes are set up differently. A time is the median
+with the range over rounds; a ratio is the median of the rounds' ratios, again with its range.
+Images are generated or noise.
 """
 
 

@@ -24,26 +24,42 @@ images = numpy.load(sys.argv[1] + "/images.npy")
 labels = pandas.read_csv(sys.argv[1] + "/split.csv")["label"]
 SMOTE(random_state=0).fit_resample(images.reshape(len(images), -1), labels)
 """
+RECIPES = """
+import sys
+from pathlib import Path
+from hdkd.config import Smote
+from hdkd.data.smote import balance
+folder = Path(sys.argv[1])
+balance("noise", Smote(True, 5, "majority", 0), folder, folder / "smote.csv")
+"""
+# Seconds and peak memory of a command.
+MEASURED = """
+import json, resource, subprocess, sys, time
+started = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True)
+seconds = time.perf_counter() - started
+print(json.dumps([seconds, 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
+"""
 
 
 def smote(settings: Settings) -> str:
-    """Ours at HAM-10000's size, and both at sizes that fit, with the growth of theirs carried on."""
+    """Ours at HAM-10000's size; both at sizes that fit, from which theirs is extrapolated."""
     rows, seconds, peaks = [], [], []
     for count in settings.smote_images:
         with tempfile.TemporaryDirectory() as temporary:
             folder = noise(Path(temporary), count, settings.smote_size)
-            ours, theirs = measured(recipes(folder)), measured(whole_array(folder))
+            ours, theirs = measured(RECIPES, folder), measured(WHOLE_ARRAY, folder)
         rows.append([f"{count} at {settings.smote_size} px", *shown(theirs), *shown(ours)])
         seconds.append(theirs[0])
         peaks.append(theirs[1])
     sizes = [count * settings.smote_size**2 for count in settings.smote_images]
-    whole = sum(COUNTS) * SIZE**2
-    later = [f"about {growth(sizes, values, whole):.0f} {unit}" for values, unit in
+    total = sum(COUNTS) * SIZE**2
+    later = [f"about {growth(sizes, values, total):.0f} {unit}" for values, unit in
              ((seconds, "s"), ([peak / 2**30 for peak in peaks], "GiB"))]  # fmt: skip
     found = ["–", "–"]
     if settings.whole_smote:
         with tempfile.TemporaryDirectory() as temporary:
-            found = shown(measured(recipes(noise(Path(temporary), sum(COUNTS), SIZE))))
+            found = shown(measured(RECIPES, noise(Path(temporary), sum(COUNTS), SIZE)))
     rows.append([f"{sum(COUNTS)} → {7 * COUNTS[0]} at {SIZE} px", *later, *found])
     header = ["images", "imbalanced-learn, whole array", "peak", "ours, recipes", "peak"]
     return table(header, rows) + (
@@ -68,30 +84,11 @@ def noise(folder: Path, count: int, size: int) -> Path:
     return folder
 
 
-def recipes(folder: Path) -> list[str]:
-    program = "import sys; from hdkd.config import Smote; from hdkd.data.smote import balance; "
-    program += (
-        "from pathlib import Path; balance('noise', Smote(True, 5, 'majority', 0), "
-        "Path(sys.argv[1]), Path(sys.argv[1]) / 'smote.csv')"
-    )
-    return [sys.executable, "-c", program, str(folder)]
-
-
-def whole_array(folder: Path) -> list[str]:
-    return [sys.executable, "-c", WHOLE_ARRAY, str(folder)]
-
-
-def measured(command: list[str]) -> tuple[float, int]:
-    """Seconds and peak memory in bytes of a process."""
-    program = (
-        "import json, resource, subprocess, sys, time; started = time.perf_counter(); "
-        "subprocess.run(sys.argv[1:], check=True); seconds = time.perf_counter() - started; "
-        "print(json.dumps([seconds, "
-        "1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", program, *command], check=True, capture_output=True, text=True
-    )
+def measured(program: str, folder: Path) -> tuple[float, int]:
+    """Seconds and peak memory in bytes of a program in a process of its own."""
+    python = [sys.executable, "-c"]
+    command = [*python, MEASURED, *python, program, str(folder)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds, peak = json.loads(result.stdout)
     return seconds, peak
 

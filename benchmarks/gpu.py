@@ -1,4 +1,4 @@
-"""On a GPU: ours, ours without each ingredient, the released code; and what the full study costs."""
+"""On a GPU: ours, ours without each ingredient, the released code; what the full study costs."""
 
 import multiprocessing
 import threading
@@ -19,7 +19,6 @@ from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.report.cost import images_of, length
 from hdkd.study.plan import all_runs
 from hdkd.training import engine
-from hdkd.training.schedule import build_optimizer
 
 OURS = {"precision": "bfloat16", "cuda_graph": True, "compile": False}
 WITHOUT = {
@@ -64,38 +63,27 @@ def epoch(
     layout = change.pop("layout", torch.channels_last)
     resident = change.pop("resident", None)
     engine.prepare_process(None)
-    model = networks.network(role, size).to(device, memory_format=layout).train()
-    optimizer = build_optimizer(model, networks.training(role, count))
-    step = engine.Step(
-        model,
-        optimizer,
-        networks.AUGMENTATION,
-        Engine(**OURS | change),
-        device,
-        count,
-        networks.teaching(role, size),
-        layout,
-    )
+    step = networks.step(role, size, count, device, Engine(**OURS | change), layout)
     source = ImageSet.load(folder)
     feed = Feed(TrainingSet(source, source.part("train")), device, resident=resident)
     order, draws = torch.Generator(), torch.Generator()
     for counts in (False, True):
-        busy = Busy(device if counts else "cpu")
+        monitor = UtilizationMonitor(device if counts else "cpu")
         started = time.perf_counter()
         for batch in feed.epoch(count, order, draws):
             step(*batch)
         step.means(len(feed))
         seconds = time.perf_counter() - started
-        use = busy.stop()
+        use = monitor.stop()
     return len(feed) / seconds, use
 
 
 def side_by_side(size: int, count: int, folder: Path, device: str) -> str:
-    """Images per second of several trainings of HDKD at once, each a process, as `hdkd borrow` has them."""
+    """Images per second of HDKD in several processes at once, as `hdkd borrow` has them."""
     rows, alone = [], None
     for processes in SIDE_BY_SIDE if device == "cuda" else SIDE_BY_SIDE[:2]:
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-            list(pool.map(settle, range(processes)))
+            list(pool.map(wait_for_imports, range(processes)))
             work = [
                 pool.submit(epoch, "hdkd", size, count, folder, device, {})
                 for _ in range(processes)
@@ -106,12 +94,12 @@ def side_by_side(size: int, count: int, folder: Path, device: str) -> str:
     return table(["trainings of HDKD at once", "images/s together", "to one"], rows)
 
 
-def settle(_: int) -> None:
+def wait_for_imports(_: int) -> None:
     """Have a new process import all that it needs, before any is measured."""
     time.sleep(1)
 
 
-class Busy:
+class UtilizationMonitor:
     """Asks several times a second how busy the GPU is, as its driver reports."""
 
     def __init__(self, device: str) -> None:
@@ -148,9 +136,9 @@ def released(checkout: Path, role: str, size: int, count: int, device: str) -> f
 
 
 def study_hours(speeds: dict[str, float]) -> str:
-    """Hours of the paper's study at these speeds, one training at a time; evaluation is not counted.
+    """Hours of the paper's study at these speeds, one run at a time; evaluation is not counted.
 
-    A student alone and a rival are taken to be as fast as HDKD.
+    A student alone and a baseline are taken to be as fast as HDKD.
     """
     settings = config.load(Path("params.yaml"), "paper")
     hours = {"teacher": 0.0, "hdkd": 0.0}

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Action = Callable[[], float | None]
 
@@ -46,7 +47,7 @@ def interleaved(actions: dict[str, Action], rounds: int) -> dict[str, Times]:
     return {name: Times(tuple(values)) for name, values in seconds.items()}
 
 
-def process(command: Sequence[str], **options) -> Action:
+def process(command: Sequence[str], **options: Any) -> Action:
     """Running a command to its end, which must be a good one."""
 
     def action() -> None:

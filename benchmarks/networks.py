@@ -5,7 +5,9 @@ from torch import nn
 
 from hdkd.config import Augmentation, Distillation, Engine, Training
 from hdkd.distillation.hdkd import Teaching
-from hdkd.models import build
+from hdkd.models import ImageModel, build
+from hdkd.training.engine import Step
+from hdkd.training.schedule import build_optimizer
 
 CLASSES = 7
 # Published values: the paper's section 4.2, and the released code's augmentation.
@@ -15,7 +17,7 @@ ENGINE = Engine("float32", cuda_graph=False, compile=False)
 RATES = {"teacher": ("adam", 1e-3, 0.0), "hdkd": ("adamw", 5e-5, 0.05)}
 
 
-def network(role: str, size: int, channels: int = 3) -> nn.Module:
+def network(role: str, size: int, channels: int = 3) -> ImageModel:
     """A network of the paper's sizes; its normalisations have seen something."""
     torch.manual_seed(0)
     model = build(role, num_classes=CLASSES, image_size=size, in_channels=channels)
@@ -42,3 +44,18 @@ def batch(count: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(count, 3, size, size, generator=generator)
     return images, torch.randint(0, CLASSES, (count,), generator=generator)
+
+
+def step(
+    role: str,
+    size: int,
+    count: int,
+    device: str = "cpu",
+    engine: Engine = ENGINE,
+    layout: torch.memory_format = torch.channels_last,
+) -> Step:
+    """A step of ``role`` on ``count`` images; HDKD's has a teacher."""
+    model = network(role, size).to(device, memory_format=layout).train()
+    optimizer = build_optimizer(model, training(role, count))
+    taught = teaching(role, size)
+    return Step(model, optimizer, AUGMENTATION, engine, device, count, taught, layout)

@@ -1,6 +1,6 @@
 """The released implementation (repository omarsherif200/HDKD) from a checkout that the user has.
 
-Nothing of it is in this project: its own modules are imported from the checkout and run as they are.
+Nothing of it is in this project: its modules are imported from the checkout and run as they are.
 """
 
 import importlib
@@ -8,7 +8,9 @@ import re
 import sys
 import warnings
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,6 +38,8 @@ RENAMED = (
     (r"\.attention\.to_qkv\.", ".attention.qkv."),
     (r"\.attention\.to_out\.0\.", ".attention.out."),
 )
+
+Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
 
 class Released:
@@ -65,19 +69,20 @@ class Released:
             model.load_state_dict(renamed(model, network(role, size).state_dict()))
             model.to(device)
         self._device = torch.device(device)
+        self._optimizers: dict[str, torch.optim.Optimizer] = {}
 
-    def epoch(self, role: str, batches) -> dict[str, float]:
-        """Its ``train_one_epoch``: mean loss and accuracy; an optimiser of its own for each role."""
+    def epoch(self, role: str, batches: Batches) -> dict[str, float]:
+        """Its ``train_one_epoch``: mean loss and accuracy; each role has its own optimiser."""
         return self._engine.train_one_epoch(
             *self._arguments(role, batches), self._device, 0, role == "hdkd"
         )
 
-    def evaluation(self, batches) -> dict[str, float]:
+    def evaluation(self, batches: Batches) -> dict[str, float]:
         """Its ``evaluate`` of HDKD."""
         return self._engine.evaluate(self.hdkd, nn.CrossEntropyLoss(), batches, self._device, True)
 
-    def loader(self, folder: Path, batch: int, train: bool):
-        """Its data loader over ``folder/train`` or ``folder/test``, two workers, its augmentation."""
+    def loader(self, folder: Path, batch: int, train: bool) -> Batches:
+        """Its loader over ``folder/train`` or ``folder/test``: two workers, its augmentation."""
         sides = [self._size, self._size]
         settings = Namespace(
             data_path=str(folder), input_size=sides, batch_size=batch, use_smote=False, rotate=180,
@@ -86,13 +91,13 @@ class Released:
         )  # fmt: skip
         return self._data.build_dataset(train, settings)[0]
 
-    def _arguments(self, role: str, batches):
+    def _arguments(self, role: str, batches: Batches) -> tuple[Any, ...]:
         model = getattr(self, role)
         kind, rate, decay = RATES[role]
-        if not hasattr(self, f"_{role}_optimizer"):
+        if role not in self._optimizers:
             optimizers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-            made = optimizers[kind](model.parameters(), lr=rate, weight_decay=decay)
-            setattr(self, f"_{role}_optimizer", made)
+            optimizer = optimizers[kind](model.parameters(), lr=rate, weight_decay=decay)
+            self._optimizers[role] = optimizer
         criterion = {"CE_loss": nn.CrossEntropyLoss()}
         if role == "hdkd":
             self.teacher.eval()
@@ -102,7 +107,7 @@ class Released:
             features = self._losses.FeatureDistillationLoss(self.teacher, model, 1.0)
             total = self._losses.TotalDistillationLoss(logits, features, 10)
             criterion["Total_distillation_loss"] = total
-        return model, criterion, batches, getattr(self, f"_{role}_optimizer")
+        return model, criterion, batches, self._optimizers[role]
 
 
 def renamed(model: nn.Module, ours: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

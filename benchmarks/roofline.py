@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -11,7 +12,6 @@ from benchmarks.measure import table
 from benchmarks.settings import Settings
 from hdkd.models.complexity import complexity
 from hdkd.training import engine
-from hdkd.training.schedule import build_optimizer
 
 KINDS = {
     "convolutions": ("mkldnn_convolution", "convolution_backward", "_slow_conv2d", "thnn_conv2d"),
@@ -36,22 +36,11 @@ def roofline(settings: Settings) -> str:
     engine.prepare_process(settings.threads)
     size = settings.sizes[-1]
     count = settings.step_batch(size)
-    student = networks.network("hdkd", size)
     macs = count * (
         3 * complexity(networks.network("hdkd", size), size).macs
         + complexity(networks.network("teacher", size), size).macs
     )
-    student = student.to(memory_format=torch.channels_last).train()
-    optimizer = build_optimizer(student, networks.training("hdkd", count))
-    step = engine.Step(
-        student,
-        optimizer,
-        networks.AUGMENTATION,
-        networks.ENGINE,
-        "cpu",
-        count,
-        networks.teaching("hdkd", size),
-    )
+    step = networks.step("hdkd", size, count)
     images, labels = networks.batch(count, size)
     images = images.contiguous(memory_format=torch.channels_last)
     step.update(images, labels)
@@ -59,11 +48,11 @@ def roofline(settings: Settings) -> str:
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         step.update(images, labels)
     events = profiled.key_averages()
-    shares = defaultdict(float)
+    shares: dict[str, float] = defaultdict(float)
     for event in events:
         kind = next((k for k, names in KINDS.items() if any(n in event.key for n in names)), "else")
         shares[kind] += event.self_cpu_time_total
-    whole = sum(shares.values())
+    total = sum(shares.values())
     product, copy = ceilings(settings)
     rows = [
         ["multiply-accumulates of a step", f"{macs / 1e9:.0f} G"],
@@ -74,13 +63,13 @@ def roofline(settings: Settings) -> str:
         ["copying memory reaches", f"{copy / 1e9:.1f} GB/s"],
     ]
     rows += [
-        [f"time in {kind}", f"{100 * share / whole:.0f} %"]
+        [f"time in {kind}", f"{100 * share / total:.0f} %"]
         for kind, share in sorted(shares.items(), key=lambda item: -item[1])
     ]
     return table([f"HDKD's step, {size} px, batch {count}", ""], rows) + (
-        "\n\nMultiply-accumulates as the paper counts them, the backward pass as two forward passes. "
-        "Depthwise convolutions and everything that is neither convolution nor matrix product are "
-        "bound by memory: they do a few operations for each number that they read."
+        "\n\nMultiply-accumulates as the paper counts them, the backward pass as two forward "
+        "passes. Depthwise convolutions and everything that is neither convolution nor matrix "
+        "product are bound by memory: they do a few operations for each number that they read."
     )
 
 
@@ -95,7 +84,7 @@ def ceilings(settings: Settings) -> tuple[float, float]:
     return product, copy
 
 
-def best(action, rounds: int) -> float:
+def best(action: Callable[[], object], rounds: int) -> float:
     """The least seconds of a few rounds: what the machine can do."""
     seconds = []
     for _ in range(rounds + 1):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.measure import duration, interleaved, process, table
+from benchmarks.measure import Times, duration, interleaved, process, table
 from benchmarks.settings import Settings
 from benchmarks.training import generated
 from benchmarks.worker import Worker
@@ -39,10 +39,10 @@ def start(settings: Settings) -> str:
         }
         with generated(16, 8, 32) as (data, _):
             training = [
-                sys.executable, "-c", FIRST_STEP, "train", "--profile", "demo", "--dataset", "phantom",
-                "--role", "student", "--group", "students", "--block", "mbcsa", "--stem-stride", "2",
-                "--subset", "all", "--seed", "0", "--prepared", str(data / "prepared"),
-                "--threads", "1", "--output", str(folder / "run"),
+                sys.executable, "-c", FIRST_STEP, "train", "--profile", "demo", "--dataset",
+                "phantom", "--role", "student", "--group", "students", "--block", "mbcsa",
+                "--stem-stride", "2", "--subset", "all", "--seed", "0", "--prepared",
+                str(data / "prepared"), "--threads", "1", "--output", str(folder / "run"),
             ]  # fmt: skip
             process(training, env=environment, cwd=folder)()  # the store is created once
             actions = {
@@ -88,34 +88,23 @@ def trainings(folder: Path, seeds: int) -> int:
 
 def growth(settings: Settings) -> str:
     """Time and memory by number of images and by image size."""
+    images, pixels = settings.epoch_images, settings.sizes[0]
+    cells = [(images, pixels)]
+    if settings.rounds > 1:
+        cells += [(2 * images, pixels), (4 * images, pixels), (32, 64), (32, 128), (32, 224)]
     rows = []
-    base, size = settings.epoch_images, settings.sizes[0]
-    for factor in (1, 2, 4) if settings.rounds > 1 else (1,):
-        with generated(base * factor, 8, size) as (folder, preparing):
-            task = {
-                "side": "ours", "kind": "epoch", "role": "hdkd", "size": size, "threads": settings.threads,
-                "batch": settings.epoch_batch, "prepared": folder / "prepared",
-            }  # fmt: skip
-            worker = Worker(**task)
-            worker()
-            seconds = worker()
-            worker.stop()
-        rows.append(
-            [f"{base * factor} images at {size} px", f"{1000 * preparing / (base * factor + 8):.1f} ms",
-             f"{1000 * seconds / (base * factor):.1f} ms", f"{worker.peak / 2**30:.2f} GiB"]
-        )  # fmt: skip
-    for size in (64, 128, 224) if settings.rounds > 1 else ():
-        with generated(32, 8, size) as (folder, preparing):
+    for count, size in cells:
+        with generated(count, 8, size) as (folder, preparing):
             worker = Worker(
-                **task
-                | {"size": size, "prepared": folder / "prepared", "batch": settings.epoch_batch}
-            )
+                side="ours", kind="epoch", role="hdkd", size=size, threads=settings.threads,
+                batch=settings.epoch_batch, prepared=folder / "prepared",
+            )  # fmt: skip
             worker()
             seconds = worker()
             worker.stop()
         rows.append(
-            [f"32 images at {size} px", f"{1000 * preparing / 40:.1f} ms",
-             f"{1000 * seconds / 32:.1f} ms", f"{worker.peak / 2**30:.2f} GiB"]
+            [f"{count} images at {size} px", f"{1000 * preparing / (count + 8):.1f} ms",
+             f"{1000 * seconds / count:.1f} ms", f"{worker.peak / 2**30:.2f} GiB"]
         )  # fmt: skip
     return table(["HDKD", "preparing, an image", "an epoch, an image", "peak"], rows)
 
@@ -147,7 +136,7 @@ def prediction(settings: Settings) -> str:
     return table([f"HDKD, one file at {size} px", "time"], rows)
 
 
-def cold_prediction(folder: Path, image: Path, size: int, settings: Settings):
+def cold_prediction(folder: Path, image: Path, size: int, settings: Settings) -> Times:
     """A run folder with the paper's HDKD in it, used from the command line."""
     from benchmarks.networks import network
     from hdkd.runs.folder import RunFolder

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,11 +19,16 @@ from hdkd.data.acquire.sources import list_files
 from hdkd.data.prepare import prepare
 from hdkd.data.split import split
 
+if TYPE_CHECKING:
+    from hdkd.data.batches.imageset import ImageSet
+
+NAMES = {"hdkd": "HDKD", "teacher": "Teacher"}
+
 
 def steps(settings: Settings) -> str:
     """One step on images in memory: same batch, same weights, same loss terms."""
     rows, parts = [], []
-    for role in ("hdkd", "teacher"):
+    for role, name in NAMES.items():
         for size in settings.sizes:
             count = settings.step_batch(size)
             task = {"kind": "step", "role": role, "size": size, "batch": count}
@@ -31,10 +37,9 @@ def steps(settings: Settings) -> str:
                 sides["released"] = {"side": "released"}
             if role == "hdkd":
                 sides |= {
-                    text: {"side": "ours", "without": name} for text, name in VARIANTS.items()
+                    text: {"side": "ours", "without": part} for text, part in VARIANTS.items()
                 }
             times, workers = take_turns(settings, task, sides)
-            name = {"hdkd": "HDKD", "teacher": "Teacher"}[role]
             if settings.reference:
                 losses = [workers[side].loss for side in ("released", "ours")]
                 difference = abs(losses[1] / losses[0] - 1)
@@ -47,16 +52,18 @@ def steps(settings: Settings) -> str:
                 for text in VARIANTS
                 if text in times
             ]
-    text = ""
+    tables = [table(["HDKD's step", "time", "times ours"], parts)]
     if rows:
-        text = (
-            table(["step", "size", "released", "ours", "ratio", "loss differs by"], rows) + "\n\n"
-        )
-    return text + table(["HDKD's step", "time", "times ours"], parts)
+        header = ["step", "size", "released", "ours", "ratio", "loss differs by"]
+        tables.insert(0, table(header, rows))
+    return "\n\n".join(tables)
 
 
 def take_turns(
-    settings: Settings, task: dict, sides: dict[str, dict], rounds: int | None = None
+    settings: Settings,
+    task: dict[str, Any],
+    sides: dict[str, dict[str, Any]],
+    rounds: int | None = None,
 ) -> tuple[dict[str, Times], dict[str, Worker]]:
     """The same task by several sides, each in its process."""
     common = {"threads": settings.threads, "reference": settings.reference, "folder": None}
@@ -70,7 +77,7 @@ def take_turns(
 
 @contextmanager
 def generated(count: int, tests: int, size: int, native: int = 512) -> Iterator[tuple[Path, float]]:
-    """Generated images as files, prepared at ``size`` pixels; the folder and the seconds that took."""
+    """The folder of generated images, prepared at ``size`` pixels, and the seconds it took."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         classes = {name: {"train": count // 4, "test": tests // 4} for name in phantom.CLASSES}
@@ -103,10 +110,8 @@ def epochs(settings: Settings) -> str:
         if settings.reference:
             sides["released"] = {"side": "released", **places}
         rows = []
-        for kind, title in (
-            ("epoch", "training epoch"),
-            ("evaluation", "evaluation of the test set"),
-        ):
+        kinds = {"epoch": "training epoch", "evaluation": "evaluation of the test set"}
+        for kind, title in kinds.items():
             times, _ = take_turns(settings, task | {"kind": kind}, sides, settings.epoch_rounds)
             theirs = times.get("released")
             ratio = times["ours"].ratio(theirs) if theirs else "–"
@@ -114,61 +119,62 @@ def epochs(settings: Settings) -> str:
         text = table([f"{count} files at {size} px", "released", "ours", "ratio"], rows)
         text += (
             f"\n\nPreparing the {2 * count} files, once per study, took {preparing:.2f} s "
-            f"({1000 * preparing / count / 2:.1f} ms an image); released decodes, resizes and augments "
-            f"each image in every epoch. Batch {settings.epoch_batch}; generated 512-pixel images."
+            f"({1000 * preparing / count / 2:.1f} ms an image); released decodes, resizes and "
+            f"augments each image in every epoch. Batch {settings.epoch_batch}; generated "
+            "512-pixel images."
         )
         return text + "\n\n" + arithmetic(settings, folder / "prepared")
 
 
 def arithmetic(settings: Settings, prepared: Path) -> str:
     """An epoch as it is trained against its steps on tensors in memory, taking turns."""
-    from hdkd.data.batches.feed import Feed
-    from hdkd.data.batches.imageset import ImageSet, TrainingSet
-    from hdkd.runs.folder import RunFolder
+    from hdkd.data.batches.imageset import ImageSet
     from hdkd.training import engine
-    from hdkd.training.checkpoint import Checkpoint, State
-    from hdkd.training.kept import Kept
-    from hdkd.training.schedule import build_optimizer
 
     engine.prepare_process(settings.threads)
     source = ImageSet.load(prepared)
-    size, count = source.images.shape[-1], settings.epoch_batch
     rows = []
-    for role in ("hdkd", "teacher"):
-        model = networks.network(role, size).to(memory_format=torch.channels_last).train()
-        teaching = networks.teaching(role, size)
-        optimizer = build_optimizer(model, networks.training(role, count))
-        step = engine.Step(
-            model, optimizer, networks.AUGMENTATION, networks.ENGINE, "cpu", count, teaching
-        )
-        feed = Feed(TrainingSet(source, source.part("train")), "cpu")
-        generators = {"order": torch.Generator(), "draws": torch.Generator()}
-        batches = [
-            (
-                networks.batch(len(labels), size)[0].contiguous(memory_format=step.layout),
-                labels,
-            )
-            for _, labels, _ in feed.epoch(count, **generators)
-        ]
-        folder = RunFolder(prepared / f"run-{role}")
-        folder.path.mkdir(exist_ok=True)
-        state = State(model, optimizer, generators, Kept("last"))
-        with Checkpoint(folder.path, {}) as checkpoint:
+    for role, name in NAMES.items():
+        times = epoch_times(settings, source, role, prepared / f"run-{role}")
+        alone, trained = times["alone"], times["trained"]
+        rows.append([name, alone, trained, alone.ratio(trained)])
+    header = [f"epoch at {source.images.shape[-1]} px", "its arithmetic alone"]
+    return table([*header, "as trained", "ratio"], rows)
 
-            def whole(step=step, feed=feed, generators=generators, folder=folder,
-                      checkpoint=checkpoint, state=state) -> None:  # fmt: skip
-                for batch in feed.epoch(count, **generators):
-                    step(*batch)
-                folder.append_metrics({"epoch": 1, **step.means(len(feed))})
-                if checkpoint.due:
-                    checkpoint.save(1, state)
 
-            def pure(step=step, batches=batches, feed=feed) -> None:
-                for batch in batches:
-                    step.update(*batch)
-                step.means(len(feed))
+def epoch_times(
+    settings: Settings, source: "ImageSet", role: str, folder: Path
+) -> dict[str, Times]:
+    """Times of an epoch as it is ``trained``, in a run folder, and of its steps ``alone``."""
+    from hdkd.data.batches.feed import Feed
+    from hdkd.data.batches.imageset import TrainingSet
+    from hdkd.runs.folder import RunFolder
+    from hdkd.training.checkpoint import Checkpoint, State
+    from hdkd.training.kept import Kept
 
-            times = interleaved({"pure": pure, "whole": whole}, settings.epoch_rounds)
-        name = {"hdkd": "HDKD", "teacher": "Teacher"}[role]
-        rows.append([name, times["pure"], times["whole"], times["pure"].ratio(times["whole"])])
-    return table([f"epoch at {size} px", "its arithmetic alone", "as trained", "ratio"], rows)
+    size, count = source.images.shape[-1], settings.epoch_batch
+    step = networks.step(role, size, count)
+    feed = Feed(TrainingSet(source, source.part("train")), "cpu")
+    generators = {"order": torch.Generator(), "draws": torch.Generator()}
+    batches = [
+        (networks.batch(len(labels), size)[0].contiguous(memory_format=step.layout), labels)
+        for _, labels, _ in feed.epoch(count, **generators)
+    ]
+    folder.mkdir(exist_ok=True)
+    run = RunFolder(folder)
+    state = State(step.model, step.optimizer, generators, Kept("last"))
+    with Checkpoint(folder, {}) as checkpoint:
+
+        def trained() -> None:
+            for batch in feed.epoch(count, **generators):
+                step(*batch)
+            run.append_metrics({"epoch": 1, **step.means(len(feed))})
+            if checkpoint.due:
+                checkpoint.save(1, state)
+
+        def alone() -> None:
+            for batch in batches:
+                step.update(*batch)
+            step.means(len(feed))
+
+        return interleaved({"alone": alone, "trained": trained}, settings.epoch_rounds)

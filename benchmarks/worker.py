@@ -56,16 +56,13 @@ def main() -> None:
     for _ in sys.stdin:
         started = time.perf_counter()
         loss = turn()
-        answer = {
-            "seconds": time.perf_counter() - started,
-            "loss": loss,
-            "peak": peak_memory(),
-        }
+        seconds = time.perf_counter() - started
+        answer = {"seconds": seconds, "loss": loss, "peak": peak_memory()}
         print(json.dumps(answer), file=answers, flush=True)
 
 
 def peak_memory() -> int:
-    """The most memory of this process so far, in bytes; ``getrusage`` would give its parent's, too."""
+    """The most memory of this process so far, in bytes; ``getrusage`` includes its parent's."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
@@ -89,28 +86,19 @@ def released(task: dict[str, Any]) -> Callable[[], float]:
 
 def ours(task: dict[str, Any]) -> Callable[[], float]:
     """A step or an epoch of ours, or of ours without one of its ingredients."""
-    import dataclasses
-
     import torch
 
     from benchmarks import networks
     from hdkd.models import blocks
     from hdkd.training import engine
-    from hdkd.training.schedule import build_optimizer
 
-    without, device = task.get("without"), task.get("device", "cpu")
+    without = task.get("without")
     engine.prepare_process(task["threads"])
     if without == "attention":
         blocks.CBAM.forward = blocks.CBAM.plain
     layout = torch.contiguous_format if without == "layout" else torch.channels_last
-    role, size, count = task["role"], task["size"], task["batch"]
-    model = networks.network(role, size).to(device, memory_format=layout).train()
-    teaching = networks.teaching(role, size)
-    optimizer = build_optimizer(model, networks.training(role, count))
-    settings = dataclasses.replace(networks.ENGINE, **task.get("engine", {}))
-    step = engine.Step(
-        model, optimizer, networks.AUGMENTATION, settings, device, count, teaching, layout
-    )
+    size, count = task["size"], task["batch"]
+    step = networks.step(task["role"], size, count, layout=layout)
     if task["kind"] == "step":
         images, labels = networks.batch(count, size)
         images = images.contiguous(memory_format=layout)
@@ -121,11 +109,11 @@ def ours(task: dict[str, Any]) -> Callable[[], float]:
 
         return turn
     if task["kind"] == "evaluation":
-        return evaluation(model, task)
-    return epoch(step, task, device)
+        return evaluation(step.model, task)
+    return epoch(step, task)
 
 
-def epoch(step: Any, task: dict[str, Any], device: str) -> Callable[[], float]:
+def epoch(step: Any, task: dict[str, Any]) -> Callable[[], float]:
     """An epoch from the prepared array to updated weights."""
     import torch
 
@@ -133,7 +121,7 @@ def epoch(step: Any, task: dict[str, Any], device: str) -> Callable[[], float]:
     from hdkd.data.batches.imageset import ImageSet, TrainingSet
 
     source = ImageSet.load(Path(task["prepared"]))
-    feed = Feed(TrainingSet(source, source.part("train")), device, resident=task.get("resident"))
+    feed = Feed(TrainingSet(source, source.part("train")), "cpu")
     order, draws = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
 
     def turn() -> float:

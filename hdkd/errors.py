@@ -3,13 +3,13 @@
 import errno
 from collections.abc import Iterable
 
-SHOWN = 10
+NAMES_SHOWN = 10
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class UserError(Exception):
-    """Base of every error that is reported as one sentence, without a traceback, with exit code 2."""
+    """Base of what is reported as one sentence, without a traceback, with exit code 2."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(" ".join(sentence.splitlines()))  # names may have line ends in them
@@ -24,27 +24,27 @@ class DataError(UserError):
 
 
 class UnfinishedError(Exception):
-    """A training stopped before its last epoch; the same command continues it. Exit code 75."""
+    """A run stopped before its last epoch; the same command resumes it. Exit code 75."""
 
 
 class RunError(UserError):
     """A run folder is missing, incomplete or does not fit what is asked of it."""
 
 
-def shown(names: Iterable[str]) -> str:
+def first_few(names: Iterable[str]) -> str:
     """The first of ``names``, and how many more there are."""
     names = list(names)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
 
 
-def is_of_the_machine(error: OSError) -> bool:
-    """Whether the disk is full or something may not be read or written."""
+def is_disk_error(error: OSError) -> bool:
+    """Whether the disk is full, or permission to read or write is missing."""
     return error.errno in (*FULL, *FORBIDDEN)
 
 
-def sentence(error: OSError) -> str:
-    """What to do about an error of the machine."""
+def disk_error_message(error: OSError) -> str:
+    """What to do about a disk error."""
     where = f" at {error.filename}" if error.filename else ""
     if error.errno in FULL:
         return f"there is no room left{where} ({error.strerror}): make room and start again"

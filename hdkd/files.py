@@ -4,11 +4,13 @@ A folder's checksums are in ``SHA256SUMS``, in the format of the command ``sha25
 """
 
 import hashlib
+import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 SUMS = "SHA256SUMS"
 
@@ -29,24 +31,30 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | str) -> None:
     """Replace ``path`` by ``content`` atomically; text is written as UTF-8."""
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Replace ``path`` by ``content`` as indented JSON, atomically."""
+    write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
 def sha256(path: Path) -> str:
+    """The checksum of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_sums(folder: Path, names: Iterable[str]) -> None:
+def write_checksums(folder: Path, names: Iterable[str]) -> None:
     """Note the checksums of the files ``names`` of ``folder``."""
     lines = (f"{sha256(folder / name)}  {name}\n" for name in names)
-    write_whole(folder / SUMS, "".join(lines))
+    write_atomic(folder / SUMS, "".join(lines))
 
 
-def read_sums(folder: Path) -> dict[str, str]:
+def read_checksums(folder: Path) -> dict[str, str]:
     """Checksums by name, empty where none were noted."""
     try:
         text = (folder / SUMS).read_text("utf-8", errors="replace")
@@ -61,5 +69,7 @@ def extract(archive: tarfile.TarFile, folder: Path, members: list[tarfile.TarInf
 
     Python before 3.11.4 knows no filters: there the caller's check is all there is.
     """
-    filters = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-    archive.extractall(folder, members=members, **filters)
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, members, filter="data")
+    else:
+        archive.extractall(folder, members)

@@ -21,7 +21,7 @@ def parameters() -> dict:
 
 
 def own_images(path: Path | None = None, **changes) -> Dataset:
-    """The dataset ``folder`` of the parameters with its images at ``path``, and with ``changes``."""
+    """The parameters' dataset ``folder`` with its images at ``path`` and with ``changes``."""
     source = {"kind": "local", "path": path and str(path), "variable": "HDKD_TEST_SOURCE"}
     folder = parameters()["datasets"]["folder"]
     return Dataset(**folder | {"source": source} | changes)
@@ -57,7 +57,7 @@ def tiny(parameters: dict) -> dict:
 
 
 def without_controls(parameters: dict) -> dict:
-    """Parameters of a demo whose subsets can be changed, because nothing stands beside the sweep."""
+    """Parameters of a demo without controls and tuning, so that its subsets can be changed."""
     parameters["ablations"]["demo"]["controls"] = None
     parameters["tuning"]["demo"] = {"grid": []}
     return parameters

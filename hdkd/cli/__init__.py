@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import click
 
 from hdkd.cli.group import hdkd
-from hdkd.errors import UnfinishedError, UserError, is_of_the_machine, sentence
+from hdkd.errors import UnfinishedError, UserError, disk_error_message, is_disk_error
 from hdkd.tracking import ENVIRONMENT
 
 # What the extra `pipeline` brings, as Python imports it; training and prediction do without.
@@ -49,32 +49,34 @@ def _run(arguments: list[str], outputs: ExitStack) -> int:
         sys.stdout.flush()
     except click.exceptions.Exit as ended:  # after --help
         return ended.exit_code
-    except click.ClickException as error:
-        return _failed(_usage(error))
-    except UserError as error:
-        return _failed(str(error))
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in PIPELINE:
-            raise
-        return _failed(f"this needs {error.name}: pip install 'hdkd[pipeline]'")
     except BrokenPipeError:  # whoever read our output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if not is_of_the_machine(error):
-            raise
-        return _failed(sentence(error))
     except UnfinishedError as stopped:
         print(f"{stopped}; the same command continues it", file=sys.stderr)
         return 75
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        message = _message(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 2
     return 0
 
 
-def _failed(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
+def _message(error: Exception) -> str | None:
+    """What a user has to know of an error; ``None`` where it is one of the program."""
+    if isinstance(error, click.ClickException):
+        return _usage(error)
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] in PIPELINE:
+        return f"this needs {error.name}: pip install 'hdkd[pipeline]'"
+    if isinstance(error, OSError) and is_disk_error(error):
+        return disk_error_message(error)
+    return None
 
 
 def _usage(error: click.ClickException) -> str:

@@ -2,9 +2,9 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import click
+from typing_extensions import override
 
 from hdkd.cli.log import logging_to
 
@@ -22,7 +22,7 @@ MODULES = {
     "tables": "report",
     "figures": "report",
     "page": "report",
-    "deliver": "tracking",
+    "deliver": "study",
     "borrow": "pieces",
     "pack": "pieces",
     "import-runs": "pieces",
@@ -34,23 +34,20 @@ MODULES = {
 class LazyGroup(click.Group):
     """Commands of the modules beside this one, imported when one of them is asked for."""
 
-    def __init__(self, *arguments: Any, modules: dict[str, str], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.modules = modules
-
+    @override
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.modules)
+        return list(MODULES)
 
+    @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.modules:
+        if cmd_name not in MODULES:
             return None
-        module = import_module(f"{__package__}.{self.modules[cmd_name]}")
+        module = import_module(f"{__package__}.{MODULES[cmd_name]}")
         return getattr(module, cmd_name.replace("-", "_"))
 
 
 @click.group(
     cls=LazyGroup,
-    modules=MODULES,
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -19,9 +19,10 @@ def _default_params() -> Path:
     return default_params()
 
 
-def path(flag: str, text: str) -> Callable[[Command], Command]:
+def path(flag: str, text: str, default: Path | None = None) -> Callable[[Command], Command]:
     """An option that takes the path of a file or folder."""
-    return click.option(flag, type=click.Path(path_type=Path), metavar="PATH", help=text)
+    kind = click.Path(path_type=Path)
+    return click.option(flag, type=kind, metavar="PATH", help=text, default=default)
 
 
 params = click.option(

@@ -75,10 +75,7 @@ def borrow(
 @profile
 @click.option("--datasets", multiple=True, metavar="NAME...", help="only these (the study's)")
 @click.argument("more_datasets", nargs=-1, metavar="")
-@click.option(
-    "--output", type=click.Path(path_type=Path), metavar="PATH", default=Path("carried"),
-    help="folder (carried)",
-)  # fmt: skip
+@path("--output", "folder (carried)", Path("carried"))
 @click.option("--transfer-mebibytes", type=float, default=60, help="largest folder to carry (60)")
 @path("--machine", "`pip freeze` of that machine: wheels come along")
 @click.option("--python", default="3.12", help="that machine's Python (3.12)")
@@ -97,7 +94,7 @@ def pack(
     from hdkd.remote import pack as packing
 
     settings = config.load(params, profile)
-    chosen = [*datasets, *more_datasets] or settings.study
+    chosen = [*datasets, *more_datasets] or list(settings.study)
     sizes = packing.pack(
         params, settings.profile, chosen, output, transfer_mebibytes, machine, python
     )

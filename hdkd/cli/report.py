@@ -13,13 +13,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @params
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    default=Path("reports"),
-    help="folder (reports)",
-)
+@path("--output", "folder (reports)", Path("reports"))
 def compare(params: Path, output: Path) -> None:
     """Write the ledger: the paper's numbers beside ours."""
     from hdkd import config

@@ -1,4 +1,4 @@
-"""What a study is: its profile and its trainings."""
+"""A study: its profile, its runs, and those that MLflow missed."""
 
 from typing import TYPE_CHECKING
 
@@ -28,3 +28,12 @@ def runs(settings: "Settings", group: str | None) -> None:
     for name in [group] if group else GROUPS:
         for run in plan.group_runs(settings, name):
             print(run.folder.as_posix())
+
+
+@click.command()
+@with_settings
+def deliver(settings: "Settings") -> None:
+    """Give MLflow what it missed of finished trainings."""
+    from hdkd.tracking import study
+
+    print(f"{study.deliver(settings)} runs were new to MLflow or not whole")

@@ -15,7 +15,6 @@ from hdkd.study.names import BASELINES, GROUPS, ROLES
 
 if TYPE_CHECKING:
     from hdkd.config import Settings
-    from hdkd.study.plan import RunKey
 
 
 @click.command()
@@ -61,12 +60,14 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
     """Train a teacher, a student or HDKD and leave a run folder."""
     ends = deadline(options["time_budget"])
     signal.signal(signal.SIGTERM, stop)
+    from hdkd.study.plan import run_key
     from hdkd.tracking.live import Live
     from hdkd.training.job import Job
     from hdkd.training.train import run
 
     settings.dataset(dataset)
-    key = run_key(settings, dataset, options)
+    chosen = {name: options[name] for name in ("group", "role", "subset", "seed", "point")}
+    key = run_key(settings, dataset, **chosen, variant=(options["block"], options["stem_stride"]))
     folder = prepared_folder(settings, dataset, options["prepared"])
     require(folder / "split.csv", "split")
     for name, command in (("recipes", "smote"), ("tuned", "tune")):
@@ -93,9 +94,9 @@ def tune(settings: "Settings", dataset: str, output: Path | None) -> None:
 
 
 def deadline(budget: float | None) -> float | None:
-    """When a training has to stop, a reading of ``time.monotonic``; ``None`` where it need not.
+    """The reading of ``time.monotonic`` at which to stop; ``None`` where there is none.
 
-    After ``budget`` minutes, or with its workflow.
+    It is ``budget`` minutes from now, or the time that the workflow's environment names.
     """
     from hdkd.study.plan import DEADLINE
 
@@ -106,22 +107,6 @@ def deadline(budget: float | None) -> float | None:
     return None
 
 
-def run_key(settings: "Settings", dataset: str, options: dict[str, Any]) -> "RunKey":
-    """Which training the options name."""
-    from hdkd.study.plan import RunKey
-
-    network = settings.network(options["block"], options["stem_stride"])
-    architecture: dict[str, Any] = {}
-    if options["role"] not in BASELINES:
-        architecture = {"block": network.block, "stem_stride": network.stem_stride}
-    return RunKey(
-        profile=settings.profile,
-        dataset=dataset,
-        **{name: options[name] for name in ("group", "role", "subset", "seed", "point")},
-        **architecture,
-    )
-
-
 def stop(*_: object) -> None:
-    """Answer to SIGTERM, which clusters send: what is saved is enough to continue, so leave."""
+    """Stop on SIGTERM, which clusters send; the checkpoint is enough to resume."""
     raise UnfinishedError("stopped by SIGTERM")

@@ -7,7 +7,6 @@ compares parameters with each other, and whatever is wrong raises
 what is not in the file does not exist.
 """
 
-from hdkd.config.ablations import CONTROL, TRIAL, Controls, Tuning, Variant
 from hdkd.config.datasets import (
     Dataset,
     Generated,
@@ -20,22 +19,17 @@ from hdkd.config.datasets import (
     Split,
     TrainTestFolders,
 )
-from hdkd.config.distillation import Distillation
 from hdkd.config.images import Augmentation, Images
 from hdkd.config.load import default_params, load, plain, read, resolve, save
-from hdkd.config.network import Network
-from hdkd.config.parameters import PROFILES, SECTIONS, Parameters
+from hdkd.config.parameters import PROFILES
 from hdkd.config.settings import Settings
-from hdkd.config.study import ValidationSplit
-from hdkd.config.training import Engine, Training
+from hdkd.config.study import CONTROL, Tuning, ValidationSplit
+from hdkd.config.training import Distillation, Engine, Network, Training
 
 __all__ = [
     "CONTROL",
     "PROFILES",
-    "SECTIONS",
-    "TRIAL",
     "Augmentation",
-    "Controls",
     "Dataset",
     "Distillation",
     "Engine",
@@ -46,7 +40,6 @@ __all__ = [
     "Layout",
     "Local",
     "Network",
-    "Parameters",
     "Settings",
     "Smote",
     "Source",
@@ -55,7 +48,6 @@ __all__ = [
     "Training",
     "Tuning",
     "ValidationSplit",
-    "Variant",
     "default_params",
     "load",
     "plain",

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from hdkd.config.ablations import CONTROL, TRIAL
 from hdkd.config.datasets import Dataset, Generated
 from hdkd.config.settings import Settings
+from hdkd.config.study import CONTROL, TRIAL
 from hdkd.errors import ParameterError
 
 # Which splits each layout can have.
@@ -19,7 +19,7 @@ def check(settings: Settings) -> None:
     """Raise ``ParameterError`` with the first contradiction."""
     for name in settings.study:
         settings.dataset(name)
-    for contradictions in (_sizes, _names, _rates, _keep, _beside_the_sweep, _datasets, _seeds):
+    for contradictions in (_sizes, _names, _rates, _keep, _subsets, _datasets, _seeds):
         for sentence in contradictions(settings):
             raise ParameterError(sentence)
 
@@ -28,7 +28,8 @@ def _sizes(settings: Settings) -> Iterator[str]:
     """Images that patches do not divide, and a blur without range."""
     parameters = settings.parameters
     size, patch = parameters.images.size, parameters.network.patch_size
-    for stride in (parameters.network.stem_stride, *(v.stem_stride for v in settings.variants)):
+    variants = parameters.ablations.variants
+    for stride in (parameters.network.stem_stride, *(each.stem_stride for each in variants)):
         unit = 4 * stride * patch
         if size % unit:
             yield (
@@ -57,15 +58,11 @@ def _names(settings: Settings) -> Iterator[str]:
                 yield f"{key} names {name}, which datasets lacks"
     for name in points.points if points else ():
         if TRIAL.fullmatch(name) or CONTROL.fullmatch(name):
-            yield (
-                f"ablations.distillation.points.{name} has the name of a trial or control: "
-                "take another"
-            )
-    if controls and settings.teacher_seed in controls.teacher_seeds:
-        yield (
-            f"ablations.controls.teacher_seeds has {settings.teacher_seed}, which is teacher.seed: "
-            "name others"
-        )
+            key = f"ablations.distillation.points.{name}"
+            yield f"{key} has the name of a trial or control: take another"
+    seed = parameters.teacher.seed
+    if controls and seed in controls.teacher_seeds:
+        yield f"ablations.controls.teacher_seeds has {seed}, which is teacher.seed: name others"
 
 
 def _rates(settings: Settings) -> Iterator[str]:
@@ -77,7 +74,7 @@ def _rates(settings: Settings) -> Iterator[str]:
 
 def _keep(settings: Settings) -> Iterator[str]:
     """The best epoch is found on images that are there, on test images only without others."""
-    fraction = settings.validation_fraction
+    fraction = settings.parameters.split.validation_fraction
     for role in ("teacher", "student"):
         section = getattr(settings.parameters, role)
         keeps = {section.keep, *(c["keep"] for c in section.by_dataset.values() if "keep" in c)}
@@ -93,10 +90,13 @@ def _keep(settings: Settings) -> Iterator[str]:
             )
 
 
-def _beside_the_sweep(settings: Settings) -> Iterator[str]:
+def _subsets(settings: Settings) -> Iterator[str]:
     """Ablations, controls and the tuning stand on one of the sweep's subsets."""
     ablations = settings.parameters.ablations
-    if any(map(settings.tuning, settings.study)) and not settings.validation_fraction:
+    if (
+        any(map(settings.tuning, settings.study))
+        and not settings.parameters.split.validation_fraction
+    ):
         yield (
             "tuning.grid has settings to choose from, but split.validation_fraction 0 leaves no "
             "images to choose on: raise it, or set tuning.grid to []"
@@ -105,8 +105,8 @@ def _beside_the_sweep(settings: Settings) -> Iterator[str]:
         wanted: dict[str, int | str] = {}
         if ablations.variants:
             wanted["ablations.subset"] = ablations.subset
-        if settings.points(name) and ablations.distillation:
-            wanted["ablations.distillation.subset"] = ablations.distillation.subset
+        if points := settings.points(name):
+            wanted["ablations.distillation.subset"] = points.subset
         if controls := settings.controls(name):
             wanted["ablations.controls.subset"] = controls.subset
         if tuning := settings.tuning(name):
@@ -125,16 +125,8 @@ def _datasets(settings: Settings) -> Iterator[str]:
         yield from _dataset(f"datasets.{name}", settings.dataset(name))
 
 
-def _seeds(settings: Settings) -> Iterator[str]:
-    """Seeds for a size that no dataset has."""
-    datasets = settings.parameters.datasets.values()
-    sizes = {str(subset) for dataset in datasets for subset in dataset.subsets}
-    for subset in settings.parameters.sweep.seeds_by_subset:
-        if subset not in sizes:
-            yield f"sweep.seeds_by_subset names the size {subset}, which is in no dataset's subsets"
-
-
 def _dataset(key: str, dataset: Dataset) -> Iterator[str]:
+    """Splits that a layout cannot have, and more of what a dataset has too few of."""
     layout, split = dataset.layout.kind, dataset.split.kind
     if split not in SPLITS[layout]:
         fitting = " or ".join(SPLITS[layout])
@@ -153,3 +145,12 @@ def _dataset(key: str, dataset: Dataset) -> Iterator[str]:
             f"{key}.smote.neighbours ({dataset.smote.neighbours}) must be less than the "
             f"{count.train} training images of its smallest class {rarest}"
         )
+
+
+def _seeds(settings: Settings) -> Iterator[str]:
+    """Seeds for a size that no dataset has."""
+    datasets = settings.parameters.datasets.values()
+    sizes = {str(subset) for dataset in datasets for subset in dataset.subsets}
+    for subset in settings.parameters.sweep.seeds_by_subset:
+        if subset not in sizes:
+            yield f"sweep.seeds_by_subset names the size {subset}, which is in no dataset's subsets"

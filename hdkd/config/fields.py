@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal, TypeVar, cast, dataclass_transform
 
 import pydantic
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     Strict,
     WrapValidator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError
 from typing_extensions import TypedDict
 
 RULES = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -55,24 +55,10 @@ def _changes(kind: type, among: tuple[str, ...]) -> Any:
     return typed_dict(name, {key: fields[key] for key in among or fields}, total=False)
 
 
-class _Distinct:
-    """Annotates a list that must not name an entry twice."""
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return handler(schema) | {"uniqueItems": True}
-
-    @staticmethod
-    def _check(values: tuple[T, ...]) -> tuple[T, ...]:
-        if any(value in values[:k] for k, value in enumerate(values)):
-            raise PydanticCustomError("twice", "names an entry twice")
-        return values
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if any(value in values[:k] for k, value in enumerate(values)):
+        raise PydanticCustomError("twice", "names an entry twice")
+    return values
 
 
 def _as_written(value: Any, validate: Any) -> Any:
@@ -87,9 +73,8 @@ def or_word(word: str) -> WrapValidator:
         try:
             return validate(value)
         except pydantic.ValidationError:
-            raise PydanticCustomError(
-                "word", f"must be {word} or a whole number of at least 1"
-            ) from None
+            message = f"must be {word} or a whole number of at least 1"
+            raise PydanticCustomError("word", message) from None
 
     return WrapValidator(check)
 
@@ -105,8 +90,9 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Whole = Annotated[int, Field(strict=True, ge=0)]
 Text = Annotated[str, Field(min_length=1)]
 Triple = Annotated[tuple[Count, ...], Field(min_length=3, max_length=3)]
-Distinct = Annotated[tuple[T, ...], _Distinct()]
-AtLeastOne = Annotated[tuple[T, ...], Field(min_length=1), _Distinct()]
+UNIQUE = (AfterValidator(_distinct), Field(json_schema_extra={"uniqueItems": True}))
+Distinct = Annotated[tuple[T, ...], *UNIQUE]
+AtLeastOne = Annotated[tuple[T, ...], Field(min_length=1), *UNIQUE]
 Seeds = AtLeastOne[Whole]
 Names = Distinct[str]
 # Of the training images: a number of them, or all.

@@ -18,6 +18,7 @@ class Images:
 
     @property
     def channels(self) -> int:
+        """1 or 3."""
         return 1 if self.colour == "grey" else 3
 
 

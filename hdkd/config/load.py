@@ -13,7 +13,7 @@ from hdkd.config.parameters import SECTIONS, Parameters, json_schema, parameter_
 from hdkd.config.sentences import sentence
 from hdkd.config.settings import Settings
 from hdkd.errors import ParameterError
-from hdkd.files import write_whole
+from hdkd.files import write_atomic
 
 # Of an installed package; in a checkout it lies at the top.
 PACKAGED_PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -96,4 +96,4 @@ def load(path: Path, profile: str | None = None) -> Settings:
 def save(parameters: dict[str, Any], path: Path) -> None:
     """Write a parameter file, for the commands of one workflow."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, yaml.safe_dump(plain(parameters), sort_keys=False))
+    write_atomic(path, yaml.safe_dump(plain(parameters), sort_keys=False))

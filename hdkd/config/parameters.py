@@ -1,4 +1,4 @@
-"""The whole of ``params.yaml``: its sections, and how profiles lie over them."""
+"""All of ``params.yaml``: its sections, and how profiles override them."""
 
 import dataclasses
 import functools
@@ -7,14 +7,11 @@ from typing import Annotated, Any, Literal, Required, get_args
 import pydantic
 from pydantic.json_schema import GenerateJsonSchema
 
-from hdkd.config.ablations import Ablations, Tuning
 from hdkd.config.datasets import Datasets
-from hdkd.config.distillation import Distillation
 from hdkd.config.fields import AtLeastOne, ChangesOf, model, typed_dict
 from hdkd.config.images import Augmentation, ImageSection
-from hdkd.config.network import Network
-from hdkd.config.study import Balancing, Baselines, Sweep, ValidationSplit
-from hdkd.config.training import Engine, Schedule, Student, Teacher
+from hdkd.config.study import Ablations, Balancing, Baselines, Sweep, Tuning, ValidationSplit
+from hdkd.config.training import Distillation, Engine, Network, Schedule, Student, Teacher
 
 Profile = Literal["demo", "pilot", "reduced", "paper"]
 

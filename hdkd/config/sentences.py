@@ -9,25 +9,29 @@ from pydantic_core import ErrorDetails
 
 FILE = "params.yaml"
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
-TYPES = {
-    "int_type": "integer",
-    "float_type": "number",
-    "bool_type": "boolean",
-    "string_type": "string",
-    "tuple_type": "array",
-    "dict_type": "object",
-    "dataclass_type": "object",
-    "model_attributes_type": "object",
+# What is wrong with a value, by pydantic's name of the error and with its context.
+MESSAGES = {
+    "int_type": "must be of type integer, not {value!r}",
+    "float_type": "must be of type number, not {value!r}",
+    "bool_type": "must be of type boolean, not {value!r}",
+    "string_type": "must be of type string, not {value!r}",
+    "tuple_type": "must be of type array, not {value!r}",
+    "dict_type": "must be of type object, not {value!r}",
+    "dataclass_type": "must be of type object, not {value!r}",
+    "literal_error": "must be one of {expected}, not {value!r}",
+    "union_tag_not_found": "lacks the parameter {discriminator}",
+    "union_tag_invalid": "must be one of {expected_tags}, not {value!r}",
+    "twice": "names an entry twice: {value}",
+    "greater_than": "must be greater than {gt:g}, not {value}",
+    "greater_than_equal": "must be at least {ge:g}, not {value}",
+    "less_than": "must be less than {lt:g}, not {value}",
+    "less_than_equal": "must be at most {le:g}, not {value}",
+    "multiple_of": "must be a multiple of {multiple_of:g}, not {value}",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "string_pattern_mismatch": "must match {pattern}, not {value!r}",
 }
-# pydantic's names of limits, and ours.
-LIMITS = {
-    "gt": "greater than",
-    "ge": "at least",
-    "lt": "less than",
-    "le": "at most",
-    "multiple_of": "a multiple of",
-}
-LENGTHS = {"min_length": "at least", "max_length": "at most"}
+MESSAGES["model_attributes_type"] = MESSAGES["dict_type"]
 YAML_NUMBERS = " (YAML reads 1e-3 as text: write 0.001 or 1.0e-3)"
 
 
@@ -57,29 +61,16 @@ def sentence(error: ValidationError, parameters: dict[str, Any], schema: dict[st
 
 def _about(error: ErrorDetails) -> str:
     """What is wrong with a value."""
-    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    kind, value, context = error["type"], error["input"], dict(error.get("ctx", {}))
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite number, not {value}"
-    if kind in TYPES:
-        hint = YAML_NUMBERS if isinstance(value, str) and kind in ("int_type", "float_type") else ""
-        return f"must be of type {TYPES[kind]}, not {value!r}{hint}"
-    if kind == "literal_error":
-        return f"must be one of {_listed(context['expected'])}, not {value!r}"
-    if kind == "union_tag_not_found":
-        return f"lacks the parameter {_listed(context['discriminator'])}"
+    for name in {"expected", "expected_tags", "discriminator"} & set(context):
+        context[name] = _listed(context[name])
     if kind == "union_tag_invalid":
-        value = value[_listed(context["discriminator"])]
-        return f"must be one of {_listed(context['expected_tags'])}, not {value!r}"
-    if kind == "twice":
-        return f"names an entry twice: {value}"
-    for name, words in LIMITS.items():
-        if name in context:
-            return f"must be {words} {context[name]:g}, not {value}"
-    for name, words in LENGTHS.items():
-        if name in context and isinstance(value, list | dict):
-            return f"must have {words} {context[name]} entries"
-    if kind == "string_pattern_mismatch":
-        return f"must match {context['pattern']}, not {value!r}"
+        value = value[context["discriminator"]]
+    if kind in MESSAGES:
+        hint = YAML_NUMBERS if isinstance(value, str) and kind in ("int_type", "float_type") else ""
+        return MESSAGES[kind].format(value=value, **context) + hint
     return f"{context.get('error', error['msg'])}, not {value!r}"
 
 

@@ -4,13 +4,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from hdkd.config.ablations import CONTROL, TRIAL, Controls, Tuning, Variant
 from hdkd.config.datasets import Dataset
-from hdkd.config.distillation import Distillation
-from hdkd.config.images import Augmentation, Images
-from hdkd.config.network import Network
+from hdkd.config.images import Images
 from hdkd.config.parameters import Parameters
-from hdkd.config.training import Engine, Training
+from hdkd.config.study import CONTROL, TRIAL, Controls, DistillationPoints, Tuning
+from hdkd.config.training import Distillation, Network, Training
 from hdkd.errors import ParameterError
 
 TRAINING = tuple(field.name for field in dataclasses.fields(Training))
@@ -24,6 +22,7 @@ class Settings:
 
     @property
     def profile(self) -> str:
+        """One of ``PROFILES``."""
         return self.parameters.profile
 
     @property
@@ -31,34 +30,10 @@ class Settings:
         """Names of the datasets to study."""
         return self.parameters.study or self.parameters.sweep.datasets
 
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return self.parameters.sweep.seeds
-
-    @property
-    def validation_fraction(self) -> float:
-        """Share of the training images that settings and epochs are chosen on; 0 for none."""
-        return self.parameters.split.validation_fraction
-
-    @property
-    def augmentation(self) -> Augmentation:
-        return self.parameters.augmentation
-
-    @property
-    def engine(self) -> Engine:
-        return self.parameters.engine
-
-    @property
-    def teacher_seed(self) -> int:
-        return self.parameters.teacher.seed
-
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        return self.parameters.ablations.variants
-
     def seeds_of(self, subset: int | str) -> tuple[int, ...]:
         """The seeds of a subset's students."""
-        return self.parameters.sweep.seeds_by_subset.get(str(subset), self.seeds)
+        sweep = self.parameters.sweep
+        return sweep.seeds_by_subset.get(str(subset), sweep.seeds)
 
     def dataset(self, name: str) -> Dataset:
         """The dataset ``name``. Raises ``ParameterError`` where there is none."""
@@ -74,12 +49,9 @@ class Settings:
 
     def network(self, block: str | None = None, stem_stride: int | None = None) -> Network:
         """The networks' sizes, with another block or stem stride where one is given."""
-        network = self.parameters.network
-        variant = {
-            "block": block or network.block,
-            "stem_stride": stem_stride or network.stem_stride,
-        }
-        return Network(**vars(network) | variant)
+        variant = {"block": block, "stem_stride": stem_stride}
+        changes: dict[str, Any] = {name: value for name, value in variant.items() if value}
+        return dataclasses.replace(self.parameters.network, **changes)
 
     def training(self, role: str, subset: str, dataset: str, point: str = "") -> Training:
         """How a network is trained; a trial of the tuning, named by its ``point``, changes that."""
@@ -97,7 +69,17 @@ class Settings:
 
     def distillation(self, point: str = "") -> Distillation:
         """How HDKD is taught, or how at a ``point`` of the ablations."""
-        return dataclasses.replace(self.parameters.distillation, **self._changes(point))
+        distillation = self.parameters.distillation
+        if not point or TRIAL.fullmatch(point) or CONTROL.fullmatch(point):
+            return distillation
+        declared = self.parameters.ablations.distillation
+        points = declared.points if declared else {}
+        if point not in points:
+            known = ", ".join(points) or "none"
+            raise ParameterError(
+                f"there is no distillation {point!r}: ablations.distillation.points has {known}"
+            )
+        return dataclasses.replace(distillation, **points[point])
 
     def tuning(self, dataset: str) -> Tuning | None:
         """The settings that are tried on validation images of ``dataset``, if any are."""
@@ -109,19 +91,7 @@ class Settings:
         chosen = self.parameters.ablations.controls
         return chosen if chosen and dataset in chosen.datasets else None
 
-    def points(self, dataset: str) -> dict[str, dict[str, Any]]:
-        """The changed distillations that the ablations try on ``dataset``, by name."""
+    def points(self, dataset: str) -> DistillationPoints | None:
+        """The changed distillations that the ablations try on ``dataset``, if there are any."""
         chosen = self.parameters.ablations.distillation
-        return chosen.points if chosen and dataset in chosen.datasets else {}
-
-    def _changes(self, point: str) -> dict[str, Any]:
-        if not point or TRIAL.fullmatch(point) or CONTROL.fullmatch(point):
-            return {}
-        declared = self.parameters.ablations.distillation
-        points = declared.points if declared else {}
-        if point not in points:
-            known = ", ".join(points) or "none"
-            raise ParameterError(
-                f"there is no distillation {point!r}: ablations.distillation.points has {known}"
-            )
-        return points[point]
+        return chosen if chosen and chosen.points and dataset in chosen.datasets else None

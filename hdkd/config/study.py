@@ -1,11 +1,30 @@
-"""Which trainings there are: datasets, seeds, baselines; and the images set aside for choices."""
+"""Which runs there are: the sweep and what is compared with it; and the validation split."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from hdkd.config.fields import AsWritten, AtLeastOne, Distinct, Seeds, Whole, model
+from hdkd.config.fields import (
+    AsWritten,
+    AtLeastOne,
+    ChangesOf,
+    Count,
+    Distinct,
+    Identifier,
+    Names,
+    Seeds,
+    Subset,
+    Whole,
+    model,
+)
+from hdkd.config.training import Block, Distillation, Stride, StudentTraining
 
+# Names of runs beside the sweep: trials of the tuning, and controls (see ``plan.control_runs``).
+TRIAL = re.compile(r"trial\d+")
+CONTROL = re.compile(r"subset_teacher|teacher_seed\d+|same_steps|same_macs")
+
+TUNABLE = ("lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay")
 BaselineName = Literal[
     "mobilenet_v2",
     "mobilenet_v3_large",
@@ -16,6 +35,12 @@ BaselineName = Literal[
     "pvt_v2_b0",
     "coatnet_0",
 ]
+
+
+def _not_empty(changes: dict[str, Any]) -> dict[str, Any]:
+    if not changes:
+        raise ValueError(f"must change something: {', '.join(TUNABLE)}")
+    return changes
 
 
 @model
@@ -48,3 +73,54 @@ class Baselines:
 
     models: Distinct[BaselineName]
     seeds: Seeds
+
+
+@model
+class Variant:
+    """Another block or stem stride (Tables 6 and 7)."""
+
+    block: Block
+    stem_stride: Stride
+
+
+@model
+class DistillationPoints:
+    """HDKD with one thing of the section ``distillation`` changed, by the name of the change."""
+
+    datasets: Names
+    subset: Subset
+    seeds: Seeds
+    points: dict[Identifier, Annotated[dict[str, Any], ChangesOf(Distillation)]]
+
+
+@model
+class Controls:
+    """Control experiments on one subset: see :func:`hdkd.study.plan.control_runs`."""
+
+    datasets: Names
+    subset: Count
+    seeds: Seeds
+    teacher_seeds: Seeds
+
+
+@model
+class Ablations:
+    """Tables 6 and 7, and what the paper has none of; ``None`` for no points or controls."""
+
+    variants: Distinct[Variant]
+    subset: Subset
+    seeds: Seeds
+    distillation: DistillationPoints | None
+    controls: Controls | None
+
+
+@model
+class Tuning:
+    """Settings of the student's training that are tried on the validation images first."""
+
+    datasets: Names
+    subset: Subset
+    seeds: Seeds
+    grid: Distinct[
+        Annotated[dict[str, Any], ChangesOf(StudentTraining, TUNABLE), AfterValidator(_not_empty)]
+    ]

@@ -1,12 +1,54 @@
-"""How networks are trained: optimiser, schedule, and the engine of a GPU."""
+"""The networks, how they are trained and distilled, and the engine of a GPU."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hdkd.config.fields import AtLeastZero, ChangesOf, Count, Flag, Rate, Whole, model
+from hdkd.config.fields import (
+    AtLeastZero,
+    ChangesOf,
+    Count,
+    Flag,
+    Fraction,
+    Number,
+    Rate,
+    Triple,
+    Whole,
+    model,
+)
 
+Block = Literal["mbcsa", "mbconv"]
+Stride = Literal[2, 4]
+Channels = Annotated[int, Field(strict=True, ge=8, multiple_of=8)]
 EpochImages = Annotated[int, Field(strict=True, ge=2)] | None
+
+
+@model
+class Network:
+    """Sizes of the networks (paper, Table 1)."""
+
+    block: Block
+    stem_stride: Stride
+    patch_size: Count
+    channels: Annotated[tuple[Channels, ...], Field(min_length=3, max_length=3)]
+    teacher_depths: Triple
+    student_depths: Triple
+    head_width: Count
+    layers: Count
+    embed_dim: Count
+    heads: Count
+    head_dim: Count
+
+    def arguments(self, role: str) -> dict[str, Any]:
+        """Sizes for :func:`hdkd.models.build`; none for a baseline, a published network."""
+        sizes = vars(self)
+        common = {name: sizes[name] for name in ("block", "stem_stride", "channels")}
+        if role == "teacher":
+            return common | {"depths": self.teacher_depths, "head_width": self.head_width}
+        if role not in ("student", "hdkd"):
+            return {}
+        names = ("layers", "patch_size", "embed_dim", "heads", "head_dim")
+        return common | {"depths": self.student_depths} | {name: sizes[name] for name in names}
 
 
 @model
@@ -74,6 +116,27 @@ class Schedule:
     """By how many epochs the learning rate lags behind."""
 
     offset: Whole
+
+
+@model
+class Distillation:
+    """Equations 6 to 8: α, t, λ (``feature_weight``) and the power of the stage.
+
+    ``targets`` are ``soft`` (the teacher's probabilities) or ``hard`` (its most probable class).
+    """
+
+    alpha: Fraction
+    temperature: Rate
+    targets: Literal["soft", "hard"]
+    kl_normalisation: Literal["batch", "batch_and_classes"]
+    feature_weight: AtLeastZero
+    stage_power: Number
+    batchnorm_updates: Triple
+
+    @property
+    def heads(self) -> str:
+        """Heads that predict: those that the loss trains (α = 0 and α = 1 leave one out)."""
+        return {0.0: "class", 1.0: "distillation"}.get(float(self.alpha), "both")
 
 
 @model

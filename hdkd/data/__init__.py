@@ -1,0 +1,1 @@
+"""Images: acquired, prepared, split, balanced, and drawn in batches."""

@@ -1,5 +1,6 @@
-"""Copies and near-copies among prepared images: the same picture, perhaps brightened, mirrored or turned."""
+"""Copies and near-copies among prepared images, which may be brightened, mirrored or turned."""
 
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -9,8 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 # Both must hold. docs/leaks.md shows what lies on either side of them.
-FARTHEST = 10  # bits of 64 in which the hashes may differ
-LEAST_CORRELATION = 0.985
+MAX_HASH_DISTANCE = 10  # bits of 64 in which the hashes may differ
+MIN_CORRELATION = 0.985
 
 SIDE = 32  # pixels to which every image is reduced first, so that its own size hardly matters
 BLOCK = 512  # images compared with all others at a time: bounds the memory
@@ -18,14 +19,14 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's conversion to grey
 
 
 def pairs(images: np.ndarray) -> pd.DataFrame:
-    """The pairs of ``images`` ``(n, channels, size, size)``, bytes of 1 or 3 channels, that are copies
-    or near-copies.
+    """The pairs of copies and near-copies among bytes ``(n, 1 or 3, size, size)``.
 
-    One row per pair, sorted: positions ``first`` < ``second``, ``distance`` of their perceptual hashes
-    (0 to ``FARTHEST`` bits), Pearson ``correlation`` of their grey pixels (``LEAST_CORRELATION`` to 1).
-    Both are those of the mirroring or turn by quarters of the second image that correlates best, since
-    the training mirrors and turns images, too. Images of one single grey are copies only when their
-    pixels are equal. A picture that stands m times gives m (m - 1) / 2 rows.
+    One row per pair, sorted: positions ``first`` < ``second``, ``distance`` of their perceptual
+    hashes (0 to ``MAX_HASH_DISTANCE`` bits), Pearson ``correlation`` of their grey pixels
+    (``MIN_CORRELATION`` to 1). Both are those of the mirroring or turn by quarters of the second
+    image that correlates best, since training mirrors and turns images, too. Images of one single
+    grey are copies only when their pixels are equal. A picture that occurs m times gives
+    m (m - 1) / 2 rows.
     """
     small = _reduced(images)
     signs, unit = _signs(small), _unit(small)
@@ -37,7 +38,7 @@ def pairs(images: np.ndarray) -> pd.DataFrame:
             distance = (64 - signs[rows] @ turned_signs[start:].T) / 2
             correlation = unit[rows] @ turned_unit[start:].T
             # triu: an image is no copy of itself, and each pair is met once.
-            alike = np.triu((distance <= FARTHEST) & (correlation >= LEAST_CORRELATION), k=1)
+            alike = np.triu((distance <= MAX_HASH_DISTANCE) & (correlation >= MIN_CORRELATION), k=1)
             first, second = np.nonzero(alike)
             found.append(
                 pd.DataFrame(
@@ -55,8 +56,9 @@ def pairs(images: np.ndarray) -> pd.DataFrame:
 
 
 def clusters(count: int, pairs: pd.DataFrame) -> np.ndarray:
-    """Cluster number ``(count,)`` of each image: two images that are a pair, or linked by a chain of
-    ``pairs``, share it. Numbers are 0, 1, … in the order of the clusters' first images.
+    """Cluster number ``(count,)`` of each image, which images linked by a chain of ``pairs`` share.
+
+    Numbers are 0, 1, … in the order of the clusters' first images.
     """
     ends = (pairs["first"].to_numpy(), pairs["second"].to_numpy())
     graph = coo_array((np.ones(len(pairs), dtype=bool), ends), shape=(count, count))
@@ -67,8 +69,8 @@ def clusters(count: int, pairs: pd.DataFrame) -> np.ndarray:
 def hashes(small: np.ndarray) -> np.ndarray:
     """The 64 bits ``(n, 64)`` of the perceptual hash of grey images ``(n, SIDE, SIDE)``.
 
-    A bit tells whether one of the 8 × 8 lowest coefficients of the discrete cosine transform exceeds
-    their median (N. Krawetz, *Looks Like It*, 2011; ``phash`` of the package ImageHash).
+    A bit tells whether one of the 8 × 8 lowest coefficients of the discrete cosine transform is
+    above their median (N. Krawetz, *Looks Like It*, 2011; ``phash`` of the package ImageHash).
     """
     lowest = scipy.fft.dctn(small, axes=(1, 2))[:, :8, :8].reshape(len(small), 64)
     return lowest > np.median(lowest, axis=1, keepdims=True)
@@ -80,7 +82,7 @@ def _signs(small: np.ndarray) -> np.ndarray:
 
 
 def _unit(small: np.ndarray) -> np.ndarray:
-    """Pixels ``(n, SIDE²)`` of mean 0 and length 1, whose products are correlations; 0 where all are equal."""
+    """Pixels ``(n, SIDE²)`` of mean 0 and length 1 (0 where all are equal), to be correlated."""
     pixels = small.reshape(len(small), SIDE * SIDE)
     pixels = pixels - pixels.mean(axis=1, keepdims=True)
     length = np.linalg.norm(pixels, axis=1, keepdims=True)
@@ -99,15 +101,14 @@ def _reduced(images: np.ndarray) -> np.ndarray:
     luma = LUMA if images.shape[1] == 3 else (1.0,)
     small = np.empty((len(images), SIDE, SIDE))
     for start in range(0, len(images), BLOCK):
-        grey = sum(
-            weight * images[start : start + BLOCK, channel] for channel, weight in enumerate(luma)
-        )
-        small[start : start + BLOCK] = weights @ grey @ weights.T
+        rows = slice(start, start + BLOCK)
+        grey = sum(weight * images[rows, channel] for channel, weight in enumerate(luma))
+        small[rows] = weights @ grey @ weights.T
     return small
 
 
-def _orientations(small: np.ndarray):
-    """The eight ways in which a square picture can lie."""
+def _orientations(small: np.ndarray) -> Iterator[np.ndarray]:
+    """The eight ways in which square pictures can be mirrored and turned."""
     for mirrored in (small, small[:, :, ::-1]):
         for quarters in range(4):
             yield np.ascontiguousarray(np.rot90(mirrored, quarters, axes=(1, 2)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from hdkd.config import HamLayout, Layout, TrainTestFolders
-from hdkd.errors import DataError, shown
+from hdkd.errors import DataError, first_few
 
 # Columns of every listing: path below files/, class name, part (train, test or empty), and the
 # lesion that the image shows (empty where the layout knows of none).
@@ -43,8 +43,8 @@ def _class_folder_rows(name: str, files: Path, folder: Path, part: str) -> pd.Da
     classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
     if len(classes) < 2:
         raise DataError(
-            f"dataset {name}: {where if where != '.' else 'its top'} must hold one folder per class, "
-            f"at least two; it holds {', '.join(classes) or 'none'}"
+            f"dataset {name}: {'its top' if where == '.' else where} must hold one folder per "
+            f"class, at least two; it holds {', '.join(classes) or 'none'}"
         )
     _check_case(name, classes)
     rows, empty = [], []
@@ -55,7 +55,8 @@ def _class_folder_rows(name: str, files: Path, folder: Path, part: str) -> pd.Da
         rows += [(path.relative_to(files).as_posix(), label, part, "") for path in paths]
     if empty:
         raise DataError(
-            f"dataset {name}: a class folder without an image: {shown(empty)}: fill or remove it"
+            f"dataset {name}: a class folder without an image: {first_few(empty)}: fill or "
+            "remove it"
         )
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -68,7 +69,8 @@ def _check_case(name: str, classes: Iterable[str]) -> None:
     doubtful = [" and ".join(sorted(each)) for each in spellings.values() if len(each) > 1]
     if doubtful:
         raise DataError(
-            f"dataset {name}: class folders that differ in case only: {shown(doubtful)}: rename them"
+            f"dataset {name}: class folders that differ in case only: {first_few(doubtful)}: "
+            "rename them"
         )
 
 
@@ -86,16 +88,13 @@ def _train_test_folders(name: str, files: Path, layout: TrainTestFolders) -> pd.
         tables.append(_class_folder_rows(name, files, folder, part))
     train, test = (set(table["class"]) for table in tables)
     _check_case(name, train | test)
-    if test - train:
-        raise DataError(
-            f"dataset {name}: the test folder has the class {', '.join(sorted(test - train))}, "
-            "which the training folder lacks"
-        )
-    if train - test:
-        raise DataError(
-            f"dataset {name}: the training folder has the class {', '.join(sorted(train - test))}, "
-            "which the test folder lacks"
-        )
+    one_sided = {("test", "training"): test - train, ("training", "test"): train - test}
+    for (part, other), extra in one_sided.items():
+        if extra:
+            raise DataError(
+                f"dataset {name}: the {part} folder has the class {', '.join(sorted(extra))}, "
+                f"which the {other} folder lacks"
+            )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -111,7 +110,8 @@ def _ham10000(name: str, files: Path, layout: HamLayout) -> pd.DataFrame:
         )
     except ValueError:
         raise DataError(
-            f"dataset {name}: {found[0].name} must be a CSV in UTF-8 with lesion_id, image_id and dx"
+            f"dataset {name}: {found[0].name} must be a CSV in UTF-8 with lesion_id, image_id "
+            "and dx"
         ) from None
     images = {path.stem: path for path in sorted(files.rglob("*")) if path.suffix.lower() == ".jpg"}
     listed = set(metadata.image_id)
@@ -123,11 +123,13 @@ def _ham10000(name: str, files: Path, layout: HamLayout) -> pd.DataFrame:
         "lists images that are not there:": [i for i in metadata.image_id if i not in images],
         "does not list": [image for image in images if image not in listed],
     }
-    found_problems = [f"{what} {shown(names)}" for what, names in problems.items() if len(names)]
+    found_problems = [
+        f"{what} {first_few(names)}" for what, names in problems.items() if len(names)
+    ]
     if found_problems:
         raise DataError(
-            f"dataset {name}: {found[0].name} {'; and '.join(found_problems)}: correct the metadata or "
-            "the images"
+            f"dataset {name}: {found[0].name} {'; and '.join(found_problems)}: correct the "
+            "metadata or the images"
         )
     return pd.DataFrame(
         {

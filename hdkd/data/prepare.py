@@ -1,7 +1,6 @@
 """Decode every image once: one unsigned byte array, an index, and what was found on the way."""
 
 import hashlib
-import json
 import struct
 import warnings
 from collections import Counter
@@ -17,8 +16,8 @@ from PIL import Image, ImageOps
 from hdkd.config import Dataset, Images
 from hdkd.data import layouts
 from hdkd.data.acquire import sources
-from hdkd.errors import DataError, is_of_the_machine, shown
-from hdkd.files import replacing, write_whole
+from hdkd.errors import DataError, first_few, is_disk_error
+from hdkd.files import replacing, write_json
 from hdkd.progress import progress
 
 SIZES_SHOWN = 5
@@ -35,10 +34,10 @@ class Decoded:
 
 
 def decode(path: Path | BinaryIO, images: Images) -> Decoded:
-    """Decode, turn upright, convert and resize (bilinear) one file; what is transparent becomes black.
+    """Decode, turn upright, convert and resize (bilinear) one file; black behind transparency.
 
-    Raises ``DataError`` with the reason when the file is no whole image, or one whose brightness has no
-    agreed scale, or holds several.
+    Raises ``DataError`` with the reason when the file is not one complete image, or its brightness
+    has no agreed scale.
     """
     try:
         with Image.open(path) as opened:
@@ -48,15 +47,16 @@ def decode(path: Path | BinaryIO, images: Images) -> Decoded:
     except Image.DecompressionBombError:
         raise DataError("more pixels than any image should have") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        if isinstance(error, OSError) and is_of_the_machine(error):
+        if isinstance(error, OSError) and is_disk_error(error):
             raise
         raise DataError("not a whole image") from None
 
 
 def _decode(opened: Image.Image, images: Images) -> Decoded:
     # Photographs of some telephones carry a small copy of themselves as a second frame.
-    if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
-        raise DataError(f"{opened.n_frames} frames instead of one")
+    frames = getattr(opened, "n_frames", 1)
+    if frames > 1 and opened.format != "MPO":
+        raise DataError(f"{frames} frames instead of one")
     image = ImageOps.exif_transpose(opened)
     native = image.size
     if image.mode == "F":
@@ -81,8 +81,8 @@ def prepare(name: str, dataset: Dataset, images: Images, manifest: Path, folder:
     ``images.npy`` is ``(n, channels, size, size)`` unsigned bytes in the order of ``index.csv``,
     which has for each image its path, label, class, part, lesion and a digest of its pixels.
     Raises ``DataError`` that names the files that are no images, unless the dataset's
-    ``unreadable`` is ``leave_out``: then they are listed in ``facts.json``. ``unreadable.csv`` has all of
-    them with the reasons.
+    ``unreadable`` is ``leave_out``: then they are listed in ``facts.json``. ``unreadable.csv`` has
+    all of them with the reasons.
     """
     files = manifest.parent / "files"
     table = layouts.listing(name, files, dataset.layout)
@@ -95,9 +95,10 @@ def prepare(name: str, dataset: Dataset, images: Images, manifest: Path, folder:
 
     folder.mkdir(parents=True, exist_ok=True)
     unreadable: dict[str, str] = {}
-    digests, native = [], Counter()
+    digests: list[str] = []
+    native: Counter[str] = Counter()
     with replacing(folder / "images.npy") as partial:
-        # Written from front to back: a file mapped into memory would end the process on a full disk.
+        # Written front to back: a file mapped into memory would end the process on a full disk.
         with partial.open("wb") as file, ThreadPoolExecutor() as pool:
             _write_header(file, len(table), images)
             decoded = progress(pool.map(attempt, table["path"]), "decoding", len(table))
@@ -139,7 +140,7 @@ def prepare(name: str, dataset: Dataset, images: Images, manifest: Path, folder:
         "left_out": list(unreadable),
         "content_hash": sources.content_hash(manifest),
     }
-    write_whole(folder / "facts.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_json(folder / "facts.json", facts)
 
 
 def _write_header(file: BinaryIO, count: int, images: Images) -> None:
@@ -153,14 +154,14 @@ def _write_header(file: BinaryIO, count: int, images: Images) -> None:
 def _report(
     name: str, dataset: Dataset, unreadable: dict[str, str], count: int, folder: Path
 ) -> None:
-    """List the files that are no images in ``unreadable.csv``, and refuse them where they are not wanted."""
+    """List files that are no images in ``unreadable.csv``; raise ``DataError`` unless left out."""
     listed = folder / "unreadable.csv"
     listed.unlink(missing_ok=True)
     if not unreadable:
         return
     pd.DataFrame(unreadable.items(), columns=["path", "reason"]).to_csv(listed, index=False)
     if dataset.unreadable == "stop" or len(unreadable) == count:
-        found = shown(f"{path}: {reason}" for path, reason in unreadable.items())
+        found = first_few(f"{path}: {reason}" for path, reason in unreadable.items())
         raise DataError(
             f"dataset {name}: {len(unreadable)} of {count} files are not usable images ({found}; "
             f"listed in {listed}): replace them, or set datasets.{name}.unreadable to leave_out"

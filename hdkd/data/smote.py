@@ -6,6 +6,7 @@ array of all synthetic images never exists, and whether bytes may overflow is de
 """
 
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,8 @@ class _PixelNeighbours(KNeighborsMixin, BaseEstimator):
     def __sklearn_clone__(self) -> "_PixelNeighbours":
         return _PixelNeighbours(self.images, self.n_neighbors)
 
-    def fit(self, positions: np.ndarray, y: None = None) -> "_PixelNeighbours":
+    def fit(self, positions: np.ndarray, y: None = None) -> Self:
+        """``positions`` are ``(n, 1)``; the distances between all their images are kept."""
         chosen = positions[:, 0].astype(np.intp)
         self.distances_ = np.sqrt(squared_distances(self.images[chosen]))
         self.neighbours_ = NearestNeighbors(n_neighbors=self.n_neighbors, metric="precomputed")
@@ -52,24 +54,28 @@ class _PixelNeighbours(KNeighborsMixin, BaseEstimator):
         self.n_samples_fit_ = len(chosen)
         return self
 
-    def kneighbors(self, X: np.ndarray, return_distance: bool = True):  # noqa: N803
+    def kneighbors(self, positions: np.ndarray, return_distance: bool = True) -> Any:
+        """Of the fitted images, which imbalanced-learn asks for alone: themselves included."""
         return self.neighbours_.kneighbors(self.distances_, return_distance=return_distance)
 
 
 class _RecipeSMOTE(SMOTE):
     """imbalanced-learn's SMOTE over positions of images; it keeps its decisions in ``recipes``."""
 
-    def _generate_samples(self, X, nn_data, nn_num, rows, cols, steps, y_type=None, y=None):  # noqa: N803
-        self.recipes.append(
-            pd.DataFrame(
-                {
-                    "base": X[rows, 0].astype(np.int64),
-                    "neighbour": nn_data[nn_num[rows, cols], 0].astype(np.int64),
-                    "gap": steps[:, 0],
-                }
-            )
-        )
-        return X[rows]
+    def _generate_samples(
+        self,
+        positions: np.ndarray,
+        candidates: np.ndarray,
+        neighbours: np.ndarray,
+        rows: np.ndarray,
+        columns: np.ndarray,
+        gaps: np.ndarray,
+        *_: Any,
+    ) -> np.ndarray:
+        chosen = candidates[neighbours[rows, columns], 0].astype(np.int64)
+        base = positions[rows, 0].astype(np.int64)
+        self.recipes.append(pd.DataFrame({"base": base, "neighbour": chosen, "gap": gaps[:, 0]}))
+        return positions[rows]
 
 
 def recipes(
@@ -80,7 +86,7 @@ def recipes(
     ``images`` is ``(m, …)`` bytes; ``positions`` ``(n,)`` are the training images in it and
     ``labels`` ``(n,)`` theirs. ``smote`` has ``neighbours``, ``target`` (``majority`` or a number
     per class) and ``seed``. The table has ``base`` and ``neighbour`` (positions in ``images``),
-    ``gap`` in [0, 1) and ``label``. Raises ``DataError`` when a class to be raised has too few images.
+    ``gap`` in [0, 1) and ``label``. Raises ``DataError`` when a class to be raised has too few.
     """
     class_counts = np.bincount(labels)
     target = class_counts.max() if smote.target == "majority" else smote.target
@@ -91,8 +97,8 @@ def recipes(
     if fewest <= smote.neighbours:
         raise DataError(
             f"dataset {name}: SMOTE with {smote.neighbours} neighbours needs more training images "
-            f"than that in each class, but one has {fewest}: lower datasets.{name}.smote.neighbours, "
-            "or switch smote.enabled off"
+            f"than that in each class, but one has {fewest}: lower "
+            f"datasets.{name}.smote.neighbours, or switch smote.enabled off"
         )
     sampler = _RecipeSMOTE(
         sampling_strategy=strategy,

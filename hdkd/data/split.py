@@ -1,6 +1,5 @@
 """Which images train, which validate and which test."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from hdkd.config import Dataset, Split, ValidationSplit, plain
 from hdkd.data import duplicates
 from hdkd.data.batches.imageset import PREPARED_FILES
 from hdkd.data.batches.subsets import images_per_class
-from hdkd.errors import DataError, shown
-from hdkd.files import replacing, write_sums, write_whole
+from hdkd.errors import DataError, first_few
+from hdkd.files import replacing, write_checksums, write_json
 
 PARTS = ("train", "validation", "test")
 
@@ -21,13 +20,14 @@ PARTS = ("train", "validation", "test")
 def split(
     name: str, dataset: Dataset, validation: ValidationSplit, index: Path, folder: Path
 ) -> None:
-    """Write ``split.csv`` (index.csv with parts and clusters), ``split.json`` (counts, leaks), ``copies.csv``
-    (pairs of near-copies) and the checksums of all prepared files.
+    """Write the split, what is known of it, its near-copies, and checksums of all prepared files.
 
-    ``validation`` is the section ``split`` of the parameters. ``leaked`` in ``split.csv`` marks test images
-    whose cluster, of copies, near-copies and images of the same lesion, has images of other parts.
-    Raises ``DataError`` when a class would be left without training, validation or test images, and
-    ``ParameterError`` for a subset that is larger than the training part.
+    ``split.csv`` is index.csv with parts and clusters, in which ``leaked`` marks test images whose
+    cluster (copies, near-copies and images of the same lesion) has images of other parts;
+    ``split.json`` has counts and leaks, ``copies.csv`` the pairs of near-copies. ``validation`` is
+    the section ``split`` of the parameters. Raises ``DataError`` when a class would have no
+    training, validation or test images, and ``ParameterError`` for a subset that is larger than the
+    training part.
     """
     table = pd.read_csv(index, keep_default_na=False, dtype={"class": str, "lesion": str})
     pairs = duplicates.pairs(np.load(folder / "images.npy", mmap_mode="r"))
@@ -36,54 +36,48 @@ def split(
     if validation.validation_fraction:
         table["part"] = set_aside(table, validation.validation_fraction, validation.validation_seed)
     table["leaked"] = leaked(table)
-    named = pairs.assign(
-        **{side: table["path"].to_numpy()[pairs[side]] for side in ("first", "second")}
-    )
+    paths = table["path"].to_numpy()
+    named = pairs.assign(first=paths[pairs["first"]], second=paths[pairs["second"]])
     with replacing(folder / "copies.csv") as partial:
         named.to_csv(partial, index=False, float_format="%.4f")
     parts = ["train", "test"] + ["validation"] * (validation.validation_fraction > 0)
     for part in parts:
-        lacking = set(table["class"]) - set(table["class"][table["part"] == part])
+        lacking = sorted(set(table["class"]) - set(table["class"][table["part"] == part]))
         if lacking and part == "validation":
             raise DataError(
-                f"dataset {name}: no image of the class {sorted(lacking)[0]} can be set aside for validation, "
-                "because all its training images are near-copies of each other or of test images (copies.csv "
-                "names them): set split.validation_fraction to 0, or take copies out"
+                f"dataset {name}: no image of the class {lacking[0]} can be set aside for "
+                "validation, because all its training images are near-copies of each other or of "
+                "test images (copies.csv names them): set split.validation_fraction to 0, or take "
+                "copies out"
             )
         if lacking:
-            raise DataError(
-                f"dataset {name}: the class {sorted(lacking)[0]} has no readable {part} image"
-            )
+            raise DataError(f"dataset {name}: the class {lacking[0]} has no readable {part} image")
     trained = np.bincount(table["label"][table["part"] == "train"]).tolist()
     for subset in dataset.subsets:
         images_per_class(trained, subset, f"datasets.{name}.subsets")
     with replacing(folder / "split.csv") as partial:
         table.to_csv(partial, index=False)
-    facts = {
-        "counts": counts(table),
-        **compare(table, plain(dataset.classes)),
-        **leaks(table),
-    }
-    write_whole(folder / "split.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    write_sums(folder, [file for file in PREPARED_FILES if (folder / file).exists()])
-    doubtful = in_two_classes(table)
-    if doubtful:
+    compared = compare(table, plain(dataset.classes))
+    write_json(folder / "split.json", {"counts": counts(table), **compared, **leaks(table)})
+    write_checksums(folder, [file for file in PREPARED_FILES if (folder / file).exists()])
+    ambiguous = in_two_classes(table)
+    if ambiguous:
         print(
-            f"warning: dataset {name}: {len(doubtful)} images stand in more than one class, pixel for "
-            f"pixel as prepared: {shown(doubtful)}",
+            f"warning: dataset {name}: {len(ambiguous)} images stand in more than one class, pixel "
+            f"for pixel as prepared: {first_few(ambiguous)}",
             file=sys.stderr,
         )
 
 
 def clusters(table: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
-    """Numbers ``(n,)`` of what belongs together: copies, near-copies, and images of the same lesion."""
-    chains = [pairs[["first", "second"]]]
+    """Cluster numbers ``(n,)``, shared by copies, near-copies and images of the same lesion."""
+    links = [pairs[["first", "second"]]]
     lesions = table["lesion"].where(table["lesion"] != "")
     for column in (table["digest"], lesions):
         # Each image with the next one of the same digest or lesion.
         for members in table.groupby(column).indices.values():
-            chains.append(pd.DataFrame({"first": members[:-1], "second": members[1:]}))
-    return duplicates.clusters(len(table), pd.concat(chains, ignore_index=True))
+            links.append(pd.DataFrame({"first": members[:-1], "second": members[1:]}))
+    return duplicates.clusters(len(table), pd.concat(links, ignore_index=True))
 
 
 def assign(table: pd.DataFrame, rule: Split) -> pd.Series:
@@ -92,13 +86,13 @@ def assign(table: pd.DataFrame, rule: Split) -> pd.Series:
     ``published`` keeps the parts of the layout; ``held_out`` draws ``test_fraction`` of the images,
     stratified by class; ``single_image_lesions`` draws that fraction of the lesions that have
     exactly one image (Datta et al. 2021, whom the paper's section 4.1 follows), so that no lesion
-    is in both parts; ``clusters`` draws that fraction in whole clusters, so that no near-copy is, either.
+    is in both parts; ``clusters`` draws that fraction in whole clusters, so that no near-copy is.
     """
     if rule.kind == "published":
         return table["part"]
     if rule.kind == "clusters":
-        every = np.ones(len(table), dtype=bool)
-        test = draw_clusters(table, every, every, rule.test_fraction, rule.seed)
+        all_images = np.ones(len(table), dtype=bool)
+        test = draw_clusters(table, all_images, all_images, rule.test_fraction, rule.seed)
         return pd.Series(np.where(test, "test", "train"), index=table.index)
     # Slow to import, and only needed here.
     from sklearn.model_selection import train_test_split
@@ -127,30 +121,31 @@ def set_aside(table: pd.DataFrame, fraction: float, seed: int) -> pd.Series:
     validation images must not be chosen on copies of test images.
     """
     train = (table["part"] == "train").to_numpy()
-    beside_tests = table["cluster"].isin(set(table["cluster"][~train])).to_numpy()
-    chosen = draw_clusters(table, train, train & ~beside_tests, fraction, seed)
+    like_tests = table["cluster"].isin(set(table["cluster"][~train])).to_numpy()
+    chosen = draw_clusters(table, train, train & ~like_tests, fraction, seed)
     return table["part"].mask(pd.Series(chosen, index=table.index), "validation")
 
 
 def draw_clusters(
-    table: pd.DataFrame, of: np.ndarray, eligible: np.ndarray, fraction: float, seed: int
+    table: pd.DataFrame, counted: np.ndarray, eligible: np.ndarray, fraction: float, seed: int
 ) -> np.ndarray:
-    """Whether each image ``(n,)`` is drawn: whole clusters with about ``fraction`` of each class's images ``of``.
+    """Whether each image ``(n,)`` is drawn, in whole clusters.
 
-    Only ``eligible`` ``(n,)`` images are drawn, at least one of each class that has two clusters of them, and
-    never all. A cluster of two classes counts for that of its first image.
+    Of each class about ``fraction`` of the ``counted`` ``(n,)`` images are drawn, and only
+    ``eligible`` ``(n,)`` ones: at least one of each class that has two clusters of them, and never
+    all. A cluster of two classes counts for that of its first image.
     """
     found = table[eligible].groupby("cluster")["label"].agg(label="first", size="size")
     chosen: list[int] = []
     for label, rows in found.groupby("label"):
-        left = max(1, round(fraction * int((of & (table["label"] == label)).sum())))
+        wanted = max(1, round(fraction * int((counted & (table["label"] == label)).sum())))
         order = np.random.default_rng([seed, label]).permutation(len(rows))
         sizes = rows["size"].iloc[order[:-1]]
         fitting = []
         for cluster, size in sizes.items():
-            if size <= left:
+            if size <= wanted:
                 fitting.append(cluster)
-                left -= size
+                wanted -= size
         chosen += fitting or sizes.nsmallest(1).index.tolist()
     return eligible & table["cluster"].isin(chosen).to_numpy()
 
@@ -162,7 +157,7 @@ def leaked(table: pd.DataFrame) -> pd.Series:
 
 
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Images per class and part: ``{class: {train: n, test: n}}``, and ``validation`` where there are any."""
+    """Images per class and part, ``{class: {train: n, test: n}}``; ``validation`` if any."""
     grouped = table.groupby(["class", "part"]).size()
     parts = [part for part in PARTS if part != "validation" or part in set(table["part"])]
     return {
@@ -172,7 +167,7 @@ def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def compare(table: pd.DataFrame, published: dict[str, Any] | None) -> dict[str, Any]:
-    """Differences to the published counts, one sentence each; validation images are training images there."""
+    """Differences to the published counts, a sentence each; validation images train there."""
     if not published:
         return {"published": None, "differences": []}
     differences = []
@@ -187,9 +182,11 @@ def compare(table: pd.DataFrame, published: dict[str, Any] | None) -> dict[str, 
 
 
 def leaks(table: pd.DataFrame) -> dict[str, Any]:
-    """How many images repeat: test images whose prepared pixels equal those of an image of another part, test
-    images that are ``leaked`` and, by class, those that are not, repeated training images, and images in several
-    classes; and the clusters of more than one image.
+    """How many images repeat, and the clusters of more than one image.
+
+    Counted are test images whose prepared pixels equal those of an image of another part, test
+    images that are ``leaked`` and, by class, those that are not, repeated training images, and
+    images in several classes.
     """
     test = table["part"] == "test"
     sizes = table["cluster"].value_counts()

@@ -4,7 +4,6 @@ The card says what the weights in the folder reach, measured as they are there. 
 Mitchell et al., "Model Cards for Model Reporting" (2019).
 """
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,9 +15,11 @@ import torch
 from hdkd import templates
 from hdkd.config import Kaggle, Settings
 from hdkd.data.batches.imageset import ImageSet
+from hdkd.deploy.predict import CARD
 from hdkd.errors import DataError, RunError
 from hdkd.evaluation.metrics import evaluate, interval, without_leaks
-from hdkd.files import write_sums
+from hdkd.files import write_checksums, write_json
+from hdkd.models import ImageModel
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import LicensedData, ModelSummary, RunParams, RunSummary, identity
 from hdkd.runs.weights import in_half_precision
@@ -28,7 +29,18 @@ from hdkd.study.plan import RunKey
 from hdkd.training.loop import has_finite_weights, predict
 
 TERMS = "LICENSE"  # of the weights, which follow those of the images
-FILES = ("params.json", "model.safetensors", "summary.json", plan.CARD, TERMS)
+# By the licence of the images; ``None`` where none is stated.
+TERMS_BY_LICENCE = {
+    None: "No licence is stated for these images, so none is given for the weights: ask whoever "
+    "holds the\nrights in the images.",
+    "CC0": "The images are in the public domain (CC0 1.0). The weights are licensed under the "
+    "Apache License,\nVersion 2.0: https://www.apache.org/licenses/LICENSE-2.0",
+    "CC BY-NC 4.0": "The images are licensed under Creative Commons Attribution-NonCommercial 4.0 "
+    "International, and so\nare the weights: "
+    "https://creativecommons.org/licenses/by-nc/4.0/legalcode\n"
+    "They may be used and shared with attribution, and not for commercial purposes.",
+}
+FILES = ("params.json", "model.safetensors", "summary.json", CARD, TERMS)
 
 
 def default_run(settings: Settings, dataset: str) -> RunKey:
@@ -45,39 +57,39 @@ def default_run(settings: Settings, dataset: str) -> RunKey:
 
 
 def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str, Any]:
-    """Fill ``output`` with what ``hdkd predict`` needs of a run folder, and a model card; returns its summary.
+    """Fill ``output`` with what ``hdkd predict`` needs of a run, and a card; returns its summary.
 
-    ``chosen`` tells how the run was, for the card. Tests the half-precision weights on the prepared images
-    of the run's dataset. Raises ``RunError`` when the run is not finished or its weights do not fit 16
-    bits or were chosen on the test images, and ``DataError`` when the prepared images are not those that it was trained beside, or
-    ``output`` holds something else than this run's model.
+    ``chosen`` tells how the run was chosen, for the card. The half-precision weights are tested on
+    the prepared images of the run's dataset. Raises ``RunError`` when the run is not finished or
+    its weights do not fit 16 bits or were chosen on the test images, and ``DataError`` when the
+    prepared images are not the run's, or ``output`` holds something else than this run's model.
     """
     folder = RunFolder(run)
     params, summary = folder.params, folder.record
     key = summary.run
     if summary.kept.rule == "best_on_test":
         raise RunError(
-            f"{run} keeps the epoch that is best on the test images, so what it reaches there says nothing of other "
-            "images: train it with keep last or best_on_validation"
+            f"{run} keeps the epoch that is best on the test images, so what it reaches there says "
+            "nothing of other images: train it with keep last or best_on_validation"
         )
     source = ImageSet.load(plan.prepared(key.profile, key.dataset))
     if source.facts["content_hash"] != params.data.content_hash:
         raise DataError(
             f"the images prepared for {key.dataset} are not those of {run}: prepare the same copy"
         )
-    held = holding(output)
-    if held not in ("nothing", identity(key, summary.provenance)):
+    present = content_of(output)
+    if present not in ("nothing", identity(key, summary.provenance)):
         raise DataError(
-            f"{output} holds {held}: name another folder with --output, or remove it first"
+            f"{output} holds {present}: name another folder with --output, or remove it first"
         )
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as temporary:
-        made = Path(temporary) / output.name
-        made.mkdir()
-        shutil.copyfile(run / "params.json", made / "params.json")
+        new = Path(temporary) / output.name
+        new.mkdir()
+        shutil.copyfile(run / "params.json", new / "params.json")
         weights = in_half_precision(folder.read("model.safetensors"))
-        (made / "model.safetensors").write_bytes(weights)
-        model = RunFolder(made).load_model()
+        (new / "model.safetensors").write_bytes(weights)
+        model = RunFolder(new).load_model()
         if not has_finite_weights(model):
             raise RunError(f"{run}: its weights do not fit 16 bits")
         tested = measure(model, source)
@@ -86,19 +98,17 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
         tested["changed"] = sum(a != b for a, b in zip(predicted, original, strict=True))
         tested |= {"weight_bytes": len(weights), "chosen": chosen}
         content = exported_summary(settings, summary, tested).content()
-        (made / "summary.json").write_text(
-            json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8"
-        )
-        (made / plan.CARD).write_text(card(content, params), "utf-8")
-        (made / TERMS).write_text(terms(content["data"]), "utf-8")
-        write_sums(made, FILES)
+        write_json(new / "summary.json", content)
+        (new / CARD).write_text(card(content, params), "utf-8")
+        (new / TERMS).write_text(terms(content["data"]), "utf-8")
+        write_checksums(new, FILES)
         shutil.rmtree(output, ignore_errors=True)
-        made.rename(output)
+        new.rename(output)
     return content
 
 
-def holding(folder: Path) -> str:
-    """What lies in a folder that is to be written: ``nothing``, the training of a model, or something else."""
+def content_of(folder: Path) -> str:
+    """What is in a folder: ``nothing``, the identity of a model's run, or something else."""
     if not folder.exists() or not any(folder.iterdir()):
         return "nothing"
     if {path.name for path in folder.iterdir()} != {*FILES, plan.RUN_FILES[-1]}:
@@ -107,8 +117,8 @@ def holding(folder: Path) -> str:
     return identity(summary.run, summary.provenance)
 
 
-def measure(model: torch.nn.Module, source: ImageSet) -> dict[str, Any]:
-    """Metrics on the test images, and on those that are not leaked; and how many are exact copies."""
+def measure(model: ImageModel, source: ImageSet) -> dict[str, Any]:
+    """Metrics on the test images, and on those that are not leaked; how many are exact copies."""
     test = source.part("test")
     train = np.flatnonzero(source.table["part"] != "test")
     labels = source.labels[test]
@@ -130,11 +140,11 @@ def measure(model: torch.nn.Module, source: ImageSet) -> dict[str, Any]:
 def exported_summary(
     settings: Settings, summary: RunSummary, tested: dict[str, Any]
 ) -> ModelSummary:
-    """The run's summary with what was ``tested`` on the exported weights, and what the card shows besides."""
+    """The run's summary, what was ``tested`` on the exported weights, and what the card adds."""
     dataset = settings.dataset(summary.run.dataset)
-    found = dataset.source
-    kaggle = isinstance(found, Kaggle)
-    source = f"Kaggle, {found.handle}, version {found.version}" if kaggle else found.kind
+    source: str = dataset.source.kind
+    if isinstance(dataset.source, Kaggle):
+        source = f"Kaggle, {dataset.source.handle}, version {dataset.source.version}"
     return ModelSummary(
         run=summary.run,
         epochs=summary.epochs,
@@ -164,42 +174,28 @@ def card(summary: dict[str, Any], params: RunParams) -> str:
         classes=params.classes,
         network=model_name(summary["run"]["role"]),
         rows=list(zip(params.classes, matrix, sizes.values(), strict=True)),
-        largest=max(sizes, key=sizes.get),
+        largest=max(sizes, key=sizes.__getitem__),
         sizes=sizes,
     )
 
 
 def licence(images: str | None) -> str | None:
-    """The licence of weights trained on images of a licence; ``None`` where that of the images is unknown."""
+    """The licence of weights trained on ``images`` of a licence; ``None`` where none is known."""
     return "Apache-2.0" if images == "CC0" else images
 
 
 def terms(data: dict[str, Any]) -> str:
-    """What may be done with exported weights, for the file beside them; ``data`` as in their summary."""
+    """What may be done with exported weights, for the file beside them.
+
+    ``data`` is the section of that name of their summary.
+    """
     images = data["licence"]
     about = f"The weights in this folder were trained on {data['title']} ({data['source']})."
-    if images is None:
-        rest = (
-            "No licence is stated for these images, so none is given for the weights: ask whoever holds the\n"
-            "rights in the images."
-        )
-    elif images == "CC0":
-        rest = (
-            "The images are in the public domain (CC0 1.0). The weights are licensed under the Apache License,\n"
-            "Version 2.0: https://www.apache.org/licenses/LICENSE-2.0"
-        )
-    elif images == "CC BY-NC 4.0":
-        rest = (
-            "The images are licensed under Creative Commons Attribution-NonCommercial 4.0 International, and so\n"
-            "are the weights: https://creativecommons.org/licenses/by-nc/4.0/legalcode\n"
-            "They may be used and shared with attribution, and not for commercial purposes."
-        )
-    else:
-        rest = f"The images have the licence {images}; the same terms hold for the weights."
-    return f"{about}\n{rest}\nNot for clinical use.\n"
+    other = f"The images have the licence {images}; the same terms hold for the weights."
+    return f"{about}\n{TERMS_BY_LICENCE.get(images, other)}\nNot for clinical use.\n"
 
 
 def between(right: float, images: int) -> str:
-    """``83.01 to 86.94 %``: the 95 % interval of a share of ``images``, of which ``right`` is the part."""
+    """``83.01 to 86.94 %``: the 95 % interval where a share ``right`` of ``images`` is right."""
     low, high = interval(round(right * images), images)
     return f"{100 * low:.2f} to {100 * high:.2f} %"

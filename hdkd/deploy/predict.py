@@ -1,21 +1,29 @@
 """Predictions for new images, prepared as the run's training images were."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from torch import nn
 
 from hdkd.config import Images
 from hdkd.data.prepare import decode
 from hdkd.errors import DataError, RunError
+from hdkd.models import ImageModel
 from hdkd.runs.folder import RunFolder
-from hdkd.study import plan
+from hdkd.study.code import PACKAGE
 from hdkd.study.names import model_name
 from hdkd.training.loop import predict
+
+# Models that come with the project: in an installed package inside it, in a checkout beside it.
+PRETRAINED = next(
+    (p for p in (PACKAGE / "pretrained", PACKAGE.parent / "pretrained") if p.is_dir()),
+    Path("pretrained"),
+)
+CARD = "README.md"  # of an exported model
 
 
 def find(model: str) -> Path:
@@ -23,27 +31,27 @@ def find(model: str) -> Path:
 
     Raises ``RunError`` that lists the names where it is neither.
     """
-    for folder in (Path(model), Path("pretrained") / model, plan.PRETRAINED / model):
+    for folder in (Path(model), Path("pretrained") / model, PRETRAINED / model):
         if (folder / "params.json").exists():
             return folder
-    names = ", ".join(sorted(path.parent.name for path in plan.PRETRAINED.glob("*/params.json")))
+    names = ", ".join(sorted(path.parent.name for path in PRETRAINED.glob("*/params.json")))
     raise RunError(
-        f"{model} is neither a run folder nor a model that comes with the project ({names or 'none'}): "
-        "name one with --model"
+        f"{model} is neither a run folder nor a model that comes with the project "
+        f"({names or 'none'}): name one with --model"
     )
 
 
 def about(folder: Path) -> str:
     """What to know before relying on an exported model, in a sentence; empty for a run folder."""
-    if not (folder / plan.CARD).exists():
+    if not (folder / CARD).exists():
         return ""
     run = RunFolder(folder)
     summary, size = run.exported, run.params.images["size"]
     low, high = (f"{100 * share:.1f}" for share in summary.interval)
     return (
         f"{folder.name}: {model_name(summary.run.role)} for {summary.data.title}, {size}×{size} "
-        f"pixels, right for {100 * summary.final.accuracy:.1f} % of its test images ({low} to {high} %); "
-        f"not for clinical use. More in {os.path.relpath(folder / plan.CARD)}"
+        f"pixels, right for {100 * summary.final.accuracy:.1f} % of its test images ({low} to "
+        f"{high} %); not for clinical use. More in {os.path.relpath(folder / CARD)}"
     )
 
 
@@ -51,7 +59,7 @@ def about(folder: Path) -> str:
 class Classifier:
     """A trained network with its classes and the preparation of its images."""
 
-    model: nn.Module
+    model: ImageModel
     classes: list[str]
     images: Images
 
@@ -62,8 +70,8 @@ class Classifier:
         params = run.params
         return cls(run.load_model(), params.classes, Images(**params.images))
 
-    def probabilities(self, files: list[Path | BinaryIO]) -> np.ndarray:
-        """``(n, classes)`` for image files. Raises ``DataError`` that names all that are no images."""
+    def probabilities(self, files: Sequence[Path | BinaryIO]) -> np.ndarray:
+        """``(n, classes)`` for image files; ``DataError`` names all that are no images."""
         pixels, unreadable = [], []
         for position, file in enumerate(files, start=1):
             try:

@@ -8,11 +8,13 @@ import base64
 import binascii
 import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow.models import ModelSignature, set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema
+from typing_extensions import override
 
 from hdkd.deploy.predict import Classifier
 from hdkd.errors import DataError
@@ -21,11 +23,17 @@ from hdkd.errors import DataError
 class ServedClassifier(PythonModel):
     """A run folder behind MLflow's interface."""
 
-    def load_context(self, context) -> None:
+    @override
+    def load_context(self, context: PythonModelContext) -> None:
         self.classifier = Classifier.load(Path(context.artifacts["run"]))
 
-    def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:
-        """Class and probabilities for each row's ``image``. Raises ``DataError`` for what is none."""
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """A row of class and probabilities per ``image``; ``DataError`` for what is no image."""
         try:
             files = [io.BytesIO(base64.b64decode(text)) for text in model_input["image"]]
         except (binascii.Error, ValueError):
@@ -39,9 +47,9 @@ class ServedClassifier(PythonModel):
 
 def signature(classes: list[str]) -> ModelSignature:
     """Input and output of the served model."""
-    outputs = [ColSpec("string", "class")]
-    outputs += [ColSpec("double", f"p_{name}") for name in classes]
-    return ModelSignature(Schema([ColSpec("string", "image")]), Schema(outputs))
+    probabilities = (ColSpec("double", f"p_{name}") for name in classes)
+    outputs = Schema([ColSpec("string", "class"), *probabilities])
+    return ModelSignature(Schema([ColSpec("string", "image")]), outputs)
 
 
 set_model(ServedClassifier())

@@ -1,0 +1,1 @@
+"""How a teacher's knowledge enters the loss of HDKD (paper, section 3.5)."""

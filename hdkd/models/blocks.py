@@ -45,6 +45,7 @@ class ChannelAttention(nn.Module):
         self.sigmoid = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
+        """From mean and maximum over the positions of ``(batch, channels, height, width)``."""
         return self.weights(self.average_pool(x), self.max_pool(x))
 
     def weights(self, average: Tensor, maximum: Tensor) -> Tensor:
@@ -61,6 +62,7 @@ class SpatialAttention(nn.Module):
         self.sigmoid = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
+        """From mean and maximum over the channels of ``(batch, channels, height, width)``."""
         # Of several equal maxima the first takes the gradient; without one, amax is quicker.
         maximum = x.max(dim=1, keepdim=True).values if x.requires_grad else x.amax(1, keepdim=True)
         return self.weights(torch.cat([x.mean(dim=1, keepdim=True), maximum], dim=1))
@@ -82,6 +84,7 @@ class CBAM(nn.Module):
         self.spatial = SpatialAttention()
 
     def forward(self, x: Tensor) -> Tensor:
+        """``x`` with both attentions, added to ``x``; the same shape."""
         # On a CPU the gradient written out is quicker: the teacher's step by a tenth.
         if x.requires_grad and not x.is_cuda:
             return attend(x, self.channel, self.spatial)
@@ -110,6 +113,7 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """``x`` times the weights of its channels; the same shape."""
         return x * self.mlp(self.pool(x).flatten(1))[:, :, None, None]
 
 
@@ -149,6 +153,7 @@ class InvertedResidual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """The sum of both paths, ``out_channels`` maps of 1/``stride`` of the height and width."""
         return self.skip(x) + self.main(x)
 
 
@@ -175,7 +180,7 @@ CHANNEL_MULTIPLE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class StageSizes:
-    """Sizes of the convolutional stages; what is left out is the paper's (Table 1).
+    """Sizes of the convolutional stages; defaults are the paper's (Table 1).
 
     ``block`` is one of ``BLOCKS``, ``stem_stride`` of ``STEM_STRIDES``; ``channels`` and ``depths``
     (stem blocks, then blocks) are one per stage.
@@ -215,6 +220,7 @@ class ConvolutionalStages(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The three maps, first stage first."""
         features = []
         for stage in self.stages:
             images = stage(images)

@@ -40,18 +40,12 @@ def complexity(model: nn.Module, image_size: int, in_channels: int = 3) -> Compl
         macs, parameters = get_model_complexity_info(
             model.eval(), shape, as_strings=False, print_per_layer_stat=False, backend="pytorch"
         )
-    products = attention_products(model, shape)
-    return Complexity(int(parameters), int(macs) + products.written_out, products.unseen)
-
-
-def attention_products(model: nn.Module, shape: tuple[int, int, int]) -> "AttentionProducts":
-    """The products of activations that ptflops does not see, for one image of ``shape``."""
-    # Shapes are all that is needed: tensors without data cost nothing to multiply.
+    # Shapes are all that the products need: tensors without data cost nothing to multiply.
     model = copy.deepcopy(model).to("meta").eval()
     products = AttentionProducts(model)
     with torch.inference_mode(), products:
         model(torch.empty(1, *shape, device="meta"))
-    return products
+    return Complexity(int(parameters), int(macs) + products.written_out, products.unseen)
 
 
 class AttentionProducts(TorchFunctionMode):
@@ -65,10 +59,9 @@ class AttentionProducts(TorchFunctionMode):
         super().__init__()
         self.written_out = 0
         self.unseen = 0
-        self._ours: list[nn.Module] = []  # the attention that is running
-        self._counted: list[
-            nn.Module
-        ] = []  # modules that are running and that ptflops counts whole
+        # Modules that are running: our attention, and those that ptflops counts as one.
+        self._ours: list[nn.Module] = []
+        self._counted: list[nn.Module] = []
         for module in model.modules():
             if isinstance(module, SelfAttention):
                 note_running(module, self._ours)
@@ -76,7 +69,7 @@ class AttentionProducts(TorchFunctionMode):
                 note_running(module, self._counted)
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         if func is F.scaled_dot_product_attention:

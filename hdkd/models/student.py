@@ -1,5 +1,6 @@
-"""The hybrid student and HDKD: shared convolutional stages, then the distilled feature-level
-transformer (DFLT; paper, sections 3.2 and 3.4, Tables 1 and 2).
+"""The hybrid student and HDKD (paper, sections 3.2 and 3.4, Tables 1 and 2).
+
+Convolutional stages, which are the teacher's, too; then the distilled feature-level transformer.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ MLP_EXPANSION = 4
 
 @dataclass(frozen=True, kw_only=True)
 class StudentSizes(StageSizes):
-    """The student's and HDKD's sizes; what is left out is the paper's, which have 3.7 M parameters.
+    """The student's and HDKD's sizes; defaults are the paper's, which have 3.7 M parameters.
 
     ``patch_size`` counts positions of the last stage, ``layers`` those of the transformer, whose
     tokens have ``embed_dim`` numbers and whose attention has ``heads`` of ``head_dim`` numbers.
@@ -42,6 +43,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(heads * head_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Softmax(QKᵀ / √head_dim) V of all heads, projected back to ``dim``."""
         batch, tokens, _ = x.shape
         qkv = self.qkv(self.norm(x)).view(batch, tokens, 3, self.heads, self.head_dim)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
@@ -64,6 +66,7 @@ class TransformerLayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """``(batch, tokens, dim)`` to the same shape."""
         x = x + self.attention(x)
         return x + self.mlp(x)
 
@@ -98,6 +101,7 @@ class DFLT(nn.Module):
         return x.permute(0, 2, 4, 3, 5, 1).reshape(batch, -1, p * p * channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Embed patches, put the special tokens before them, add positions, apply the layers."""
         patches = self.embed(self.patches(x))
         tokens = torch.cat([self.tokens.expand(len(x), -1, -1), patches], dim=1)
         return self.norm(self.layers(tokens + self.positions))
@@ -128,6 +132,7 @@ class Student(ImageModel):
         self.class_head = nn.Linear(sizes.embed_dim, num_classes)
 
     def forward(self, images: Tensor) -> Output:
+        """Logits of the first token, and the features of the three stages."""
         features = self.convolutions(images)
         tokens = self.transformer(features[-1])
         return Output(self.class_head(tokens[:, 0]), features=features)
@@ -155,11 +160,13 @@ class HDKD(Student):
         self.distillation_head = nn.Linear(sizes.embed_dim, num_classes)
 
     def forward(self, images: Tensor) -> Output:
+        """As the student's, with the logits of the second token."""
         features = self.convolutions(images)
         tokens = self.transformer(features[-1])
         return Output(self.class_head(tokens[:, 0]), self.distillation_head(tokens[:, 1]), features)
 
     def combine(self, output: Output) -> Tensor:
+        """The logits of the head that ``predicting`` names, or the mean of both."""
         if self.predicting == "class" or output.distillation_logits is None:
             return output.logits
         if self.predicting == "distillation":

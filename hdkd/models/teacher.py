@@ -10,7 +10,7 @@ from hdkd.models.output import ImageModel, Output
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherSizes(StageSizes):
-    """The teacher's sizes; what is left out is the paper's, which has 3.95 M parameters."""
+    """The teacher's sizes; defaults are the paper's, which have 3.95 M parameters."""
 
     depths: tuple[int, int, int] = (6, 6, 9)
     head_width: int = 128
@@ -34,6 +34,7 @@ class Teacher(ImageModel):
         )
 
     def forward(self, images: Tensor) -> Output:
+        """Logits from the mean over the last stage's positions, and the features of all three."""
         features = self.convolutions(images)
         logits = self.head(self.pool(features[-1]).flatten(1))
         return Output(logits, features=features)

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from hdkd.paper.published import Network
-from hdkd.study.plan import BASELINES
+from hdkd.study.names import BASELINES
 
 if TYPE_CHECKING:
     from hdkd.models import ImageModel

@@ -18,7 +18,7 @@ from hdkd.report import results
 from hdkd.report.numbers import Numbers
 from hdkd.runs import evidence
 from hdkd.study import plan
-from hdkd.study.names import ROLE_NAMES
+from hdkd.study.names import BASELINES, ROLE_NAMES
 from hdkd.training import tune
 
 # How the ablations' changes are written; equations 6 to 8.
@@ -121,7 +121,7 @@ def baseline_cells(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
     if not (own["group"] == "baselines").any():
         return EMPTY
     cells = results.cells(own[own["group"] != "ablations"])
-    return _in_order(cells, [*plan.BASELINES, *ROLE_NAMES])
+    return _in_order(cells, [*BASELINES, *ROLE_NAMES])
 
 
 def baselines(numbers: Numbers, dataset: str) -> pd.DataFrame:
@@ -173,10 +173,11 @@ def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) ->
     Empty where no distillation was changed.
     """
     points = settings.points(dataset)
+    if not points:
+        return EMPTY
     own = runs[runs["dataset"] == dataset]
-    chosen = settings.parameters.ablations.distillation
-    own = own[_matching(own, chosen.subset, chosen.seeds)] if points and chosen else EMPTY
-    if own.empty or (own["point"] == "").all():
+    own = own[_matching(own, points.subset, points.seeds)]
+    if (own["point"] == "").all():
         return EMPTY
     students = own[own["group"] == "students"]
     hdkd = students[students["role"] == "hdkd"]
@@ -187,7 +188,7 @@ def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) ->
     as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
     parts = [(ROLE_NAMES["student"], "no teacher", students[students["role"] == "student"])]
     parts.append((ROLE_NAMES["hdkd"], as_it_is, hdkd))
-    for point, changes in points.items():
+    for point, changes in points.points.items():
         change = ", ".join(f"{SYMBOLS.get(key, key)} = {value}" for key, value in changes.items())
         parts.append((point.replace("_", " "), change, own[own["point"] == point]))
     frames = []

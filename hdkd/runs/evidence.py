@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from hdkd.config import Settings
-from hdkd.errors import ParameterError, RunError, shown
+from hdkd.errors import ParameterError, RunError, first_few
 from hdkd.runs import predictions
 from hdkd.runs.folder import RunFolder, flatten
 from hdkd.study import plan
@@ -46,7 +46,7 @@ def of_study(settings: Settings) -> list[dict[str, Any]]:
     _, left_out = counting(settings, summaries)
     if left_out:
         raise RunError(
-            f"made with other parameters than these: {shown(left_out)}: train again "
+            f"made with other parameters than these: {first_few(left_out)}: train again "
             "(`snakemake` does), or take the parameters back"
         )
     return summaries

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd.errors import RunError
-from hdkd.files import SUMS, read_sums, replacing, write_sums, write_whole
+from hdkd.files import SUMS, read_checksums, replacing, write_atomic, write_checksums
 from hdkd.runs import records
 from hdkd.runs.records import ModelSummary, RunParams, RunSummary
 from hdkd.study.plan import RUN_FILES
@@ -82,12 +82,12 @@ class RunFolder:
         from safetensors.torch import save
 
         state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-        write_whole(self.path / "model.safetensors", save(state))
+        write_atomic(self.path / "model.safetensors", save(state))
 
     def write_summary(self, summary: RunSummary) -> None:
         """Write ``summary.json`` and the checksums: the run is finished."""
         self._write_json("summary.json", summary.content())
-        write_sums(self.path, [name for name in RUN_FILES if name != SUMS])
+        write_checksums(self.path, [name for name in RUN_FILES if name != SUMS])
 
     @property
     def params(self) -> RunParams:
@@ -140,7 +140,7 @@ class RunFolder:
         return model.eval()
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
-        write_whole(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_atomic(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def _read_json(self, name: str) -> dict[str, Any]:
         try:
@@ -155,7 +155,7 @@ class RunFolder:
             content = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             raise RunError(f"{path} is missing: is {self.path} a finished run folder?") from None
-        sums = read_sums(self.path)
+        sums = read_checksums(self.path)
         if sums and sums.get(name) != hashlib.sha256(content).hexdigest():
             raise RunError(
                 f"{path} is damaged (its checksum is not the one in {SUMS}): "

@@ -25,7 +25,7 @@ import numpy as np
 
 from hdkd.errors import RunError
 from hdkd.evaluation.metrics import correct
-from hdkd.files import SUMS, read_sums, replacing, write_sums
+from hdkd.files import SUMS, read_checksums, replacing, write_checksums
 from hdkd.runs.folder import RunFolder
 from hdkd.study.plan import RunKey
 
@@ -164,7 +164,7 @@ def write(predictions: Predictions, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / PREDICTIONS) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    write_sums(folder, [PREDICTIONS])
+    write_checksums(folder, [PREDICTIONS])
 
 
 def read(folder: Path) -> Predictions:
@@ -173,7 +173,7 @@ def read(folder: Path) -> Predictions:
     if not path.exists():
         return Predictions()
     content = path.read_bytes()
-    if read_sums(folder).get(PREDICTIONS) != hashlib.sha256(content).hexdigest():
+    if read_checksums(folder).get(PREDICTIONS) != hashlib.sha256(content).hexdigest():
         raise RunError(
             f"{path} is damaged (its checksum is not the one in {SUMS}): bring it back from git, "
             "or remove it"

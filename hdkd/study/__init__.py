@@ -1,0 +1,1 @@
+"""What a study consists of: its runs, their names, and the code behind each step."""

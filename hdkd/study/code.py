@@ -1,26 +1,19 @@
-"""Which code each step runs: folders and files of this package, so that a change of them runs the step again."""
+"""Which folders and files of this package each step runs: a change of them runs it again."""
 
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 
+RESULTS = ("evaluation", "paper", "runs", "study/names.py", "templates.py")
 STEP_CODE = {
     "acquire": ("data/acquire",),
-    "prepare": ("data/prepare.py", "data/layouts.py"),
-    "split": ("data/split.py", "data/duplicates.py"),
+    "prepare": ("data/prepare.py", "data/layouts.py", "data/acquire"),
+    "split": ("data/split.py", "data/duplicates.py", "data/batches"),
     "smote": ("data/smote.py",),
     "train": ("data/batches", "models", "distillation", "training", "evaluation/metrics.py"),
     "tune": ("training/tune.py",),
-    "compare": ("evaluation", "models", "paper", "runs", "study/names.py", "templates.py"),
-    "report": (
-        "evaluation",
-        "models/complexity.py",
-        "paper",
-        "report",
-        "runs",
-        "study/names.py",
-        "templates.py",
-    ),
+    "compare": ("models", *RESULTS),
+    "report": ("models/complexity.py", "report", *RESULTS),
 }
 SUFFIXES = {".py", ".yaml", ".html", ".md", ".rst", ".mplstyle"}
 
@@ -36,7 +29,7 @@ def files(step: str) -> list[str]:
 
 
 def inputs(step: str) -> list[str]:
-    """The files of ``step`` as inputs of its rule, relative to the project folder where possible."""
+    """The files of ``step`` as inputs of its rule, below the project folder where possible."""
     try:
         package = PACKAGE.relative_to(Path.cwd())
     except ValueError:

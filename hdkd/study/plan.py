@@ -1,18 +1,16 @@
-"""Which trainings a study has, and where the pipeline keeps things below the project folder.
+"""Which runs a study has, and where the pipeline keeps things below the project folder.
 
 Imports nothing heavy: the Snakefile reads it at every start.
 """
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hdkd.config import Settings, Variant, plain
-from hdkd.study.code import PACKAGE
-from hdkd.study.names import BASELINES as BASELINE_NETWORKS
+from hdkd.config import Settings, plain
+from hdkd.study.names import BASELINES
 
-BASELINES = tuple(BASELINE_NETWORKS)
 BUDGETS = ("same_steps", "same_macs")  # controls: the student alone, trained as long as HDKD
 RUN_FILES = (
     "params.json",
@@ -22,22 +20,33 @@ RUN_FILES = (
     "summary.json",
     "SHA256SUMS",
 )
-# Models that come with the project: in an installed package inside it, in a checkout beside it.
-PRETRAINED = next(
-    (p for p in (PACKAGE / "pretrained", PACKAGE.parent / "pretrained") if p.is_dir()),
-    Path("pretrained"),
-)
-CARD = "README.md"  # of an exported model
 # The variable that tells every training of a workflow when its time ends, in seconds since 1970.
 DEADLINE = "HDKD_DEADLINE"
+# Profiles whose results the ledger has: those of the paper's datasets, the smallest scale first.
+LEDGER_PROFILES = ("pilot", "reduced", "paper")
+LEDGER = (Path("reports") / "ledger.csv", Path("reports") / "ledger.md")
+# Tables of the report, below its folder.
+TABLES = (
+    "summaries.jsonl",
+    "predictions.npz",
+    "SHA256SUMS",
+    "runs.csv",
+    "results.csv",
+    "recalls.csv",
+    "gains.csv",
+    "cost.csv",
+    "metrics.json",
+    "data.json",
+    "README.md",
+)
 
 
 @dataclass(frozen=True)
 class RunKey:
-    """What tells one training from another.
+    """What tells one run from another.
 
-    ``role`` is one of ``ROLES`` or, for a baseline, of ``BASELINES``, which have neither ``block`` nor
-    ``stem_stride``. ``point`` names a changed distillation, a control or a trial of the tuning.
+    ``role`` is one of ``ROLES`` or, for a baseline, of ``BASELINES``, which have neither ``block``
+    nor ``stem_stride``. ``point`` names a changed distillation, a control or a trial of the tuning.
     """
 
     profile: str
@@ -52,15 +61,18 @@ class RunKey:
 
     @property
     def variant(self) -> str:
+        """``mbcsa-s2``, behind it the point if there is one; empty for a baseline's run."""
         stride = f"s{self.stem_stride}" if self.stem_stride else ""
         return "-".join(part for part in (self.block, stride, self.point) if part)
 
     @property
     def model(self) -> str:
+        """Role and variant, ``hdkd-mbcsa-s2``."""
         return f"{self.role}-{self.variant}" if self.variant else self.role
 
     @property
     def name(self) -> str:
+        """``brain_tumor hdkd-mbcsa-s2 n=200 seed=0``."""
         return f"{self.dataset} {self.model} n={self.subset} seed={self.seed}"
 
     @property
@@ -79,8 +91,8 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
         "images": vars(settings.images(key.dataset)),
         "network": settings.network(key.block or None, key.stem_stride or None).arguments(key.role),
         "training": vars(settings.training(key.role, key.subset, key.dataset, key.point)),
-        "augmentation": vars(settings.augmentation),
-        "precision": settings.engine.precision,
+        "augmentation": vars(settings.parameters.augmentation),
+        "precision": settings.parameters.engine.precision,
         "split": vars(settings.dataset(key.dataset).split) | vars(settings.parameters.split),
     }
     if key.role == "hdkd":
@@ -88,21 +100,19 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
         chosen["distillation"] = vars(distillation) | {"heads": distillation.heads}
         chosen["teacher"] = hyperparameters(settings, teacher_of(settings, key))
     if key.point in BUDGETS:
-        taught = dataclasses.replace(key, role="hdkd", point="")
-        chosen["as_long_as"] = hyperparameters(settings, taught)
+        chosen["as_long_as"] = hyperparameters(settings, replace(key, role="hdkd", point=""))
         chosen["taught_by_the_teacher"] = len(taught_runs(settings, key.dataset))
-    if is_tuned(settings, key):
-        tuning = settings.tuning(key.dataset)
+    tuning = settings.tuning(key.dataset)
+    if tuning and is_tuned(settings, key):
         chosen["tuning"] = {name: getattr(tuning, name) for name in ("subset", "seeds", "grid")}
     if key.role == "teacher":
-        chosen["smote"] = vars(settings.dataset(key.dataset).smote) | vars(
-            settings.parameters.smote
-        )
+        smote = settings.dataset(key.dataset).smote
+        chosen["smote"] = vars(smote) | vars(settings.parameters.smote)
     return plain(chosen)
 
 
 def is_tuned(settings: Settings, key: RunKey) -> bool:
-    """Whether a training has settings that trials on the validation images chose."""
+    """Whether a run has settings that trials on the validation images chose."""
     return key.role != "teacher" and key.group != "tuning" and bool(settings.tuning(key.dataset))
 
 
@@ -112,40 +122,40 @@ def is_finished(folder: Path) -> bool:
 
 
 def raw(dataset: str) -> Path:
+    """The folder of a dataset's acquired files."""
     return Path("data") / "raw" / dataset
 
 
 def prepared(profile: str, dataset: str) -> Path:
+    """The folder of a dataset's images as arrays, and of its split."""
     return Path("data") / "prepared" / profile / dataset
 
 
 def report(profile: str) -> Path:
+    """The folder of a profile's tables, figures and page."""
     return Path("reports") / profile
 
 
 def teacher_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """The teacher of the sweep (paper, section 4.2): one, trained on everything."""
-    return [_key(settings, dataset, "teacher", "teacher", "all", settings.teacher_seed)]
+    seed = settings.parameters.teacher.seed
+    return [run_key(settings, dataset, "teacher", "teacher", "all", seed)]
 
 
 def student_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """With and without distillation, over subset sizes and seeds (Tables 3 and 4).
 
-    The subsets and seeds of the ablations belong to it too: they are what the ablations are compared
-    with.
+    Subsets and seeds of the ablations are among them, because ablations are compared with these.
     """
     subsets = settings.dataset(dataset).subsets
     cells = [(subset, seed) for subset in subsets for seed in settings.seeds_of(subset)]
     ablations = settings.parameters.ablations
-    if ablations.variants:
-        cells += [(ablations.subset, seed) for seed in ablations.seeds]
-    if settings.points(dataset):
-        points = ablations.distillation
-        cells += [(points.subset, seed) for seed in points.seeds]
-    if controls := settings.controls(dataset):
-        cells += [(controls.subset, seed) for seed in controls.seeds]
+    variants = ablations if ablations.variants else None
+    for section in (variants, settings.points(dataset), settings.controls(dataset)):
+        if section:
+            cells += [(section.subset, seed) for seed in section.seeds]
     return [
-        _key(settings, dataset, "students", role, str(subset), seed)
+        run_key(settings, dataset, "students", role, subset, seed)
         for subset, seed in dict.fromkeys(cells)
         for role in ("student", "hdkd")
     ]
@@ -162,17 +172,13 @@ def tuned_settings(profile: str, dataset: str) -> Path:
 
 
 def tuning_runs(settings: Settings, dataset: str) -> list[RunKey]:
-    """A trial of each setting of the grid, for every method that is compared: the same budget for each."""
+    """A trial of each setting of the grid for every method, so that each has the same budget."""
     tuning = settings.tuning(dataset)
     if not tuning:
         return []
-    place = (settings.profile, dataset, "tuning")
-    network = settings.network()
-    methods = [(role, network.block, network.stem_stride) for role in ("student", "hdkd")]
-    methods += [(model, "", 0) for model in settings.parameters.baselines.models]
     return [
-        RunKey(*place, role, str(tuning.subset), seed, block, stride, f"trial{number}")
-        for role, block, stride in methods
+        run_key(settings, dataset, "tuning", role, tuning.subset, seed, f"trial{number}")
+        for role in ("student", "hdkd", *settings.parameters.baselines.models)
         for number in range(len(tuning.grid))
         for seed in tuning.seeds
     ]
@@ -191,39 +197,37 @@ def control_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """What the paper's comparison of student and HDKD leaves open, on one subset.
 
     ``subset_teacher``: a teacher that has seen the student's images only, and HDKD taught by it.
-    ``same_steps`` and ``same_macs``: the student alone, given as many steps or multiply-accumulates as HDKD and
-    its share of the teacher. ``teacher_seed1`` and so on: another teacher, and HDKD taught by it.
+    ``same_steps`` and ``same_macs``: the student alone, given as many steps or multiply-accumulates
+    as HDKD and its share of the teacher. ``teacher_seed1`` and so on: another teacher, and HDKD
+    taught by it.
     """
     controls = settings.controls(dataset)
     if not controls:
         return []
-    subset, seeds = str(controls.subset), controls.seeds
-
-    def run(role: str, seed: int, point: str, images: str = subset) -> RunKey:
-        return _key(settings, dataset, "ablations", role, images, seed, point=point)
-
-    runs = [run(role, seed, "subset_teacher") for seed in seeds for role in ("teacher", "hdkd")]
-    runs += [run("student", seed, point) for point in BUDGETS for seed in seeds]
+    subset, seeds = controls.subset, controls.seeds
+    run = partial(run_key, settings, dataset, "ablations")
+    runs = [
+        run(role, subset, seed, "subset_teacher") for seed in seeds for role in ("teacher", "hdkd")
+    ]
+    runs += [run("student", subset, seed, point) for point in BUDGETS for seed in seeds]
     for other in controls.teacher_seeds:
         point = f"teacher_seed{other}"
-        runs.append(run("teacher", other, point, "all"))
-        runs += [run("hdkd", seed, point) for seed in seeds]
+        runs.append(run("teacher", "all", other, point))
+        runs += [run("hdkd", subset, seed, point) for seed in seeds]
     return runs
 
 
 def variant_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """Teacher, student and HDKD with another block or stem stride (Tables 6 and 7)."""
     ablations = settings.parameters.ablations
-    default = settings.network()
     runs = []
-    for variant in ablations.variants:
-        if (variant.block, variant.stem_stride) == (default.block, default.stem_stride):
+    for variant in ((each.block, each.stem_stride) for each in ablations.variants):
+        if settings.network(*variant) == settings.network():
             continue
-        runs.append(
-            _key(settings, dataset, "ablations", "teacher", "all", settings.teacher_seed, variant)
-        )
+        run = partial(run_key, settings, dataset, "ablations", variant=variant)
+        runs.append(run("teacher", "all", settings.parameters.teacher.seed))
         runs += [
-            _key(settings, dataset, "ablations", role, str(ablations.subset), seed, variant)
+            run(role, ablations.subset, seed)
             for seed in ablations.seeds
             for role in ("student", "hdkd")
         ]
@@ -232,48 +236,39 @@ def variant_runs(settings: Settings, dataset: str) -> list[RunKey]:
 
 def point_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """HDKD with another distillation, one run per point and seed."""
-    chosen = settings.parameters.ablations.distillation
-    return [
-        _key(
-            settings,
-            dataset,
-            "ablations",
-            "hdkd",
-            str(chosen.subset),
-            seed,
-            point=point,
-        )
-        for point in settings.points(dataset)
-        for seed in chosen.seeds
-    ]
+    chosen = settings.points(dataset)
+    if not chosen:
+        return []
+    run = partial(run_key, settings, dataset, "ablations", "hdkd", chosen.subset)
+    return [run(seed, point) for point in chosen.points for seed in chosen.seeds]
 
 
 def baseline_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """The rivals of Table 5, on all images."""
     baselines = settings.parameters.baselines
     return [
-        RunKey(settings.profile, dataset, "baselines", model, "all", seed)
+        run_key(settings, dataset, "baselines", model, "all", seed)
         for model in baselines.models
         for seed in baselines.seeds
     ]
 
 
 def teacher_of(settings: Settings, key: RunKey) -> RunKey:
-    """The teacher of an HDKD training: the one with the same block and stride, or its control's."""
-    default = settings.network()
+    """The teacher of an HDKD run: the one with the same block and stride, or its control's."""
+    teacher = replace(key, role="teacher")
     if key.point == "subset_teacher":
-        return dataclasses.replace(key, role="teacher")
+        return teacher
     if key.point.startswith("teacher_seed"):
         seed = int(key.point.removeprefix("teacher_seed"))
-        return dataclasses.replace(key, role="teacher", subset="all", seed=seed)
+        return replace(teacher, subset="all", seed=seed)
+    default = settings.network()
     own = (key.block, key.stem_stride) == (default.block, default.stem_stride)
-    variant = Variant(key.block, key.stem_stride)
-    group = "teacher" if own else "ablations"
-    return _key(settings, key.dataset, group, "teacher", "all", settings.teacher_seed, variant)
+    seed, group = settings.parameters.teacher.seed, "teacher" if own else "ablations"
+    return replace(teacher, group=group, subset="all", seed=seed, point="")
 
 
 def all_runs(settings: Settings, dataset: str) -> list[RunKey]:
-    """Every training of a study of ``dataset``."""
+    """Every run of a study of ``dataset``."""
     return [
         *teacher_runs(settings, dataset),
         *tuning_runs(settings, dataset),
@@ -284,49 +279,21 @@ def all_runs(settings: Settings, dataset: str) -> list[RunKey]:
 
 
 def group_runs(settings: Settings, group: str) -> list[RunKey]:
-    """The trainings of one of ``GROUPS`` in the whole study."""
+    """The runs of one of ``GROUPS`` in the whole study."""
     return [r for d in settings.study for r in all_runs(settings, d) if r.group == group]
 
 
-def _key(
+def run_key(
     settings: Settings,
     dataset: str,
     group: str,
     role: str,
-    subset: str,
+    subset: int | str,
     seed: int,
-    variant: Variant | None = None,
     point: str = "",
+    variant: tuple[str | None, int | None] = (None, None),
 ) -> RunKey:
-    network = settings.network(**vars(variant)) if variant else settings.network()
-    return RunKey(
-        profile=settings.profile,
-        dataset=dataset,
-        group=group,
-        role=role,
-        block=network.block,
-        stem_stride=network.stem_stride,
-        subset=subset,
-        seed=seed,
-        point=point,
-    )
-
-
-# Profiles whose results the ledger has: those of the paper's datasets, the smallest scale first.
-LEDGER_PROFILES = ("pilot", "reduced", "paper")
-LEDGER = (Path("reports") / "ledger.csv", Path("reports") / "ledger.md")
-
-# Tables of the report, below its folder.
-TABLES = (
-    "summaries.jsonl",
-    "predictions.npz",
-    "SHA256SUMS",
-    "runs.csv",
-    "results.csv",
-    "recalls.csv",
-    "gains.csv",
-    "cost.csv",
-    "metrics.json",
-    "data.json",
-    "README.md",
-)
+    """A run of the parameters' network, or of another ``variant`` (block, stem stride) of it."""
+    network = settings.network(*variant)
+    block, stride = ("", 0) if role in BASELINES else (network.block, network.stem_stride)
+    return RunKey(settings.profile, dataset, group, role, str(subset), seed, block, stride, point)

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 import hdkd
-from hdkd.files import write_whole
+from hdkd.files import write_atomic
 from hdkd.runs.folder import RunFolder, flatten
 from hdkd.runs.records import Origin, identity
 from hdkd.study.plan import RUN_FILES, is_finished
@@ -91,7 +91,7 @@ class Mirror:
         )
         run = created.info.run_id
         if not is_finished(self._folder.path):
-            write_whole(self._note, run)
+            write_atomic(self._note, run)
         self._log_params(run, known={})
         return run
 

@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hdkd.config import Settings, Training
-from hdkd.data.batches.feed import cuts
+from hdkd.data.batches.feed import batch_bounds
 from hdkd.models import build
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
@@ -50,7 +50,7 @@ def training_of(settings: Settings, run: RunKey, class_counts: Sequence[int]) ->
     def of_epoch(key: RunKey) -> float:
         images = epoch_images(settings, key, class_counts)
         if run.point == "same_steps":
-            return len(cuts(images, own(key).batch_size)) - 1
+            return len(batch_bounds(images, own(key).batch_size)) - 1
         # Backward costs twice as much as forward; the teacher runs forward only.
         step = 3 * forward_macs(settings, key, len(class_counts))
         if key.role == "hdkd":

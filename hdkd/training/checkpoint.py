@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from hdkd.errors import RunError, shown
-from hdkd.files import write_whole
+from hdkd.errors import RunError, first_few
+from hdkd.files import write_atomic
 from hdkd.training.kept import Kept
 
 CHECKPOINT = "checkpoint.bin"
@@ -53,7 +53,7 @@ def differences(before: dict[str, Any] | str, now: dict[str, Any]) -> str:
             old, new = ("another" if len(v) == 2 * DIGEST_BYTES else v for v in values)
             both = old == new == "another"
             changed.append(f"another {name}" if both else f"{name} {old} instead of {new}")
-    return shown(changed)
+    return first_few(changed)
 
 
 def lock_of(folder: Path) -> Path:
@@ -190,7 +190,7 @@ class Checkpoint:
         }
         tensors["header"] = torch.tensor(list(json.dumps(header).encode()), dtype=torch.uint8)
         body = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-        write_whole(self.path, hashlib.sha256(body).digest() + body)
+        write_atomic(self.path, hashlib.sha256(body).digest() + body)
         self.finished = finished
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started

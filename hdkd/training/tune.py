@@ -6,7 +6,7 @@ from typing import Any
 
 from hdkd.config import Settings, Tuning
 from hdkd.errors import RunError
-from hdkd.files import write_whole
+from hdkd.files import write_atomic
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
 
@@ -49,7 +49,7 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
         methods[role] = {"chosen": tuning.grid[chosen], "trials": trials}
     content = {"subset": tuning.subset, "seeds": tuning.seeds, "methods": methods}
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, json.dumps(content, indent=2) + "\n")
+    write_atomic(output, json.dumps(content, indent=2) + "\n")
 
 
 def has_same_trials(path: Path, tuning: Tuning) -> bool:

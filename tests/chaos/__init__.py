@@ -1,4 +1,4 @@
-"""Faults on purpose: what is killed, cut off or damaged, and whether the results are the same in the end.
+"""Faults on purpose: runs killed, cut off or damaged must end with the same results.
 
 ``make chaos`` (``python -m chaos`` with ``tests`` on the path) does all of it and writes
 ``reports/reliability.md``; the tests marked slow do the same and demand that everything survives.

@@ -88,11 +88,12 @@ def write(rows: list[ROW], seed: int, path: Path) -> None:
         f"Written by `make chaos` on {date.today()}, seed {seed}, commit {git_commit()}, "
         f"{platform.system()} {platform.machine()}, torch {torch.__version__}.\n\n"
         f"{table}\n\n"
-        "Survived means: started again with the same command, the training ends with the same weights, "
-        "predictions, metrics and summary as an undisturbed one, byte for byte, and leaves nothing behind; "
-        "a changed bit counts when reading refuses the file by its name, and a training with a damaged "
-        "checkpoint starts anew to the same end; a killed workflow, unlocked and started again, when its "
-        "report has the same numbers. The trainings are of the tiny configuration of the tests, on a CPU.\n",
+        "Survived means: started again with the same command, the training ends with the same "
+        "weights, predictions, metrics and summary as an undisturbed one, byte for byte, and "
+        "leaves nothing behind; a changed bit counts when reading refuses the file by its name, "
+        "and a training with a damaged checkpoint starts anew to the same end; a killed workflow, "
+        "unlocked and started again, when its report has the same numbers. The trainings are of "
+        "the tiny configuration of the tests, on a CPU.\n",
         "utf-8",
     )
 

@@ -1,7 +1,7 @@
 """A small training in processes that can be killed, and what is compared in the end.
 
-Processes are forked from one that has imported everything, so that a try takes a second instead of ten.
-They are processes as good as others: SIGKILL ends them wherever they are.
+Processes are forked from one that has imported everything, so that a try takes a second instead of
+ten. SIGKILL ends them like any others.
 """
 
 import json
@@ -39,17 +39,11 @@ class Study:
         self.prepared = folder / "prepared"
         options = ["--params", str(folder / "params.yaml"), "--dataset", "phantom"]
         raw = folder / "raw"
+        prepared = str(self.prepared)
         for command in (
             ["acquire", *options, "--output", str(raw)],
-            [
-                "prepare",
-                *options,
-                "--manifest",
-                f"{raw}/manifest.csv",
-                "--output",
-                str(self.prepared),
-            ],
-            ["split", *options, "--prepared", str(self.prepared)],
+            ["prepare", *options, "--manifest", f"{raw}/manifest.csv", "--output", prepared],
+            ["split", *options, "--prepared", prepared],
         ):
             assert cli.main(command) == 0
         self.teacher = None
@@ -65,7 +59,7 @@ class Study:
         role: str = "hdkd",
         subset: str = "16",
     ) -> int:
-        """Begin the training in a process of its own, which calls ``rig`` first; returns its number."""
+        """Start the run in a process of its own, which calls ``rig`` first; returns its id."""
         process = os.fork()
         if process:
             return process

@@ -29,7 +29,7 @@ def kill(project: Project, seconds: float) -> bool:
 
 
 def killed_and_started_again(project: Project, times: int, generator: random.Random) -> int:
-    """Kill ``times`` times, each at a random moment, then let it end; returns how many hit a run."""
+    """Kill ``times`` times at random moments, then let it end; returns how many hit a run."""
     hits = 0
     for _ in range(times):
         hits += kill(project, generator.uniform(5, 11))

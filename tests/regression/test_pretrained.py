@@ -10,13 +10,14 @@ import pytest
 from hdkd import config
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.deploy.export import card, measure, terms
-from hdkd.files import read_sums, sha256
+from hdkd.deploy.predict import PRETRAINED
+from hdkd.files import read_checksums, sha256
 from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
 from project import ROOT
 
-MODELS = sorted(path.parent for path in plan.PRETRAINED.glob("*/summary.json"))
+MODELS = sorted(path.parent for path in PRETRAINED.glob("*/summary.json"))
 
 
 @pytest.fixture(params=MODELS, ids=[path.name for path in MODELS])
@@ -25,11 +26,11 @@ def model(request) -> RunFolder:
 
 
 def test_there_is_the_one_that_predict_uses_by_default():
-    assert plan.PRETRAINED / "brain_tumor" in MODELS
+    assert PRETRAINED / "brain_tumor" in MODELS
 
 
 def test_its_files_are_as_exported(model):
-    sums = read_sums(model.path)
+    sums = read_checksums(model.path)
     assert {name: sha256(model.path / name) for name in sums} == sums
     assert set(sums) == {"params.json", "model.safetensors", "summary.json", "README.md", "LICENSE"}
 
@@ -44,7 +45,7 @@ def test_its_card_follows_from_its_summary(model):
     ("name", "weights"), [("brain_tumor", "Apache License"), ("ham10000", "NonCommercial 4.0")]
 )
 def test_its_terms_follow_from_those_of_its_images(name, weights):
-    folder = RunFolder(plan.PRETRAINED / name)
+    folder = RunFolder(PRETRAINED / name)
     text = (folder.path / "LICENSE").read_text("utf-8")
     assert text == terms(folder.summary["data"])
     assert weights in text

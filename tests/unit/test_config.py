@@ -14,7 +14,7 @@ from hdkd.config.__main__ import SCHEMA, schema_text
 from hdkd.config.parameters import json_schema
 from hdkd.config.study import BaselineName
 from hdkd.errors import ParameterError
-from hdkd.study import code, plan
+from hdkd.study import code, names, plan
 from project import ROOT
 
 
@@ -241,19 +241,20 @@ def test_the_json_schema_accepts_and_refuses_what_the_models_do(parameters):
 
 
 def test_every_baseline_has_a_name_for_readers():
-    assert get_args(BaselineName) == plan.BASELINES
+    assert get_args(BaselineName) == tuple(names.BASELINES)
 
 
 def test_numbers_stay_as_they_are_written(parameters):
     settings = config.resolve(parameters | {"profile": "paper"})
-    assert json.dumps(config.plain(settings.augmentation.rotation)) == "180"
-    assert json.dumps(config.plain(settings.validation_fraction)) == "0"
+    assert json.dumps(config.plain(settings.parameters.augmentation.rotation)) == "180"
+    assert json.dumps(config.plain(settings.parameters.split.validation_fraction)) == "0"
 
 
 def test_keys_of_another_kind_of_source_are_refused(parameters):
     parameters["datasets"]["phantom"]["source"]["handle"] = "a/b"
     assert refused(parameters) == (
-        "unknown parameter datasets.phantom.source.handle: datasets.phantom.source takes kind, seed, size"
+        "unknown parameter datasets.phantom.source.handle: datasets.phantom.source takes "
+        "kind, seed, size"
     )
 
 
@@ -270,17 +271,17 @@ def test_settings_cannot_be_changed(parameters):
 
 
 def test_the_code_of_every_step_exists():
-    for step, names in code.STEP_CODE.items():
-        for name in names:
+    for step, parts in code.STEP_CODE.items():
+        for name in parts:
             assert (ROOT / "hdkd" / name).exists(), name
         assert code.files(step)
 
 
-@pytest.mark.parametrize("step", ["train", "compare", "report"])
+@pytest.mark.parametrize("step", code.STEP_CODE)
 def test_the_modules_that_a_step_imports_are_its_code(step):
     """What a step runs must be an input of its rule, or a change would go unnoticed."""
-    # What changes no number: settings (those that decide numbers are parameters of the rules), paths, files, errors, progress,
-    # tracking.
+    # What changes no number: settings (those that decide numbers are parameters of the rules),
+    # paths, files, errors, progress, tracking.
     wiring = {"config", "study", "runs", "tracking", "errors", "files", "progress"}
     declared = set(code.files(step))
     if step == "report":  # trainings are inputs of the report, and have their own code as an input

@@ -71,7 +71,7 @@ def test_a_picture_that_equals_its_own_mirror_image_is_no_pair_with_itself():
 
 
 def test_the_nearest_orientation_counts(monkeypatch):
-    monkeypatch.setattr(duplicates, "FARTHEST", 64)  # both orientations are near enough
+    monkeypatch.setattr(duplicates, "MAX_HASH_DISTANCE", 64)  # both orientations are near enough
     half = picture(0)[:, :, :24]
     nearly_symmetric = np.concatenate([half, half[:, :, ::-1]], axis=2)
     nearly_symmetric[:, :8, :8] += 10
@@ -95,7 +95,7 @@ def test_pictures_that_share_only_their_dark_frame_are_not_joined():
     across, down = np.meshgrid(np.linspace(-1, 1, 48), np.linspace(-1, 1, 48))
     lit = (across**2 + down**2 < 0.8) * 0.8
     framed = [(lit * (200 + (picture(seed) - 110.0) / 4)).astype(np.uint8) for seed in (0, 1)]
-    assert np.corrcoef(framed[0].ravel(), framed[1].ravel())[0, 1] > duplicates.LEAST_CORRELATION
+    assert np.corrcoef(framed[0].ravel(), framed[1].ravel())[0, 1] > duplicates.MIN_CORRELATION
     assert found(*framed) == []
 
 

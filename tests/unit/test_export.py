@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from hdkd import config
-from hdkd.deploy.export import default_run, holding, terms
-from hdkd.study.plan import PRETRAINED
+from hdkd.deploy.export import content_of, default_run, terms
+from hdkd.deploy.predict import PRETRAINED
 from project import without_controls
 
 
@@ -22,13 +22,13 @@ def test_it_is_hdkd_on_most_images_whatever_their_order(parameters, subsets, cho
 
 def test_a_model_is_known_by_its_training_not_only_by_its_name(tmp_path):
     folder = tmp_path / "model"
-    assert holding(folder) == "nothing"
+    assert content_of(folder) == "nothing"
     shutil.copytree(PRETRAINED / "brain_tumor", folder)
-    assert holding(folder).startswith(
+    assert content_of(folder).startswith(
         "models/pilot/students/brain_tumor/hdkd-mbcsa-s2/nall/seed0 20"
     )
     (folder / "notes.txt").touch()
-    assert holding(folder) == "something else than a model"
+    assert content_of(folder) == "something else than a model"
 
 
 def test_weights_get_no_licence_where_none_is_known_for_their_images():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hdkd.data.batches.feed import Feed, cuts
+from hdkd.data.batches.feed import Feed, batch_bounds
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
 
 RECIPES = pd.DataFrame(
@@ -46,7 +46,7 @@ def test_an_epoch_of_more_images_takes_all_before_any_comes_again(source: ImageS
     [(8, [0, 4, 8]), (10, [0, 4, 8, 10]), (9, [0, 4, 9]), (3, [0, 3]), (1, [0, 1])],
 )
 def test_no_batch_is_a_single_image_unless_there_is_no_other(count, expected):
-    assert cuts(count, 4) == expected
+    assert batch_bounds(count, 4) == expected
 
 
 @pytest.mark.parametrize("arithmetic", ["exact", "wrapped"])

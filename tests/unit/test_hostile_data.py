@@ -1,4 +1,4 @@
-"""Files and trees as they arrive: each works as a person would expect, or is named with all its fellows."""
+"""Files and trees as they arrive: each works as expected, or is named with all others like it."""
 
 import io
 import os
@@ -147,8 +147,9 @@ def tree(tmp_path) -> Path:
 
 
 ODD_NAMES = [
-    "with space.png", "ünï-çødé 图像.png", "quote's \".png", "new\nline.png", "-rf.png", ".hidden.png",
-    "semi;colon,comma.png", "$(touch pwned).png", "`id`.png", "%s{name}{{7*7}}.png", "a" * 250 + ".png",
+    "with space.png", "ünï-çødé 图像.png", "quote's \".png", "new\nline.png", "-rf.png",
+    ".hidden.png", "semi;colon,comma.png", "$(touch pwned).png", "`id`.png", "%s{name}{{7*7}}.png",
+    "a" * 250 + ".png",
 ]  # fmt: skip
 
 
@@ -253,7 +254,7 @@ def zipped(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def test_a_zip_that_would_fill_the_disk_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "SMALLEST_SUSPECT", 2**20)
+    monkeypatch.setattr(sources, "MIN_SUSPICIOUS_SIZE", 2**20)
     bomb = zipped(tmp_path / "bomb.zip", {f"train/a/{n}.png": ENDLESS for n in range(20)})
     assert bomb.stat().st_size < 2**20 / 20
     with pytest.raises(DataError, match=r"would grow from 0\.0 MiB to 20 MiB"):
@@ -262,7 +263,7 @@ def test_a_zip_that_would_fill_the_disk_is_refused_before_it_is_unpacked(tmp_pat
 
 
 def test_a_tar_that_would_fill_the_disk_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "SMALLEST_SUSPECT", 2**20)
+    monkeypatch.setattr(sources, "MIN_SUSPICIOUS_SIZE", 2**20)
     bomb = tmp_path / "bomb.tar.gz"
     with tarfile.open(bomb, "w:gz") as archive:
         for number in range(20):
@@ -335,7 +336,11 @@ METADATA: list[tuple[str, bytes, str | None]] = [
     ("missing images", (ROWS + "L30,I30,mel\n").encode(), "images that are not there: I30"),
     ("no class", ROWS.replace("L3,I3,mel", "L3,I3,").encode(), "no class or lesion for I3"),
     ("no lesion", ROWS.replace("L3,I3,mel", ",I3,mel").encode(), "no class or lesion for I3"),
-    ("an unknown class", ROWS.replace("L3,I3,mel", "L3,I3,xyz").encode(), "its classes are mel, nv, xyz"),
+    (
+        "an unknown class",
+        ROWS.replace("L3,I3,mel", "L3,I3,xyz").encode(),
+        "its classes are mel, nv, xyz",
+    ),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Trainings on CPUs with other instruction sets than this one's, which oneDNN can be told to pretend."""
+"""Training with the instruction sets of other CPUs, to which oneDNN can be restricted."""
 
 import os
 import subprocess
@@ -9,12 +9,13 @@ import pytest
 from project import ROOT
 
 TRAINING_TESTS = ("test_training.py", "test_checkpoint.py", "test_engine.py", "test_losses.py")
-# The narrowest networks that are accepted, a few images, many steps: what writes past its memory is noticed.
+# The narrowest networks that are accepted, a few images, many steps: writes past memory show.
 NARROWEST = """
 import torch
 from hdkd.models import build
 torch.set_num_threads(1)
-sizes = {"num_classes": 2, "image_size": 32, "in_channels": 1, "channels": (8, 8, 8), "depths": (1, 1, 1)}
+sizes = {"num_classes": 2, "image_size": 32, "in_channels": 1}
+sizes |= {"channels": (8, 8, 8), "depths": (1, 1, 1)}
 student = {"layers": 1, "patch_size": 1, "embed_dim": 8, "heads": 1, "head_dim": 8}
 for role in ("teacher", "student", "hdkd"):
     for block in ("mbcsa", "mbconv"):

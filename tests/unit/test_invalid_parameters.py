@@ -15,7 +15,8 @@ from project import parameters
 VALID = parameters()
 # What may be null, and mappings whose keys are names that the user gives.
 NULLABLE = {
-    "study", "colour", "blur", "path", "classes", "distillation", "controls", "epoch_images", "epochs_on_all",
+    "study", "colour", "blur", "path", "classes", "distillation", "controls", "epoch_images",
+    "epochs_on_all",
     "licence",
 }  # fmt: skip
 WORD_OR_NUMBER = {"target", "subset"}
@@ -120,7 +121,9 @@ def test_a_negative_number_is_refused_by_its_key(path, value):
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=5,
 )  # fmt: skip
 

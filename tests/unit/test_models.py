@@ -9,7 +9,7 @@ from hdkd import config
 from hdkd.models import StudentSizes, TeacherSizes, build
 from hdkd.models.baselines import ImageNetwork
 from hdkd.models.complexity import complexity
-from hdkd.study import plan
+from hdkd.study.names import BASELINES
 from project import ROOT
 
 # Parameters (M) and multiply-accumulates (G) at 224×224 and 7 classes, measured on the released
@@ -129,16 +129,16 @@ MILLIONS_WITH_1000_CLASSES = {
 class TestBaselines:
     def test_may_all_be_named_by_the_parameters(self):
         parameters = config.read(ROOT / "params.yaml")
-        parameters["baselines"]["demo"]["models"] = [*plan.BASELINES]
+        parameters["baselines"]["demo"]["models"] = [*BASELINES]
         config.resolve(parameters)
 
-    @pytest.mark.parametrize("name", plan.BASELINES)
+    @pytest.mark.parametrize("name", BASELINES)
     def test_have_the_parameters_that_are_published_for_1000_classes(self, name):
         model = build(name, num_classes=1000, image_size=224, in_channels=3)
         count = sum(p.numel() for p in model.parameters())
         assert f"{count / 1e6:.1f}" == MILLIONS_WITH_1000_CLASSES[name]
 
-    @pytest.mark.parametrize("name", plan.BASELINES)
+    @pytest.mark.parametrize("name", BASELINES)
     def test_take_small_grey_images_and_give_every_parameter_a_gradient(self, name):
         model = build(name, num_classes=4, image_size=48, in_channels=1)
         logits = model(torch.randn(2, 1, 48, 48)).logits

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hdkd.errors import RunError
-from hdkd.files import write_sums
+from hdkd.files import write_checksums
 from hdkd.runs import records
 from hdkd.runs.folder import RunFolder
 from hdkd.study.plan import RUN_FILES, RunKey
@@ -94,7 +94,7 @@ def test_drift_is_an_error_that_names_the_field(tmp_path, change, sentence):
 
 def test_a_checksum_guards_typed_records_too(tmp_path):
     (tmp_path / "summary.json").write_text(json.dumps(summary_of(KEY).content()))
-    write_sums(tmp_path, ["summary.json"])
+    write_checksums(tmp_path, ["summary.json"])
     (tmp_path / "summary.json").write_text(json.dumps(summary_of(KEY, epochs=3).content()))
     with pytest.raises(RunError, match="its checksum is not the one"):
         _ = RunFolder(tmp_path).record

@@ -8,8 +8,7 @@ import pytest
 from imblearn.over_sampling import SMOTE
 
 from hdkd.config import Smote
-from hdkd.data.batches.imageset import ImageSet, TrainingSet
-from hdkd.data.batches.recipes import blend
+from hdkd.data.batches.imageset import ImageSet, TrainingSet, blend
 from hdkd.data.smote import recipes, squared_distances
 from hdkd.errors import DataError
 

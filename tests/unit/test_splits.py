@@ -86,7 +86,7 @@ def test_a_class_too_small_to_split_is_refused():
 
 
 def prepared(folder: Path, rows: list[tuple[str, str, str]], digests: str = "") -> Path:
-    """An index and images of noise; a letter of ``digests`` per image, where equal ones are copies."""
+    """An index and images of noise, with a letter of ``digests`` each; equal ones are copies."""
     table = index(rows)
     if digests:
         table["digest"] = list(digests)

@@ -10,7 +10,7 @@ import yaml
 
 from hdkd import cli, config
 from hdkd.data.batches.imageset import PREPARED_FILES, ImageSet
-from hdkd.files import write_sums
+from hdkd.files import write_checksums
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
 from hdkd.training.loop import predict
@@ -31,11 +31,11 @@ def spoil(part: str) -> None:
     for column in ("label", "class"):
         table.loc[chosen, column] = table.loc[chosen, column].to_numpy()[::-1]
     table.to_csv(PREPARED / "split.csv", index=False)
-    write_sums(PREPARED, PREPARED_FILES)
+    write_checksums(PREPARED, PREPARED_FILES)
 
 
 def studied(folder: Path, monkeypatch, spoilt: str | None) -> Path:
-    """A teacher and HDKD, each at its best epoch and HDKD with its best settings, from the images on."""
+    """A teacher and HDKD at their best epochs, HDKD with its best settings, from the images on."""
     monkeypatch.chdir(folder)
     chosen = with_controls(tiny(parameters()))
     chosen["student"]["shared"]["keep"] = chosen["teacher"]["shared"]["keep"] = "best_on_validation"

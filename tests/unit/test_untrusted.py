@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hdkd.errors import RunError
-from hdkd.files import write_sums
+from hdkd.files import write_checksums
 from hdkd.models import build
 from hdkd.runs.folder import RunFolder
 from hdkd.study.plan import RUN_FILES
@@ -72,7 +72,7 @@ def test_a_changed_file_of_a_run_folder_is_named(run, name):
     run.write_model(build("teacher", **SIZES))
     for other in ("metrics.csv", "predictions.csv", "summary.json"):
         (run.path / other).write_text("{}")
-    write_sums(run.path, RUN_FILES[:-1])
+    write_checksums(run.path, RUN_FILES[:-1])
     content = (run.path / name).read_bytes()
     (run.path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(RunError, match=rf"run/{name} is damaged .* train this run again"):

@@ -31,7 +31,8 @@ def repository(tmp_path_factory, tiny_parameters) -> Project:
     project.run("dvc", "config", "core.check_update", "false")
     project.run("dvc", "repro")
     project.run("git", "add", "--all")
-    # Git ignores the demo's reports, so that `git status` is clean after a demo; who shares them adds them.
+    # Git ignores the demo's reports, so that `git status` is clean after a demo; to share them, one
+    # adds them.
     outputs = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]
     for path, options in (
         o for kind in ("outs", "metrics") for e in outputs[kind] for o in e.items()
@@ -114,7 +115,7 @@ def test_code_that_snakemake_watches_is_a_dependency_of_the_stage(stages):
 
 
 def test_what_decides_settings_and_trainings_is_a_dependency_of_every_stage(stages):
-    """Snakemake has the decided values among its parameters; DVC has no such thing, so it asks Snakemake."""
+    """Snakemake has the decided values among its parameters; DVC has to ask Snakemake."""
     for name, stage in stages.items():
         assert {"hdkd/config", "hdkd/study"} <= set(stage["deps"]), name
 

@@ -1,4 +1,4 @@
-"""No room left: one sentence, nothing half-written, and the same command ends when there is room."""
+"""Full disks: one sentence, nothing half-written, and the same command ends when there is room."""
 
 import subprocess
 
@@ -51,7 +51,14 @@ def test_a_full_disk_is_told_in_a_sentence_and_the_same_command_ends_later(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["prepare --dataset phantom", "tables", "train --dataset phantom --role student --no-tracking"])  # fmt: skip
+@pytest.mark.parametrize(
+    "command",
+    [
+        "prepare --dataset phantom",
+        "tables",
+        "train --dataset phantom --role student --no-tracking",
+    ],
+)
 def test_a_folder_that_may_not_be_written_is_named(built, small_disks, tmp_path, command):
     script = f"""
         mount -t tmpfs -o ro tmpfs {tmp_path}
@@ -60,6 +67,6 @@ def test_a_folder_that_may_not_be_written_is_named(built, small_disks, tmp_path,
     result = built.run("unshare", "--map-root-user", "--mount", "bash", "-c", script)
     assert result.stdout.split() == ["2"]
     assert result.stderr.splitlines()[-1] == (
-        f"error: no permission at {tmp_path}/out (Read-only file system): change it, or name another "
-        "folder"
+        f"error: no permission at {tmp_path}/out (Read-only file system): change it, or name "
+        "another folder"
     )

@@ -19,8 +19,8 @@ from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
 from project import Project
 
-# Teacher; student and HDKD on two subsets; teacher, student, HDKD with the other block; HDKD with hard
-# labels; a rival.
+# Teacher; student and HDKD on two subsets; teacher, student, HDKD with the other block; HDKD with
+# hard labels; a baseline.
 RUNS = 10
 
 
@@ -328,8 +328,8 @@ class TestExport:
         assert result.returncode == 2
         assert result.stderr == (
             f"error: exported/phantom holds {exported.summary['run_folder']} "
-            f"{exported.summary['provenance']['started']}: name another folder with --output, or remove it "
-            "first\n"
+            f"{exported.summary['provenance']['started']}: name another folder with --output, or "
+            "remove it first\n"
         )
         assert (exported.path / "SHA256SUMS").read_bytes() == before
         built.run(*command)

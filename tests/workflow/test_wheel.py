@@ -1,4 +1,4 @@
-"""The package installed as its users install it: from a wheel, without the checkout and without the pipeline."""
+"""The package as its users install it: from a wheel, without the checkout and the pipeline."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def needed() -> set[str]:
 
 
 class Installed:
-    """An environment with the wheel and what it asks for, taken from this one, and an empty folder to work in."""
+    """An environment with the wheel and its dependencies, from this one; and an empty folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "work"

@@ -56,7 +56,7 @@ REPORT = f"reports/{PROFILE}"
 wildcard_constraints:
     dataset="[a-z][a-z0-9_]*",
     group="|".join(names.GROUPS),
-    role="|".join([*names.ROLES, *plan.BASELINES]),
+    role="|".join([*names.ROLES, *names.BASELINES]),
     variant=VARIANT.pattern,
     subset=r"\d+|all",
     seed=r"\d+",

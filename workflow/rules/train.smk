@@ -84,7 +84,7 @@ use rule train_student as train_hdkd with:
 
 use rule train_student as train_baseline with:
     wildcard_constraints:
-        role="|".join(plan.BASELINES),
+        role="|".join(names.BASELINES),
 
 
 rule tune:

@@ -1,0 +1,1 @@
+"""Images as they come: generated, downloaded, or from a local archive or folder."""

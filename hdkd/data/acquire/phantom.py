@@ -1,4 +1,4 @@
-"""Generated head-slice-like images: the embedded dataset, so that everything runs without a network.
+"""Drawn images that look like slices of heads: the dataset that needs no network.
 
 Four classes, named after those of the Brain Tumor MRI set. They are drawings, not images of people:
 an elliptical head with skull, folded tissue and ventricles, varied in pose, size and intensity, and

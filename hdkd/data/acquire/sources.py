@@ -1,7 +1,7 @@
 """Where images come from: generated, Kaggle, or a local archive or folder.
 
-Whatever the source, acquisition leaves ``files/`` in the public layout and ``manifest.csv`` with the
-size and SHA-256 of every file; nothing later cares where they came from.
+Whatever the source, acquisition leaves ``files/`` in the public layout and ``manifest.csv`` with
+the size and SHA-256 of every file; nothing later cares where they came from.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -19,22 +18,22 @@ import pandas as pd
 
 from hdkd.config import Dataset, Generated, Kaggle, Local, plain
 from hdkd.data.acquire import phantom
-from hdkd.errors import DataError, is_of_the_machine, shown
+from hdkd.errors import DataError, first_few, is_disk_error
 from hdkd.files import extract, replacing, sha256
 from hdkd.progress import progress
 
 IGNORED = {".DS_Store", "Thumbs.db", "desktop.ini"}
 # Images are compressed already: an archive that grows more than this is not one of images.
-MOST_GROWTH = 100
-SMALLEST_SUSPECT = 2**30
+MAX_EXPANSION = 100
+MIN_SUSPICIOUS_SIZE = 2**30
 
 
 def acquire(name: str, dataset: Dataset, folder: Path) -> None:
     """Bring the files of dataset ``name`` into ``folder/files`` and list them in ``manifest.csv``.
 
-    Raises ``DataError`` when the source is missing, is neither a folder, zip nor tar, has members or
-    links that leave its folder, would not fit on the disk, or cannot be downloaded. An earlier copy stays
-    until the new one is whole.
+    Raises ``DataError`` when the source is missing, is neither a folder, zip nor tar, has members
+    or links that leave its folder, would not fit on the disk, or cannot be downloaded. An earlier
+    copy stays until the new one is complete.
     """
     partial = folder / "files.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -44,9 +43,7 @@ def acquire(name: str, dataset: Dataset, folder: Path) -> None:
         phantom.write(partial, plain(dataset.classes), source.size, source.seed)
     else:
         _copy(_locate(name, source), partial)
-    _check_names(
-        name, (path.relative_to(partial).as_posix() for path in sorted(partial.rglob("*")))
-    )
+    _check_names(name, partial)
     table = list_files(partial)
     files = folder / "files"
     shutil.rmtree(files, ignore_errors=True)
@@ -56,7 +53,7 @@ def acquire(name: str, dataset: Dataset, folder: Path) -> None:
 
 
 def content_hash(manifest: Path) -> str:
-    """SHA-256 over paths and contents of all files in ``manifest.csv``, independent of their order."""
+    """SHA-256 over paths and contents of all files in ``manifest.csv``, whatever their order."""
     table = pd.read_csv(manifest, keep_default_na=False).sort_values("path")
     lines = (f"{row.sha256}  {row.path}\n" for row in table.itertuples())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -97,8 +94,8 @@ def _download(name: str, source: Kaggle) -> Path:
     except Exception as error:  # kagglehub raises whatever its HTTP library does
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DataError(
-            f"dataset {name}: the download of {handle} failed ({reason}): try again with a network, "
-            f"or download it by hand and name the archive in {source.variable}"
+            f"dataset {name}: the download of {handle} failed ({reason}): try again with a "
+            f"network, or download it by hand and name the archive in {source.variable}"
         ) from None
 
 
@@ -116,25 +113,20 @@ def _copy(source: Path, target: Path) -> None:
 def _copy_folder(source: Path, target: Path) -> None:
     if target.resolve().is_relative_to(source.resolve()):
         raise DataError(
-            f"{source} contains {target.parent}, where its copy would be: name the folder of the images"
+            f"{source} contains {target.parent}, where its copy would be: name the folder of the "
+            "images"
         )
-    paths = [
-        path for path in sorted(source.rglob("*")) if not _is_ignored(path.relative_to(source))
-    ]
+    paths = [p for p in sorted(source.rglob("*")) if not _is_ignored(p.relative_to(source))]
     leaving = [
         path.relative_to(source).as_posix()
         for path in paths
         if path.is_symlink()
-        and (
-            path.is_dir()
-            or not path.resolve().is_relative_to(source.resolve())
-            or not path.exists()
-        )
+        and not (path.is_file() and path.resolve().is_relative_to(source.resolve()))
     ]
     if leaving:
         raise DataError(
-            f"{source} has links to folders, to nothing or out of it ({shown(leaving)}): put the images "
-            "themselves there"
+            f"{source} has links to folders, to nothing or out of it ({first_few(leaving)}): put "
+            "the images themselves there"
         )
     _check_room(source, sum(path.stat().st_size for path in paths if path.is_file()), target)
     for path in progress(paths, "copying"):
@@ -158,34 +150,27 @@ def _is_ignored(path: PurePosixPath | Path) -> bool:
 def _check_room(source: Path, size: int, target: Path) -> None:
     """Refuse what would fill the disk, before the first byte of it is written."""
     packed = source.stat().st_size
-    if source.is_file() and size > max(SMALLEST_SUSPECT, MOST_GROWTH * packed):
+    if source.is_file() and size > max(MIN_SUSPICIOUS_SIZE, MAX_EXPANSION * packed):
         raise DataError(
-            f"{source} would grow from {packed / 2**20:.1f} MiB to {size / 2**20:.0f} MiB, as no archive "
-            "of images does: nothing was extracted; do not use it"
+            f"{source} would grow from {packed / 2**20:.1f} MiB to {size / 2**20:.0f} MiB, as no "
+            "archive of images does: nothing was extracted; do not use it"
         )
     free = shutil.disk_usage(target).free
     if size > free:
         raise DataError(
-            f"{source} needs {size / 2**20:.0f} MiB in {target.parent}, where {free / 2**20:.0f} MiB are "
-            "free: make room and start again"
+            f"{source} needs {size / 2**20:.0f} MiB in {target.parent}, where "
+            f"{free / 2**20:.0f} MiB are free: make room and start again"
         )
 
 
-def _check_names(name: str, paths: Iterable[str]) -> None:
-    """Names are written into tables, which are UTF-8."""
-    odd = [repr(path) for path in paths if not _is_utf8(path)]
+def _check_names(name: str, folder: Path) -> None:
+    """Refuse names that cannot be written into tables, which are UTF-8."""
+    paths = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*"))]
+    odd = [repr(path) for path in paths if path.encode(errors="ignore").decode() != path]
     if odd:
         raise DataError(
-            f"dataset {name}: names that are not UTF-8: {shown(odd)}: rename these files"
+            f"dataset {name}: names that are not UTF-8: {first_few(odd)}: rename these files"
         )
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_member(archive: Path, member: str) -> None:
@@ -226,13 +211,14 @@ def _extract_tar(source: Path, target: Path) -> None:
                 _check_member(source, member.name)
                 if not (member.isfile() or member.isdir()):
                     raise DataError(
-                        f"{source} has a link or device, {member.name!r}: archives of images need none"
+                        f"{source} has a link or device, {member.name!r}: archives of images "
+                        "need none"
                     )
             chosen = [m for m in members if m.isfile() and not _is_ignored(PurePosixPath(m.name))]
             _check_room(source, sum(member.size for member in chosen), target)
             extract(archive, target, chosen)
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
-        if isinstance(error, OSError) and is_of_the_machine(error):
+        if isinstance(error, OSError) and is_disk_error(error):
             raise
         raise DataError(f"{source} is damaged: {error}") from None
 

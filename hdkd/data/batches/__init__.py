@@ -1,0 +1,1 @@
+"""What a run draws: prepared images, subsets, batches and their augmentation."""

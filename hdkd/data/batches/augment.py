@@ -1,9 +1,9 @@
 """Random changes to a batch of training images, each image with its own draw.
 
-The operations and their ranges are those of the released implementation, which applies torchvision's
-transforms to one PIL image at a time: rotation (nearest neighbour on black), flips, brightness and
-contrast in random order, sharpness for half of the images, Gaussian blur with a 3×3 kernel. Here they
-act on floats in batches, so nothing is rounded to bytes in between.
+The operations and their ranges are those of the released implementation, which applies
+torchvision's transforms to one PIL image at a time: rotation (nearest neighbour on black), flips,
+brightness and contrast in random order, sharpness for half of the images, Gaussian blur with a 3×3
+kernel. Here they act on floats in batches, so nothing is rounded to bytes in between.
 """
 
 import functools
@@ -42,9 +42,9 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def draw(count: int, generator: torch.Generator) -> Tensor:
-    """What chance decides for ``count`` images, ``(count, 8)`` in [0, 1), on the CPU.
+    """The random numbers for ``count`` images, ``(count, 8)`` in [0, 1), on the CPU.
 
-    It comes from there whatever the device, so that a GPU changes images as a CPU does.
+    They come from there whatever the device, so that a GPU changes images as a CPU does.
     """
     return torch.rand(count, DRAWS, generator=generator)
 
@@ -84,7 +84,7 @@ def augment(images: Tensor, draws: Tensor, settings: Augmentation) -> Tensor:
 
 
 def turn(images: Tensor, angle: Tensor, flip_x: Tensor, flip_y: Tensor) -> Tensor:
-    """Rotate counter-clockwise by ``angle`` ``(batch,)`` radians, then mirror where a flip is -1."""
+    """Rotate counter-clockwise by ``angle`` ``(batch,)`` radians; mirror where a flip is -1."""
     cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
     # The matrix takes output to input coordinates, so what comes last is applied first.
     matrix = torch.stack(
@@ -114,7 +114,7 @@ def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_sharpness(images: Tensor, factor: Tensor) -> Tensor:
-    """Move away from a 3×3 smoothed copy by ``factor`` ``(batch, 1, 1, 1)``; borders stay as they are."""
+    """Move away from a 3×3 smoothed copy by ``factor`` ``(batch, 1, 1, 1)``; borders stay."""
     channels = images.shape[1]
     rim, middle = 1 / 13, 5 / 13
     kernel = constant((rim,) * 4 + (middle,) + (rim,) * 4, images.device).view(1, 1, 3, 3)
@@ -125,7 +125,7 @@ def adjust_sharpness(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur with a 3×3 kernel of ``sigma`` ``(batch, 1, 1, 1)`` pixels, borders reflected."""
+    """Gaussian blur, 3×3, of ``sigma`` ``(batch, 1, 1, 1)`` pixels; borders are reflected."""
     side = torch.exp(-0.5 / sigma**2)
     middle = 1 / (1 + 2 * side)
     side = side * middle

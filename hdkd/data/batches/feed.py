@@ -1,8 +1,8 @@
 """The batches of a training, on the device where its arithmetic happens.
 
-On a GPU the bytes of the whole training set lie in its memory where they fit, and SMOTE's images are
-blended there as they are drawn. Otherwise batches are gathered in memory: for a GPU ahead of time, in
-pages that it can copy from while it computes.
+On a GPU the bytes of the whole training set lie in its memory where they fit, and SMOTE's images
+are blended there as they are drawn. Otherwise batches are gathered in memory: for a GPU ahead of
+time, in pages that it can copy from while it computes.
 """
 
 import queue
@@ -18,7 +18,7 @@ from hdkd.data.batches.augment import draw
 from hdkd.data.batches.imageset import TrainingSet
 
 RESIDENT_SHARE = 0.25  # of the GPU's free memory; trainings share a GPU
-AHEAD = 2  # batches that wait for a GPU
+PREFETCHED = 2  # batches that wait for a GPU
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -41,7 +41,7 @@ class Feed:
         self._set = training_set
         self._labels = torch.from_numpy(training_set.labels.astype(np.int64)).to(device)
         if resident is None:
-            resident = device == "cuda" and fits(training_set)
+            resident = device == "cuda" and fits_on_gpu(training_set)
         self._resident = Resident(training_set, device) if resident else None
 
     def __len__(self) -> int:
@@ -53,45 +53,45 @@ class Feed:
     ) -> Iterator[Batch]:
         """Images in random order: bytes ``(b, channels, h, w)``, labels ``(b,)``, draws ``(b, 8)``.
 
-        Within an epoch none comes again before all have come. Order and draws come from generators on the CPU. A single image left over joins the batch before
-        it, because batch statistics need two.
+        Within an epoch none comes again before all have come. Both generators are on the CPU. A
+        single image left over joins the batch before it, because batch statistics need two.
         """
         rounds = -(-len(self) // len(self._set))
         members = torch.cat(
             [torch.randperm(len(self._set), generator=order) for _ in range(rounds)]
         )
         members = members[: len(self)]
-        chances = draw(len(self), draws).to(self.device)
-        parts = [slice(*ends) for ends in pairwise(cuts(len(self), batch_size))]
+        drawn = draw(len(self), draws).to(self.device)
+        parts = [slice(*ends) for ends in pairwise(batch_bounds(len(self), batch_size))]
         labels = self._labels[members.to(self.device)]
         for part, images in zip(parts, self._images(members, parts), strict=True):
-            yield images, labels[part], chances[part]
+            yield images, labels[part], drawn[part]
 
     def _images(self, members: Tensor, parts: list[slice]) -> Iterator[Tensor]:
         if self._resident:
             members = members.to(self.device)
             return (self._resident.images(members[part]) for part in parts)
         gathered = (torch.from_numpy(self._set.images(members[part].numpy())) for part in parts)
-        return ahead(gathered) if self.device == "cuda" else gathered
+        return prefetched(gathered) if self.device == "cuda" else gathered
 
 
 class Resident:
     """A training set's images in a device's memory, each as two images and how far between them.
 
-    A real image lies at the first; a synthetic one is base + gap × (neighbour − base), as bytes (see
-    :func:`hdkd.data.batches.recipes.blend`).
+    A real image is its base; a synthetic one is base + gap × (neighbour − base), as bytes (see
+    :func:`hdkd.data.batches.imageset.blend`).
     """
 
     def __init__(self, training_set: TrainingSet, device: str) -> None:
         recipes = training_set.recipes
         base = neighbour = training_set.positions
         self._wraps = training_set.arithmetic == "wrapped"
-        kind = np.float64 if self._wraps else np.float32
-        gap = np.zeros(len(base), dtype=kind)
+        dtype = np.float64 if self._wraps else np.float32
+        gap = np.zeros(len(base), dtype=dtype)
         if recipes is not None:
             base = np.concatenate([base, recipes["base"].to_numpy()])
             neighbour = np.concatenate([neighbour, recipes["neighbour"].to_numpy()])
-            gap = np.concatenate([gap, recipes["gap"].to_numpy(dtype=kind)])
+            gap = np.concatenate([gap, recipes["gap"].to_numpy(dtype=dtype)])
         used, places = np.unique(np.concatenate([base, neighbour]), return_inverse=True)
         self._pixels = torch.from_numpy(training_set.source.images[used]).to(device)
         self._base, self._neighbour = torch.from_numpy(places).to(device).chunk(2)
@@ -110,7 +110,7 @@ class Resident:
         return (base + self._gap[members] * (neighbour - base)).round().to(torch.uint8)
 
 
-def cuts(count: int, batch_size: int) -> list[int]:
+def batch_bounds(count: int, batch_size: int) -> list[int]:
     """Where batches begin, and ``count``; the last is never a single image."""
     starts = list(range(0, count, batch_size))
     if len(starts) > 1 and count - starts[-1] == 1:
@@ -118,16 +118,16 @@ def cuts(count: int, batch_size: int) -> list[int]:
     return [*starts, count]
 
 
-def fits(training_set: TrainingSet) -> bool:
+def fits_on_gpu(training_set: TrainingSet) -> bool:
     """Whether the bytes take no more than a share of what the GPU has free."""
     _, *shape = training_set.source.images.shape
     free, _ = torch.cuda.mem_get_info()
     return len(training_set.positions) * int(np.prod(shape)) <= RESIDENT_SHARE * free
 
 
-def ahead(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+def prefetched(batches: Iterator[Tensor]) -> Iterator[Tensor]:
     """The same tensors on the GPU, gathered by a thread while earlier ones are computed with."""
-    waiting: queue.Queue = queue.Queue(AHEAD)
+    waiting: queue.Queue[Tensor | BaseException | None] = queue.Queue(PREFETCHED)
     abandoned = threading.Event()
 
     def gather() -> None:

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hdkd.data.batches.recipes import blend
 from hdkd.errors import DataError
-from hdkd.files import SUMS, read_sums, sha256
+from hdkd.files import SUMS, read_checksums, sha256
 
 PREPARED_FILES = ("images.npy", "index.csv", "facts.json", "split.csv", "split.json")
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A prepared dataset: ``images`` ``(n, channels, size, size)`` bytes and one row each in ``table``."""
+    """A prepared dataset: bytes ``(n, channels, size, size)`` and one row each in ``table``."""
 
     images: np.ndarray
     table: pd.DataFrame
@@ -30,7 +29,7 @@ class ImageSet:
 
         Raises ``DataError`` that names a file of it which has changed since.
         """
-        sums = read_sums(folder)
+        sums = read_checksums(folder)
         for name in PREPARED_FILES:
             if sums.get(name) != sha256(folder / name):
                 raise DataError(
@@ -48,10 +47,12 @@ class ImageSet:
 
     @property
     def classes(self) -> list[str]:
+        """Names, in the order of the labels."""
         return self.facts["classes"]
 
     @property
     def labels(self) -> np.ndarray:
+        """``(n,)`` positions in ``classes``."""
         return self.table["label"].to_numpy()
 
     def part(self, name: str) -> np.ndarray:
@@ -63,7 +64,7 @@ class ImageSet:
 class TrainingSet:
     """What one training draws from: real images at ``positions``, then the synthetic ``recipes``.
 
-    ``arithmetic`` is how recipes are blended (see :func:`hdkd.data.batches.recipes.blend`).
+    ``arithmetic`` is how recipes are blended (see :func:`blend`).
     """
 
     source: ImageSet
@@ -76,17 +77,18 @@ class TrainingSet:
 
     @property
     def labels(self) -> np.ndarray:
+        """``(len(self),)``, the synthetic images' last."""
         real = self.source.labels[self.positions]
         if self.recipes is None:
             return real
         return np.concatenate([real, self.recipes["label"].to_numpy(dtype=real.dtype)])
 
     def images(self, members: np.ndarray) -> np.ndarray:
-        """Bytes ``(len(members), channels, size, size)`` of members 0 … len - 1; recipes are blended."""
+        """Bytes ``(n, channels, size, size)`` of ``n`` members 0 … len - 1; recipes are blended."""
         real = members < len(self.positions)
         batch = np.empty((len(members), *self.source.images.shape[1:]), dtype=np.uint8)
         batch[real] = self.source.images[self.positions[members[real]]]
-        if not real.all():
+        if self.recipes is not None:
             chosen = self.recipes.iloc[members[~real] - len(self.positions)]
             batch[~real] = blend(
                 self.source.images[chosen["base"].to_numpy()],
@@ -105,3 +107,21 @@ class TrainingSet:
         if self.recipes is not None:
             hasher.update(self.recipes.to_csv(index=False).encode())
         return hasher.hexdigest()
+
+
+def blend(
+    base: np.ndarray, neighbour: np.ndarray, gap: np.ndarray, arithmetic: str = "exact"
+) -> np.ndarray:
+    """SMOTE's images (:mod:`hdkd.data.smote`), ``base + gap × (neighbour − base)`` in bytes.
+
+    ``base`` and ``neighbour`` are ``(n, …)`` bytes, ``gap`` ``(n,)`` in [0, 1]. ``exact``
+    arithmetic rounds; ``wrapped`` is what imbalanced-learn does when it is given bytes, as the
+    released implementation gives them: difference and sum wrap modulo 256, and fractions are cut
+    off.
+    """
+    gap = np.asarray(gap).reshape(-1, *[1] * (base.ndim - 1))
+    if arithmetic == "wrapped":
+        mixed = base + gap * (neighbour - base)  # differences of bytes are bytes
+        return mixed.astype(np.int64).astype(np.uint8)
+    mixed = base + gap.astype(np.float32) * (neighbour.astype(np.float32) - base)
+    return np.rint(mixed).astype(np.uint8)

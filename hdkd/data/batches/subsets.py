@@ -6,10 +6,10 @@ from hdkd.errors import ParameterError
 
 
 def images_per_class(class_counts: list[int], subset: int | str, key: str) -> list[int]:
-    """How many images of each class a balanced subset of ``subset`` images has; ``all`` has them all.
+    """How many images of each class a balanced subset of ``subset`` images has, or ``all``.
 
     A class that has fewer gives all it has, as in the paper's third HAM-10000 subset (section
-    4.4.2); what then cannot be the same for every class, the first ones have one more of.
+    4.4.2); where the rest cannot be shared equally, the first classes get one image more.
     Raises ``ParameterError`` for more images than there are.
     """
     total = sum(class_counts)

@@ -25,7 +25,7 @@ def draw(data: FigureData, fig: Figure) -> None:
     """A row for each class: an image, the synthetic one, the neighbour."""
     import numpy as np
 
-    from hdkd.data.batches.recipes import blend
+    from hdkd.data.batches.imageset import blend
 
     chosen = data.recipes.groupby("label").head(1).head(SHOWN_CLASSES)
     fig.set_size_inches(5.6, 1.75 * len(chosen))

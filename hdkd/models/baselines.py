@@ -5,6 +5,8 @@ size. Below 224 pixels the last maps of most are only one or two pixels wide, so
 is not what it would be at the paper's size.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from hdkd.models.output import ImageModel, Output
@@ -22,6 +24,7 @@ class ImageNetwork(ImageModel):
         self.network = network
 
     def forward(self, images: Tensor) -> Output:
+        """Logits only: a baseline gives no features."""
         return Output(self.network(images.expand(-1, 3, -1, -1)))
 
 
@@ -36,11 +39,37 @@ def build_baseline(name: str, num_classes: int, image_size: int, in_channels: in
 
         network = get_model(baseline.network, weights=None, num_classes=num_classes)
     elif baseline.library == "timm":
-        from hdkd.models.baselines.from_timm import build_from_timm
-
         network = build_from_timm(baseline.network, num_classes, image_size)
     else:
-        from hdkd.models.baselines.pvt import PVTTiny
+        from hdkd.models.pvt import PVTTiny
 
         network = PVTTiny(num_classes, image_size)
     return ImageNetwork(network)
+
+
+def build_from_timm(network: str, num_classes: int, image_size: int) -> nn.Module:
+    """Timm's ``network`` with random weights, for images of ``image_size`` pixels per side."""
+    import timm
+    from torchvision.transforms import Resize
+
+    options: dict[str, Any] = {}
+    side = image_size
+    if network.startswith("crossvit"):
+        options = crossvit_sizes(image_size)
+    elif network.startswith("coatnet"):
+        # Its attention learns one bias per relative position and needs maps without remainder.
+        side = -(-image_size // 32) * 32
+        options = {"img_size": side}
+    built = timm.create_model(network, pretrained=False, num_classes=num_classes, **options)
+    return built if side == image_size else nn.Sequential(Resize(side), built)
+
+
+def crossvit_sizes(image_size: int) -> dict[str, Any]:
+    """The sizes at which CrossViT's two branches see the image, to which it resizes by itself.
+
+    They cut patches of 12 and of 16 pixels: from 240 and 224 pixels for the paper's 224, and from
+    the nearest whole numbers of patches otherwise.
+    """
+    fine = 12 * max(1, round(image_size * 240 / 224 / 12))
+    coarse = 16 * max(1, round(image_size / 16))
+    return {"img_size": fine, "img_scale": (1.0, (coarse + 0.5) / fine)}

@@ -19,8 +19,9 @@ DEVIATION = 0.02
 
 
 class SpatialReductionAttention(nn.Module):
-    """Multi-head attention whose keys and values come from a map ``reduction`` times smaller
-    (equations 1 to 3 of the PVT paper); tokens ``(batch, height × width [+ 1], dim)``.
+    """Multi-head attention whose keys and values come from a map ``reduction`` times smaller.
+
+    Equations 1 to 3 of the PVT paper; tokens are ``(batch, height × width [+ 1], dim)``.
     """
 
     def __init__(self, dim: int, heads: int, reduction: int) -> None:
@@ -33,15 +34,15 @@ class SpatialReductionAttention(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=1e-6) if reduction > 1 else None
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        """Tokens to tokens of the same shape; ``height`` and ``width`` are those of their map."""
         batch, tokens, dim = x.shape
         query = self.query(x).view(batch, tokens, self.heads, -1).transpose(1, 2)
         source = x
         if self.reduce is not None and self.norm is not None:
             source = self.reduce(x.transpose(1, 2).reshape(batch, dim, height, width))
             source = self.norm(source.flatten(2).transpose(1, 2))
-        key, value = (
-            self.key_value(source).view(batch, -1, 2, self.heads, dim // self.heads)
-        ).permute(2, 0, 3, 1, 4)
+        key_value = self.key_value(source).view(batch, -1, 2, self.heads, dim // self.heads)
+        key, value = key_value.permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(query, key, value)
         return self.out(attended.transpose(1, 2).reshape(batch, tokens, dim))
 
@@ -59,6 +60,7 @@ class EncoderLayer(nn.Module):
         )
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        """Tokens to tokens of the same shape."""
         x = x + self.attention(self.norm1(x), height, width)
         return x + self.mlp(self.norm2(x))
 
@@ -83,6 +85,7 @@ class Stage(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """A map ``(batch, in_channels, size, size)`` to what the class says."""
         x = self.embed(x)
         batch, width, rows, columns = x.shape
         x = self.norm(x.flatten(2).transpose(1, 2))
@@ -121,6 +124,7 @@ class PVTTiny(nn.Module):
                 nn.init.trunc_normal_(stage.token, std=DEVIATION)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits of the last stage's class token."""
         return self.head(self.norm(self.stages(images)))
 
 
