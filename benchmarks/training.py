@@ -150,7 +150,7 @@ def epoch_times(
     from hdkd.data.batches.imageset import TrainingSet
     from hdkd.runs.folder import RunFolder
     from hdkd.training.checkpoint import Checkpoint, State
-    from hdkd.training.kept import Kept
+    from hdkd.training.kept import KeptWeights
 
     size, count = source.images.shape[-1], settings.epoch_batch
     step = networks.step(role, size, count)
@@ -162,7 +162,7 @@ def epoch_times(
     ]
     folder.mkdir(exist_ok=True)
     run = RunFolder(folder)
-    state = State(step.model, step.optimizer, generators, Kept("last"))
+    state = State(step.model, step.optimizer, generators, KeptWeights("last"))
     with Checkpoint(folder, {}) as checkpoint:
 
         def trained() -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SUMS = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
 
 
 @contextmanager
@@ -51,13 +51,13 @@ def sha256(path: Path) -> str:
 def write_checksums(folder: Path, names: Iterable[str]) -> None:
     """Note the checksums of the files ``names`` of ``folder``."""
     lines = (f"{sha256(folder / name)}  {name}\n" for name in names)
-    write_atomic(folder / SUMS, "".join(lines))
+    write_atomic(folder / CHECKSUMS, "".join(lines))
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
     """Checksums by name, empty where none were noted."""
     try:
-        text = (folder / SUMS).read_text("utf-8", errors="replace")
+        text = (folder / CHECKSUMS).read_text("utf-8", errors="replace")
     except FileNotFoundError:
         return {}
     lines = (line.partition("  ") for line in text.splitlines())

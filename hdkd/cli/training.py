@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     required=True,
     type=click.Choice([*ROLES, *BASELINES]),
     metavar="ROLE",
-    help=f"{', '.join(ROLES)}, or a rival: {', '.join(BASELINES)}",
+    help=f"{', '.join(ROLES)}, or a baseline: {', '.join(BASELINES)}",
 )
 @click.option(
     "--subset",

@@ -69,7 +69,7 @@ class Balancing:
 
 @model
 class Baselines:
-    """The rivals of Table 5, trained like the student on all images."""
+    """The networks of Table 5, trained like the student on all images."""
 
     models: Distinct[BaselineName]
     seeds: Seeds

@@ -44,9 +44,11 @@ class Measurements:
         except ParameterError as error:
             self.left_out = [f"everything of the profile {profile} ({error})"]
         else:
-            kept, self.left_out = evidence.counting(settings, evidence.known(profile, root), root)
+            kept, self.left_out = evidence.with_current_parameters(
+                settings, evidence.finished_summaries(profile, root), root
+            )
             self._datasets = settings.parameters.datasets
-        self.predictions = predictions.read(root / plan.report(profile)).belonging(kept)
+        self.predictions = predictions.read(root / plan.report(profile)).of_summaries(kept)
         for summary in sorted(kept, key=lambda summary: summary["run"]["seed"]):
             if self._is_comparable(summary):
                 key = evidence.key_of(summary)
@@ -192,7 +194,7 @@ class Contrast:
         """The same on test images that are not leaked; ``None`` without predictions or any."""
         if self.scores is None:
             return None
-        new = self.predictions.new(self.dataset)
+        new = self.predictions.unleaked(self.dataset)
         return estimate(self.scores[:, new], unit=100.0) if new.any() else None
 
     def best_epoch(self) -> float:

@@ -16,7 +16,7 @@ from hdkd.config import Settings
 from hdkd.errors import RunError
 from hdkd.remote.bundle import write_bundle
 from hdkd.report import cost, results
-from hdkd.runs.evidence import counting, key_of, known
+from hdkd.runs.evidence import finished_summaries, key_of, with_current_parameters
 from hdkd.study import plan
 from hdkd.study.plan import DEADLINE, RunKey
 from hdkd.training.checkpoint import CHECKPOINT, epochs_in, is_locked
@@ -76,7 +76,7 @@ def missing(settings: Settings, device: str) -> list[MissingRun]:
         images[name] = cost.images_of(settings, name, facts)
         if not images[name]:
             raise RunError(f"{path} is missing: build the data first (`snakemake --cores 4 data`)")
-    finished, _ = counting(settings, known(settings.profile))
+    finished, _ = with_current_parameters(settings, finished_summaries(settings.profile))
     measured = [s for s in finished if (s["provenance"]["device"] == "cpu") == (device == "cpu")]
     rates = cost.Rates(settings, measured, facts)
     done = {key_of(summary) for summary in finished}

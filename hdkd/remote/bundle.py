@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hdkd.errors import RunError
-from hdkd.files import SUMS, extract, sha256
+from hdkd.files import CHECKSUMS, extract, sha256
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
@@ -103,12 +103,12 @@ def contents_of(run: RunKey, folder: Path, outbound: bool) -> dict[str, bytes]:
     if not plan.is_finished(folder):
         return {CHECKPOINT: (folder / CHECKPOINT).read_bytes()}
     light = outbound and run.role != "teacher"
-    names = ("params.json", "metrics.csv", "summary.json", SUMS) if light else RUN_FILES
+    names = ("params.json", "metrics.csv", "summary.json", CHECKSUMS) if light else RUN_FILES
     contents = {name: (folder / name).read_bytes() for name in names}
     if weights := contents.get(WEIGHTS):
         contents[WEIGHTS] = in_half_precision(weights)
         old, new = (hashlib.sha256(w).hexdigest().encode() for w in (weights, contents[WEIGHTS]))
-        contents[SUMS] = contents[SUMS].replace(old, new)
+        contents[CHECKSUMS] = contents[CHECKSUMS].replace(old, new)
     return contents
 
 

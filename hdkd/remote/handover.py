@@ -77,7 +77,9 @@ def needed_runs(settings: Settings, root: Path = Path()) -> list[RunKey]:
 
 def finished(settings: Settings, root: Path = Path()) -> set[RunKey]:
     """The runs that are finished with a study's settings, here or in the committed evidence."""
-    counted, _ = evidence.counting(settings, evidence.known(settings.profile, root), root)
+    counted, _ = evidence.with_current_parameters(
+        settings, evidence.finished_summaries(settings.profile, root), root
+    )
     return {evidence.key_of(summary) for summary in counted}
 
 

@@ -64,9 +64,9 @@ def refresh(params: Path, imported: Iterable[str]) -> Refreshed:
     ``params`` is the parameter file.
     """
     registered, warnings, states = 0, [], []
-    profiles = sorted(name for name in imported if evidence.known(name))
+    profiles = sorted(name for name in imported if evidence.finished_summaries(name))
     for name in profiles:
-        known = [evidence.key_of(summary).folder for summary in evidence.known(name)]
+        known = [evidence.key_of(summary).folder for summary in evidence.finished_summaries(name)]
         try:
             registered += mirror.deliver(filter(plan.is_finished, known))
         except Exception as error:  # MLflow may be out of reach, or not even installed
@@ -86,5 +86,5 @@ def study_of(params: Path, profile: str) -> Settings:
     """The settings of a profile's study, with every dataset that it has results of."""
     parameters = config.read(params) | {"profile": profile}
     study = config.resolve(parameters).study
-    known = [summary["run"]["dataset"] for summary in evidence.known(profile)]
+    known = [summary["run"]["dataset"] for summary in evidence.finished_summaries(profile)]
     return config.resolve(parameters | {"study": list(dict.fromkeys([*study, *known]))})

@@ -130,7 +130,7 @@ def _archive(name: str, source: config.Source, folder: Path) -> None:
     """The archive of a dataset in parts, named for the variable that will point to it."""
     if isinstance(source, config.Generated):
         return
-    given = sources.given(source)
+    given = sources.local_source(source)
     if not given or not Path(given).is_file():
         raise DataError(f"dataset {name}: name its archive, one file, in {source.variable}")
     content = Path(given).read_bytes()

@@ -42,7 +42,7 @@ class Numbers:
         known: Predictions,
     ) -> "Numbers":
         """The numbers of these runs; predictions ``known`` of others are left out."""
-        known = known.belonging(summaries)
+        known = known.of_summaries(summaries)
         runs = results.runs(settings, summaries)
         cells, gains = results.cells(runs, known), results.gains(runs, known)
         costs = cost.table(settings, summaries, facts)
@@ -55,7 +55,7 @@ class Numbers:
         return cls(
             settings,
             summaries,
-            predictions.read(folder).belonging(summaries),
+            predictions.read(folder).of_summaries(summaries),
             json.loads((folder / "data.json").read_text("utf-8")),
             *(_read(folder / f"{name}.csv") for name in ("runs", "results", "gains", "cost")),
         )

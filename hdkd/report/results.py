@@ -120,7 +120,7 @@ def cells(table: pd.DataFrame, known: Predictions = NO_PREDICTIONS) -> pd.DataFr
         if probabilities is None or len(own) < 2:
             continue
         dataset = own["dataset"].iloc[0]
-        labels, new = known.labels(dataset), known.new(dataset)
+        labels, new = known.labels(dataset), known.unleaked(dataset)
         given = {name: own[name] for name in METRICS if own[name].notna().all()}
         estimates = uncertainty.metrics(given, probabilities, labels)
         if new.any():
@@ -230,7 +230,7 @@ def paired(
     student_probabilities, hdkd_probabilities = known.cell(student["run"]), known.cell(hdkd["run"])
     if student_probabilities is not None and hdkd_probabilities is not None:
         dataset = hdkd["dataset"].iloc[0]
-        labels, new = known.labels(dataset), known.new(dataset)
+        labels, new = known.labels(dataset), known.unleaked(dataset)
         won = correct(hdkd_probabilities, labels) - correct(student_probabilities, labels)
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         weights = 1 - len(labels) / (len(counts) * counts[classes])

@@ -45,8 +45,8 @@ def write_report(settings: Settings, ledger: Path) -> None:
     folders, and those of images the prepared images, and are left out without them.
     """
     folder = plan.report(settings.profile)
-    known = evidence.known(settings.profile)
-    summaries, _ = evidence.counting(settings, known)
+    known = evidence.finished_summaries(settings.profile)
+    summaries, _ = evidence.with_current_parameters(settings, known)
     facts = evidence.facts(settings.profile)
     write_tables(settings, folder, summaries, facts)
     evidence.write(known, folder / evidence.SUMMARIES)  # also those that the parameters leave out

@@ -43,7 +43,7 @@ def of_study(settings: Settings) -> list[dict[str, Any]]:
     """
     keys = [key for dataset in settings.study for key in plan.all_runs(settings, dataset)]
     summaries = [RunFolder(key.folder).summary for key in keys]
-    _, left_out = counting(settings, summaries)
+    _, left_out = with_current_parameters(settings, summaries)
     if left_out:
         raise RunError(
             f"made with other parameters than these: {first_few(left_out)}: train again "
@@ -52,7 +52,7 @@ def of_study(settings: Settings) -> list[dict[str, Any]]:
     return summaries
 
 
-def counting(
+def with_current_parameters(
     settings: Settings, summaries: Iterable[dict[str, Any]], root: Path = Path()
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The summaries of runs with their profile's parameters, and why others do not count.
@@ -130,7 +130,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return summaries
 
 
-def known(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
+def finished_summaries(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
     """Every finished run of a profile: committed summaries, and run folders where they exist.
 
     A run folder below ``root`` takes the place of the committed summary of the same run.
@@ -150,7 +150,7 @@ def refresh(profile: str, root: Path = Path()) -> list[str]:
     """
     folder = root / plan.report(profile)
     folder.mkdir(parents=True, exist_ok=True)
-    summaries = known(profile, root)
+    summaries = finished_summaries(profile, root)
     write(summaries, folder / SUMMARIES)
     left_out = predictions.update(summaries, folder, root)
     write_epochs(summaries, folder / EPOCHS, root)

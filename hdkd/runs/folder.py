@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd.errors import RunError
-from hdkd.files import SUMS, read_checksums, replacing, write_atomic, write_checksums
+from hdkd.files import CHECKSUMS, read_checksums, replacing, write_atomic, write_checksums
 from hdkd.runs import records
 from hdkd.runs.records import ModelSummary, RunParams, RunSummary
 from hdkd.study.plan import RUN_FILES
@@ -87,7 +87,7 @@ class RunFolder:
     def write_summary(self, summary: RunSummary) -> None:
         """Write ``summary.json`` and the checksums: the run is finished."""
         self._write_json("summary.json", summary.content())
-        write_checksums(self.path, [name for name in RUN_FILES if name != SUMS])
+        write_checksums(self.path, [name for name in RUN_FILES if name != CHECKSUMS])
 
     @property
     def params(self) -> RunParams:
@@ -158,7 +158,7 @@ class RunFolder:
         sums = read_checksums(self.path)
         if sums and sums.get(name) != hashlib.sha256(content).hexdigest():
             raise RunError(
-                f"{path} is damaged (its checksum is not the one in {SUMS}): "
+                f"{path} is damaged (its checksum is not the one in {CHECKSUMS}): "
                 f"remove {self.path} and train this run again"
             )
         return content

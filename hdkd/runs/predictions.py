@@ -25,7 +25,7 @@ import numpy as np
 
 from hdkd.errors import RunError
 from hdkd.evaluation.metrics import correct
-from hdkd.files import SUMS, read_checksums, replacing, write_checksums
+from hdkd.files import CHECKSUMS, read_checksums, replacing, write_checksums
 from hdkd.runs.folder import RunFolder
 from hdkd.study.plan import RunKey
 
@@ -57,7 +57,7 @@ class Predictions:
     images: dict[str, TestImages] = field(default_factory=dict)
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def belonging(self, summaries: Iterable[dict[str, Any]]) -> "Predictions":
+    def of_summaries(self, summaries: Iterable[dict[str, Any]]) -> "Predictions":
         """Only those of one of ``summaries``; others are of an older or a newer run."""
         found = {run: each for each in summaries if (run := _folder(each)) in self.probabilities}
         kept = {
@@ -78,7 +78,7 @@ class Predictions:
         """The positions of the test images' classes ``(images,)``."""
         return np.array(self.images[dataset].labels)
 
-    def new(self, dataset: str) -> np.ndarray:
+    def unleaked(self, dataset: str) -> np.ndarray:
         """Which test images ``(images,)`` are not leaked."""
         return ~np.array(self.images[dataset].leaked, dtype=bool)
 
@@ -175,8 +175,8 @@ def read(folder: Path) -> Predictions:
     content = path.read_bytes()
     if read_checksums(folder).get(PREDICTIONS) != hashlib.sha256(content).hexdigest():
         raise RunError(
-            f"{path} is damaged (its checksum is not the one in {SUMS}): bring it back from git, "
-            "or remove it"
+            f"{path} is damaged (its checksum is not the one in {CHECKSUMS}): bring it back "
+            "from git, or remove it"
         )
     with np.load(io.BytesIO(content)) as file:
         arrays = dict(file)

@@ -115,7 +115,7 @@ class Metrics(Record):
     confusion_matrix: list[list[int]]
 
 
-class NewImages(Record):
+class WithoutLeaks(Record):
     """Accuracies in [0, 1] on the test images of which no copy was trained on."""
 
     images: int
@@ -152,7 +152,7 @@ class RunSummary(Record):
     run: RunKey
     part: Part
     final: Metrics
-    without_leaks: NewImages | None
+    without_leaks: WithoutLeaks | None
     tuned: dict[str, Any] | None
     kept: KeptEpoch
     validation: WatchedMetrics | None
@@ -192,7 +192,7 @@ class ModelSummary(Record):
     final: Metrics
     interval: tuple[float, float]
     leaked: Leaked
-    without_leaks: NewImages | None
+    without_leaks: WithoutLeaks | None
     changed: int
     run_folder: str
     run_accuracy: float

@@ -244,7 +244,7 @@ def point_runs(settings: Settings, dataset: str) -> list[RunKey]:
 
 
 def baseline_runs(settings: Settings, dataset: str) -> list[RunKey]:
-    """The rivals of Table 5, on all images."""
+    """The networks of Table 5, on all images."""
     baselines = settings.parameters.baselines
     return [
         run_key(settings, dataset, "baselines", model, "all", seed)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from hdkd.errors import RunError, first_few
 from hdkd.files import write_atomic
-from hdkd.training.kept import Kept
+from hdkd.training.kept import KeptWeights
 
 CHECKPOINT = "checkpoint.bin"
 DIGEST_BYTES = hashlib.sha256().digest_size
@@ -80,7 +80,7 @@ class State:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     generators: dict[str, torch.Generator]
-    kept: Kept
+    kept: KeptWeights
 
 
 class Checkpoint:

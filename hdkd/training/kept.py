@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 
-class Kept:
+class KeptWeights:
     """The weights to leave: of the last epoch, or of the best one on the watched images.
 
     ``best_on_validation`` goes by balanced accuracy, which fits whatever classes there are, and of

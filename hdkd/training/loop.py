@@ -22,7 +22,7 @@ from hdkd.progress import progress
 from hdkd.runs.records import Part
 from hdkd.training.checkpoint import Checkpoint, State
 from hdkd.training.engine import Step
-from hdkd.training.kept import Kept
+from hdkd.training.kept import KeptWeights
 from hdkd.training.schedule import build_optimizer, learning_rate, set_learning_rate
 
 EVALUATION_BATCH = 256
@@ -65,7 +65,7 @@ def train(
     on_epoch: Callable[[Row], None],
     checkpoint: Checkpoint | None = None,
     deadline: float | None = None,
-) -> Kept:
+) -> KeptWeights:
     """Train ``model`` in place to its last epoch; returns the weights that ``training.keep`` keeps.
 
     With a ``checkpoint`` it resumes after the epochs that this has behind it, and saves when due.
@@ -115,7 +115,7 @@ class Loop:
             "draws": torch.Generator().manual_seed(setup.seed + 1_000_003),
         }
         torch.manual_seed(setup.seed + 2_000_003)  # of dropout, which takes no generator
-        self.state = State(model, optimizer, generators, Kept(training.keep))
+        self.state = State(model, optimizer, generators, KeptWeights(training.keep))
         self._setup = setup
         self._step = Step(
             model,

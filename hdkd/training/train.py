@@ -13,16 +13,16 @@ from hdkd.runs.records import (
     BestEpoch,
     KeptEpoch,
     Metrics,
-    NewImages,
     Part,
     RunSummary,
     WatchedMetrics,
+    WithoutLeaks,
 )
 from hdkd.study.plan import hyperparameters
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.engine import prepare_process
 from hdkd.training.job import Assembled, Job, assemble, fingerprint
-from hdkd.training.kept import Kept
+from hdkd.training.kept import KeptWeights
 from hdkd.training.loop import WATCHED_METRICS, Row, predict, train
 from hdkd.training.reporting import Observer, Reporter
 
@@ -62,7 +62,7 @@ def run(
         checkpoint.remove()
 
 
-def finish(assembled: Assembled, reporter: Reporter, kept: Kept) -> None:
+def finish(assembled: Assembled, reporter: Reporter, kept: KeptWeights) -> None:
     """Evaluate a network after its last epoch, and complete the run folder."""
     folder, source = RunFolder(assembled.job.output), assembled.source
     # The epoch that teaches because it is the best on the test images is not what is reported.
@@ -81,7 +81,7 @@ def finish(assembled: Assembled, reporter: Reporter, kept: Kept) -> None:
 
 
 def summary(
-    assembled: Assembled, reporter: Reporter, kept: Kept, probabilities: np.ndarray
+    assembled: Assembled, reporter: Reporter, kept: KeptWeights, probabilities: np.ndarray
 ) -> RunSummary:
     """What ``summary.json`` says; ``probabilities`` ``(n, classes)`` are the final evaluation's."""
     job, source, params = assembled.job, assembled.source, assembled.params
@@ -93,7 +93,7 @@ def summary(
         run=job.key,
         part=job.part,
         final=Metrics(**evaluate(probabilities, labels, source.classes)),
-        without_leaks=NewImages(**unleaked) if unleaked else None,
+        without_leaks=WithoutLeaks(**unleaked) if unleaked else None,
         tuned=job.tuned_settings,
         kept=KeptEpoch(rule=kept.rule, epoch=kept.epoch),
         validation=validation,

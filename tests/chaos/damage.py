@@ -11,7 +11,7 @@ from chaos.training import Study
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.data.split import PREPARED_FILES
 from hdkd.errors import UserError
-from hdkd.files import SUMS
+from hdkd.files import CHECKSUMS
 from hdkd.runs.folder import RunFolder
 from hdkd.study.plan import RUN_FILES
 
@@ -33,7 +33,7 @@ def changed_bits(study: Study, tries: int, generator: random.Random) -> list[boo
     outcomes = []
     for source, names, read in (
         (study.undisturbed, RUN_FILES, read_run),
-        (study.prepared, (*PREPARED_FILES, SUMS), ImageSet.load),
+        (study.prepared, (*PREPARED_FILES, CHECKSUMS), ImageSet.load),
     ):
         for name in names:
             for _ in range(tries):

@@ -74,7 +74,7 @@ def test_no_number_is_reproduced_by_a_run_of_another_profile(derived):
 @pytest.mark.parametrize("profile", plan.LEDGER_PROFILES)
 def test_summaries_agree_with_themselves(committed, profile):
     wrong = []
-    for summary in evidence.known(profile, committed):
+    for summary in evidence.finished_summaries(profile, committed):
         name = evidence.key_of(summary).folder.as_posix()
         matrix = summary["final"]["confusion_matrix"]
         right = sum(row[k] for k, row in enumerate(matrix))

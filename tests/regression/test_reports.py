@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hdkd import config
-from hdkd.files import SUMS
+from hdkd.files import CHECKSUMS
 from hdkd.report import drawing, figures
 from hdkd.report.tables import write_tables
 from hdkd.runs import evidence, predictions
@@ -50,12 +50,12 @@ def test_tables_are_those_of_the_summaries(profile, committed, tmp_path):
     shown = committed / "reports" / profile
     settings = settings_of(profile)
     summaries = evidence.read(shown / evidence.SUMMARIES)
-    for name in (PREDICTIONS, SUMS):
+    for name in (PREDICTIONS, CHECKSUMS):
         if (shown / name).exists():
             shutil.copy(shown / name, tmp_path)
     write_tables(settings, tmp_path, summaries, evidence.facts(profile, committed))
     curves = [f"accuracy/{dataset}.csv" for dataset in settings.study]
-    for name in [*(name for name in plan.TABLES if name not in (PREDICTIONS, SUMS)), *curves]:
+    for name in [*(name for name in plan.TABLES if name not in (PREDICTIONS, CHECKSUMS)), *curves]:
         then = (shown / name).read_text("utf-8").splitlines()
         now = (tmp_path / name).read_text("utf-8").splitlines()
         changes = list(difflib.unified_diff(then, now, "committed", "derived", n=0, lineterm=""))
@@ -67,7 +67,12 @@ def test_no_axis_of_the_pilots_figures_shows_raw_tex(tmp_path):
     summaries = evidence.read(ROOT / "reports/pilot" / evidence.SUMMARIES)
     data = drawing.FigureData(settings, "brain_tumor", summaries, facts)
     for spec in figures.of_study(settings, "brain_tumor"):
-        if spec.name in ("ablations", "accuracy", "distillation", "rivals"):  # of summaries alone
+        if spec.name in {
+            "ablations",
+            "accuracy",
+            "baselines",
+            "distillation",
+        }:  # need no run folders
             drawing.write_figure(spec, data, "light", tmp_path / "figure.svg")
             assert "mathdefault" not in (tmp_path / "figure.svg").read_text("utf-8"), spec.name
 
@@ -75,7 +80,7 @@ def test_no_axis_of_the_pilots_figures_shows_raw_tex(tmp_path):
 @pytest.mark.parametrize("profile", [*PROFILES, *OTHERS])
 def test_predictions_belong_to_the_summaries(profile, committed):
     found = predictions.read(committed / "reports" / profile)
-    belonging = found.belonging(evidence.known(profile, committed))
+    belonging = found.of_summaries(evidence.finished_summaries(profile, committed))
     assert sorted(found.probabilities.keys() - belonging.probabilities.keys()) == []
 
 

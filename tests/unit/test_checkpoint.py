@@ -14,7 +14,7 @@ from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint, State
-from hdkd.training.kept import Kept
+from hdkd.training.kept import KeptWeights
 from hdkd.training.loop import train
 from small import DISTILLATION, SIZES, STUDENT, setup
 
@@ -174,5 +174,5 @@ def test_saving_takes_no_more_than_its_share_of_the_time(tmp_path):
     optimizer = torch.optim.Adam(model.parameters())
     with Checkpoint(tmp_path, SAME, share=1e-9) as checkpoint:
         assert checkpoint.due  # what it takes is not known yet
-        checkpoint.save(1, State(model, optimizer, {}, Kept("last")))
+        checkpoint.save(1, State(model, optimizer, {}, KeptWeights("last")))
         assert not checkpoint.due

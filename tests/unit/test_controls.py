@@ -159,7 +159,7 @@ def test_trials_that_the_grid_no_longer_has_are_left_out_and_named(settings, par
         {"run": vars(run), "hyperparameters": plan.hyperparameters(settings, run)} for run in runs
     ]
     parameters["tuning"]["demo"]["grid"] = [{"lr": 0.004}]
-    kept, left_out = evidence.counting(config.resolve(parameters), made)
+    kept, left_out = evidence.with_current_parameters(config.resolve(parameters), made)
     assert kept == made[:1]
     assert "there is no trial2: tuning.grid has 1 entries" in left_out[1]
 
@@ -167,6 +167,6 @@ def test_trials_that_the_grid_no_longer_has_are_left_out_and_named(settings, par
 def test_a_training_without_the_settings_that_were_chosen_does_not_count(settings):
     run = next(r for r in plan.student_runs(settings, "phantom") if r.role == "student")
     made = {"run": vars(run), "hyperparameters": plan.hyperparameters(settings, run)}
-    assert evidence.counting(settings, [made | {"tuned": {"lr": 0.016}}])[1] == []
-    _, left_out = evidence.counting(settings, [made | {"tuned": None}])
+    assert evidence.with_current_parameters(settings, [made | {"tuned": {"lr": 0.016}}])[1] == []
+    _, left_out = evidence.with_current_parameters(settings, [made | {"tuned": None}])
     assert "settings None, which tuning.grid lacks" in left_out[0]

@@ -57,7 +57,7 @@ def kept(tmp_path):
 
 def of(found: predictions.Predictions, *summaries: dict) -> np.ndarray | None:
     runs = [RunKey(**summary["run"]).folder.as_posix() for summary in summaries]
-    return found.belonging(summaries).cell(runs)
+    return found.of_summaries(summaries).cell(runs)
 
 
 def run_folder(tmp_path, summary) -> RunFolder:

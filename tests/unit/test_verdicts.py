@@ -159,19 +159,19 @@ def test_what_was_split_by_clusters_decides_nothing_about_the_published_test_ima
     }  # fmt: skip
     settings = config.resolve(parameters | {"profile": "paper"})
     made["hyperparameters"] = plan.hyperparameters(settings, evidence.key_of(made))
-    assert evidence.counting(settings, [made])[0] == [made]
+    assert evidence.with_current_parameters(settings, [made])[0] == [made]
     assert verdict(TEACHER, made)["verdict"] == "not run"
 
 
 def test_a_training_of_an_earlier_version_was_not_split_by_clusters(parameters):
     made = summary("pilot", "teacher", 1305)
     del made["hyperparameters"]["split"]
-    assert evidence.counting(SETTINGS["pilot"], [made])[0] == [made]
+    assert evidence.with_current_parameters(SETTINGS["pilot"], [made])[0] == [made]
     parameters["datasets"]["brain_tumor"]["split"] = {
         "kind": "clusters", "test_fraction": 0.2, "seed": 0,
     }  # fmt: skip
     settings = config.resolve(parameters | {"profile": "pilot"})
-    assert evidence.counting(settings, [made])[0] == []
+    assert evidence.with_current_parameters(settings, [made])[0] == []
 
 
 def test_hdkd_does_not_count_with_a_teacher_of_other_parameters(verdict):

@@ -95,8 +95,8 @@ def test_the_ablation_of_distillation_is_paired_with_hdkd_of_the_same_seed(built
     assert f"| no teacher | {100 * alone:.2f} |" in re.sub(" +", " ", text)
 
 
-def test_a_rival_stands_beside_teacher_student_and_hdkd(built):
-    text = (built.folder / "reports/demo/README.md").read_text().partition("### Rivals")[2]
+def test_a_baseline_stands_beside_teacher_student_and_hdkd(built):
+    text = (built.folder / "reports/demo/README.md").read_text().partition("### Baselines")[2]
     text = text.partition("\n## ")[0]
     models = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
     assert models == ["Model", "MobileNetV2", "Teacher", "Student alone", "HDKD"]
@@ -162,7 +162,7 @@ def test_the_weight_of_distillation_reruns_hdkd_only(built, tmp_path):
     assert rules == {"train_hdkd", "list_runs"} | REPORTING
 
 
-def test_one_more_rival_trains_only_that_one(built, tmp_path):
+def test_one_more_baseline_trains_only_that_one(built, tmp_path):
     parameters = copy.deepcopy(built.parameters)
     parameters["baselines"]["demo"]["models"].append("pvt_tiny")
     changed = tmp_path / "changed.yaml"

@@ -27,7 +27,7 @@ rule ablations:
         f"models/{PROFILE}/ablations/runs.txt",
 
 
-# The rivals of Table 5, trained from scratch like the student on all images.
+# The networks of Table 5, trained from scratch like the student on all images.
 rule baselines:
     input:
         summaries(plan.baseline_runs),

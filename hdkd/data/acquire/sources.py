@@ -59,14 +59,14 @@ def content_hash(manifest: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def given(source: Kaggle | Local) -> str | None:
+def local_source(source: Kaggle | Local) -> str | None:
     """The archive or folder on this machine that the environment or the parameters name, if any."""
     return os.environ.get(source.variable) or (source.path if isinstance(source, Local) else None)
 
 
 def _locate(name: str, source: Kaggle | Local) -> Path:
     variable = source.variable
-    if place := given(source):
+    if place := local_source(source):
         path = Path(place).expanduser()
         if not path.exists():
             key = f"the variable {variable}" if os.environ.get(variable) else "source.path"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd.errors import DataError
-from hdkd.files import SUMS, read_checksums, sha256
+from hdkd.files import CHECKSUMS, read_checksums, sha256
 
 PREPARED_FILES = ("images.npy", "index.csv", "facts.json", "split.csv", "split.json")
 
@@ -33,7 +33,7 @@ class ImageSet:
         for name in PREPARED_FILES:
             if sums.get(name) != sha256(folder / name):
                 raise DataError(
-                    f"{folder / name} is damaged (its checksum is not the one in {SUMS}): "
+                    f"{folder / name} is damaged (its checksum is not the one in {CHECKSUMS}): "
                     f"remove {folder} and start again"
                 )
         table = pd.read_csv(folder / "split.csv", keep_default_na=False, dtype={"class": str})

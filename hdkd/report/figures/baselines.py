@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @partial(
     FigureSpec,
-    section="rivals",
+    section="baselines",
     wide=True,
     when=plan.baseline_runs,
     needs=lambda data: not data.baselines.empty,
