@@ -81,7 +81,11 @@ def _message(error: Exception) -> str | None:
 
 def _usage(error: click.ClickException) -> str:
     """What click says of a wrong option, as one sentence with the way out."""
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = (
+        " ".join(error.format_message().split())
+        .rstrip(".?")
+        .replace(". Did you mean", "; did you mean")
+    )
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "hdkd"
     return f"{message[0].lower()}{message[1:]}: see `{path} --help`"

@@ -55,9 +55,9 @@ def split(settings: "Settings", dataset: str, prepared: Path | None) -> None:
     """Split the images into parts, and find copies among them."""
     from hdkd.data.split import split as split_images
 
-    folder = prepared_folder(settings, dataset, prepared)
+    described, folder = settings.dataset(dataset), prepared_folder(settings, dataset, prepared)
     index = require(folder / "index.csv", "prepare")
-    split_images(dataset, settings.dataset(dataset), settings.parameters.split, index, folder)
+    split_images(dataset, described, settings.parameters.split, index, folder)
 
 
 @click.command()
@@ -69,6 +69,6 @@ def smote(settings: "Settings", dataset: str, prepared: Path | None, output: Pat
     """Choose the images that SMOTE interpolates for balance."""
     from hdkd.data.smote import balance
 
-    folder = prepared_folder(settings, dataset, prepared)
+    described, folder = settings.dataset(dataset), prepared_folder(settings, dataset, prepared)
     require(folder / "split.csv", "split")
-    balance(dataset, settings.dataset(dataset).smote, folder, output or folder / "smote.csv")
+    balance(dataset, described.smote, folder, output or folder / "smote.csv")

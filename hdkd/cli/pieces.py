@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @with_settings
-@click.option("--minutes", type=float, default=0, help="of the borrowed machine")
+@click.option("--minutes", type=float, default=0, help="how long to train")
 @click.option("--parallel", type=int, help="trainings at once (1 on a GPU, else one per core)")
 @click.option("--cores", type=int, default=os.cpu_count(), help="CPU cores (all)")
 @click.option("--list", "listing", is_flag=True, help="print what would be trained, and stop")
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--bundle-mebibytes",
     type=float,
     default=math.inf,
-    help="of all parts (no limit): what is too much stays behind, unfinished trainings first",
+    help="limit for all parts together (none); unfinished runs are dropped first",
 )
 def borrow(
     settings: "Settings",

@@ -36,4 +36,4 @@ def deliver(settings: "Settings") -> None:
     """Give MLflow what it missed of finished trainings."""
     from hdkd.tracking import study
 
-    print(f"{study.deliver(settings)} runs were new to MLflow or not whole")
+    print(f"{study.deliver(settings)} runs were new to MLflow, or incomplete there")

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from hdkd.config import Settings
 
 
+def subset(context: click.Context, option: click.Parameter, given: str) -> str:
+    """A positive number or ``all``, as Click checks it."""
+    if given != "all" and not (given.isdecimal() and int(given) > 0):
+        raise click.BadParameter(f"{given!r} is neither a number of images nor all")
+    return given
+
+
 @click.command()
 @with_settings
 @dataset
@@ -30,9 +37,10 @@ if TYPE_CHECKING:
 @click.option(
     "--subset",
     default="all",
+    callback=subset,
     help="number of training images, balanced over classes, or all",
 )
-@click.option("--seed", type=int, default=0, help="of subset, initial weights and batches")
+@click.option("--seed", type=int, default=0, help="seed of subset, initial weights and batches")
 @click.option(
     "--block", type=click.Choice(["mbcsa", "mbconv"]), help="instead of the parameters' block"
 )
@@ -40,7 +48,9 @@ if TYPE_CHECKING:
 @click.option(
     "--point", default="", help="distillation, control or trial, by its name in the parameters"
 )
-@click.option("--group", type=click.Choice(GROUPS), default="students", help="of the study")
+@click.option(
+    "--group", type=click.Choice(GROUPS), default="students", help="group that the run belongs to"
+)
 @prepared_option
 @path("--recipes", "SMOTE recipes to add to the training images")
 @path("--teacher", "run folder of the teacher, for hdkd")

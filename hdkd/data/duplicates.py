@@ -1,4 +1,8 @@
-"""Copies and near-copies among prepared images, which may be brightened, mirrored or turned."""
+"""Copies and near-copies among prepared images, which may be brightened, mirrored or turned.
+
+The hash is the usual one of a cosine transform; the package imagehash has it for one file at a
+time, this for all turns of ten thousand arrays at once.
+"""
 
 from collections.abc import Iterator
 from itertools import combinations

@@ -167,7 +167,7 @@ def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def compare(table: pd.DataFrame, published: dict[str, Any] | None) -> dict[str, Any]:
-    """Differences to the published counts, a sentence each; validation images train there."""
+    """Differences to the published counts, a sentence each; validation counts as training here."""
     if not published:
         return {"published": None, "differences": []}
     differences = []

@@ -2,7 +2,7 @@
 
 On a CPU the convolutions of a block run close to what the machine can do; what is left are passes
 over maps in memory. Automatic differentiation makes about twenty of them for one CBAM, this makes
-nine, and a step of the teacher, which has fifteen of them, takes a tenth less time.
+nine. A step of the teacher, which has fifteen CBAMs, takes about a tenth less time at 96 pixels.
 """
 
 from typing import TYPE_CHECKING, Any

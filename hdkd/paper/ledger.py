@@ -44,7 +44,7 @@ TITLES = {
     "best_epoch": "Best epoch",
     "balanced": "Balanced accuracy",
     "without_leaks": "Last epoch without leaks",
-    "smallest": "Smallest to be seen",
+    "smallest": "Smallest detectable",
     "seeds": "Seeds",
     "effect": "Effect",
     "size": "Size",

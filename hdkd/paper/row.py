@@ -1,4 +1,4 @@
-"""What a published value is a number of, its row of the ledger, and the evidence for it."""
+"""Kinds of published values, their rows of the ledger, and the evidence for them."""
 
 import math
 from abc import ABC, abstractmethod

@@ -71,7 +71,7 @@ class OfNetwork(Number):
 
     @property
     def note(self) -> str:
-        """What else is to be said of it."""
+        """A further note; empty where there is none."""
         return ""
 
     @abstractmethod

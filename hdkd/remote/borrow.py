@@ -156,7 +156,8 @@ class Piece:
         Returns, rather than raises, that a run failed for another reason than time: what the others
         have left is bundled all the same.
         """
-        ends = time.time() + self.seconds - STARTING_SECONDS
+        started = time.time()
+        ends = started + self.seconds - STARTING_SECONDS
         targets = [(each.run.folder / "summary.json").as_posix() for each in self.chosen]
         binary = Path(sys.executable).with_name("snakemake")
         command = [
@@ -167,10 +168,11 @@ class Piece:
         ]  # fmt: skip
         environment = {**os.environ, DEADLINE: str(ends)}
         code = subprocess.run(command, env=environment, check=False).returncode
-        for run in self.unfinished():
-            if reason := failure(run):
+        unfinished = self.unfinished()
+        for run in unfinished:
+            if reason := failure(run, started):
                 return RunError(f"the training {run.name} failed: {reason}")
-        if code and not self.unfinished():
+        if code and not any(is_recent(log_of(run), started) for run in unfinished):
             return RunError(f"Snakemake ended with the code {code}: its messages stand above")
         return None
 
@@ -192,10 +194,20 @@ class Piece:
         ]
 
 
-def failure(run: RunKey) -> str | None:
-    """Why a run failed, by the last line of its log; ``None`` for one that ran out of time."""
-    log = Path("logs") / run.folder.with_name(f"{run.folder.name}.log")
-    lines = log.read_text("utf-8").splitlines() if log.exists() else []
+def log_of(run: RunKey) -> Path:
+    """The log that the workflow writes of a run."""
+    return Path("logs") / run.folder.with_name(f"{run.folder.name}.log")
+
+
+def is_recent(path: Path, since: float) -> bool:
+    """Whether a file was written ``since`` then, a reading of ``time.time``."""
+    return path.exists() and path.stat().st_mtime >= since
+
+
+def failure(run: RunKey, since: float) -> str | None:
+    """Why a run failed ``since`` then, by the last line of its log; ``None`` if only time ended."""
+    log = log_of(run)
+    lines = log.read_text("utf-8").splitlines() if is_recent(log, since) else []
     last = lines[-1] if lines else ""
     if last.startswith("error: "):
         return last.removeprefix("error: ")

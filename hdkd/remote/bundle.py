@@ -217,7 +217,7 @@ def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 def _checked(bundle: Path, name: str, digest: str) -> bytes:
     path = bundle / name
     if Path(name).name != name:
-        raise RunError(f"{bundle} has a part outside its folder, {name!r}: use no such bundle")
+        raise RunError(f"{bundle} has a part outside its folder, {name!r}: do not use this bundle")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise RunError(f"{path} is damaged (its checksum is wrong): bring it again")
@@ -239,7 +239,7 @@ def _extract(content: bytes, target: Path, bundle: Path) -> None:
                 _inside(member.name, bundle)
                 if not member.isfile():
                     raise RunError(
-                        f"{bundle} has a link or device, {member.name!r}: use no such bundle"
+                        f"{bundle} has a link or device, {member.name!r}: do not use this bundle"
                     )
             extract(tar, target, members)
     except (tarfile.TarError, EOFError, OSError) as error:

@@ -52,7 +52,7 @@ SWEEP = (
     Column("Gain (points)", signed, "gain", "gain_sd"),
     Column("95 % interval", between, "gain_low", "gain_high"),
     Column("p (Holm)", formats.p_value, "p_value"),
-    Column("Smallest to be seen", decimals(2), "smallest"),
+    Column("Smallest detectable", decimals(2), "smallest"),
     Column("Balanced gain (points)", signed, "balanced_gain"),
     Column("Its 95 % interval", between, "balanced_low", "balanced_high"),
     SEEDS,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd.config import Settings
-from hdkd.errors import RunError
+from hdkd.errors import DataError, RunError
 from hdkd.evaluation import uncertainty
 from hdkd.evaluation.metrics import correct
 from hdkd.evaluation.statistics import Estimate, estimate, holm
@@ -250,10 +250,18 @@ def paired(
 
 
 def facts(settings: Settings, dataset: str) -> dict[str, Any]:
-    """What preparing and splitting found out about a dataset."""
+    """What preparing and splitting found out about a dataset.
+
+    Raises ``ParameterError`` where there is no such dataset, ``DataError`` where a step is missing.
+    """
+    settings.dataset(dataset)
     folder = plan.prepared(settings.profile, dataset)
-    read = [json.loads((folder / name).read_text("utf-8")) for name in ("facts.json", "split.json")]
-    return read[0] | read[1]
+    found: dict[str, Any] = {}
+    for step, name in (("prepare", "facts.json"), ("split", "split.json")):
+        if not (folder / name).exists():
+            raise DataError(f"{folder / name} is missing: run `hdkd {step}` first")
+        found |= json.loads((folder / name).read_text("utf-8"))
+    return found
 
 
 def sweep_metrics(folder: Path, dataset: str) -> dict[str, float]:

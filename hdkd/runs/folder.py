@@ -6,7 +6,7 @@
 ``model.safetensors``     weights of the epoch that is kept
 ``predictions.csv``       the test images with label, whether leaked, prediction, probabilities; of
                           the last epoch where the weights were chosen on the test images
-``summary.json``          final metrics, the best epoch, complexity and provenance
+``summary.json``          final metrics, the best epoch, data and provenance
 ``SHA256SUMS``            checksums of all of these; written last, and checked whenever one is read
 ========================  ==========================================================================
 """

@@ -5,12 +5,20 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 
 RESULTS = ("evaluation", "paper", "runs", "study/names.py", "templates.py")
+# What decides no result is not in it (paths, records, logs); settings are parameters of the rules.
 STEP_CODE = {
     "acquire": ("data/acquire",),
     "prepare": ("data/prepare.py", "data/layouts.py", "data/acquire"),
     "split": ("data/split.py", "data/duplicates.py", "data/batches"),
     "smote": ("data/smote.py",),
-    "train": ("data/batches", "models", "distillation", "training", "evaluation/metrics.py"),
+    "train": (
+        "data/batches",
+        "models",
+        "distillation",
+        "training",
+        "evaluation/metrics.py",
+        "study/names.py",
+    ),
     "tune": ("training/tune.py",),
     "compare": ("models", *RESULTS),
     "report": ("models/complexity.py", "report", *RESULTS),

@@ -15,6 +15,8 @@ from urllib.parse import urlparse
 
 import filelock
 
+from hdkd.errors import UserError
+
 STORE = Path("mlflow")
 SWEEP_TAG = "hdkd.sweep"
 # Tells MLflow that the experiment holds trainings, not conversations with a language model.
@@ -48,7 +50,13 @@ def shown_uri() -> str:
 
 
 def warn(error: Exception) -> None:
-    """Say on stderr, in one line, that MLflow failed, and which command makes up for it."""
+    """Say on stderr, in one line, that MLflow failed, and which command makes up for it.
+
+    An error of ours, such as a damaged run folder, speaks for itself.
+    """
+    if isinstance(error, UserError):
+        print(f"warning: {error}", file=sys.stderr)
+        return
     reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
     if credentials := urlparse(tracking_uri()).netloc.rpartition("@")[0]:
         reason = reason.replace(f"{credentials}@", "")

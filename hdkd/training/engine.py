@@ -30,7 +30,7 @@ def prepare_process(threads: int | None) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may vary
     # As use_deterministic_algorithms(True, warn_only=True), which imports the compiler, too.
     torch.set_deterministic_debug_mode("warn")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by torch, not declared
 
 
 def peak_memory(device: str) -> int:
@@ -63,7 +63,7 @@ class Step:
         self.model, self.optimizer, self.device = model, optimizer, device
         self.augmentation, self.layout = augmentation, layout
         self.sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
-        self.finite_steps = torch.zeros((), device=device)  # whose loss was a finite number
+        self.finite_steps = torch.zeros((), device=device)  # number of steps with a finite loss
         on_gpu = device == "cuda"
         self._half = on_gpu and engine.precision == "bfloat16"
         compiled = torch.compile if on_gpu and engine.compile else lambda network: network
@@ -135,7 +135,7 @@ class Step:
 
     def _on_side_stream(self, batch: Batch) -> None:
         """A step on a stream of its own, as those before a recording have to be."""
-        self._stream = self._stream or torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._stream = self._stream or torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             self._compute(*batch)

@@ -1,4 +1,8 @@
-"""Optimisers and the learning-rate schedule (paper, section 4.2)."""
+"""Optimisers and the learning-rate schedule (paper, section 4.2).
+
+The schedule is a function of the epoch; timm's, which gives the same rates (tested), is an object
+with a state that a checkpoint would have to keep.
+"""
 
 import math
 

@@ -7,6 +7,7 @@ import pytest
 
 from hdkd import cli
 from hdkd.cli.group import MODULES
+from hdkd.cli.log import logging_to
 from project import ROOT
 
 HEAVY = ("torch", "pandas", "mlflow", "matplotlib", "rich", "hdkd.config")
@@ -60,16 +61,22 @@ def test_a_user_error_is_one_sentence_and_code_2(capsys):
 
 
 class TestLog:
-    def test_takes_what_a_command_prints(self, tmp_path, capsys):
+    def test_takes_what_a_command_prints(self, tmp_path, capfd):
         log = tmp_path / "logs" / "profile.log"
         assert cli.main(["--log", str(log), "profile"]) == 0
         assert log.read_text() == "demo\n"
-        assert capsys.readouterr() == ("", "")
+        assert capfd.readouterr() == ("", "")
 
-    def test_shows_errors_on_the_terminal_too_and_keeps_the_code(self, tmp_path, capsys):
+    def test_shows_errors_on_the_terminal_too_and_keeps_the_code(self, tmp_path, capfd):
         log = tmp_path / "log"
         assert cli.main(["--log", str(log), "profile", "--profile", "large"]) == 2
-        assert log.read_text() == capsys.readouterr().err != ""
+        assert log.read_text() == capfd.readouterr().err != ""
+
+    def test_has_what_children_print(self, tmp_path, capfd):
+        with logging_to(tmp_path / "log"):
+            subprocess.run(["sh", "-c", "echo printed; echo failed >&2"], check=True)
+        assert sorted((tmp_path / "log").read_text().split()) == ["failed", "printed"]
+        assert capfd.readouterr() == ("", "failed\n")
 
     def test_has_the_traceback_of_what_nobody_expected(self, tmp_path, monkeypatch):
         def fail(*_):

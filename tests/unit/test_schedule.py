@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from timm.scheduler import CosineLRScheduler
 from torch import nn
 
 from hdkd.config import Training
@@ -32,6 +33,16 @@ def test_cosine_falls_from_the_initial_to_the_minimum_rate():
     assert learning_rate(100, PAPER) == pytest.approx(3.5e-5)
     assert learning_rate(5, PAPER) == pytest.approx(2e-5 + 1.5e-5 * (1 + math.cos(math.pi / 40)))
     assert learning_rate(199, PAPER) == pytest.approx(2e-5, rel=1e-3)
+
+
+def test_rates_are_those_of_timm():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=PAPER.lr)
+    scheduler = CosineLRScheduler(
+        optimizer, PAPER.epochs, PAPER.min_lr, warmup_t=5, warmup_lr_init=PAPER.warmup_lr
+    )
+    for epoch in range(PAPER.epochs):
+        scheduler.step(epoch)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(learning_rate(epoch, PAPER))
 
 
 def test_an_offset_of_one_epoch_is_the_released_schedule():

@@ -172,25 +172,19 @@ def test_one_more_baseline_trains_only_that_one(built, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "before", "after", "trained"),
+    ("before", "after", "trained"),
     [
+        ('.get(float(self.alpha), "both")', '.get(float(self.alpha), "class")', {"train_hdkd"}),
         (
-            "distillation.py",
-            '.get(float(self.alpha), "both")',
-            '.get(float(self.alpha), "class")',
-            {"train_hdkd"},
-        ),
-        (
-            "network.py",
-            '"patch_size": self.patch_size,',
-            '"patch_size": 2 * self.patch_size,',
+            '{"depths": self.student_depths}',
+            '{"depths": (9, *self.student_depths[1:])}',
             {"train_student", "train_hdkd"},
         ),
     ],
     ids=["predicting heads", "arguments of networks"],
 )
-def test_a_changed_rule_for_settings_trains_what_gets_others(built, name, before, after, trained):
-    path = built.folder / "hdkd" / "config" / name
+def test_a_changed_rule_for_settings_trains_what_gets_others(built, before, after, trained):
+    path = built.folder / "hdkd" / "config" / "training.py"
     text = path.read_text()
     assert text.count(before) == 1
     path.write_text(text.replace(before, after))

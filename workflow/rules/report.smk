@@ -71,7 +71,7 @@ for DATASET in DATASETS:
 
 rule compare:
     input:
-        # Of other studies it takes what is there; that is a parameter, lest the graph hang on it.
+        # Of other studies it takes what is there; that is a parameter, so that the graph does not depend on it.
         evidence=evidence(PROFILE) if PROFILE in plan.LEDGER_PROFILES else [],
         code=code.inputs("compare"),
     output:

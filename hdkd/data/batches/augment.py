@@ -3,7 +3,9 @@
 The operations and their ranges are those of the released implementation, which applies
 torchvision's transforms to one PIL image at a time: rotation (nearest neighbour on black), flips,
 brightness and contrast in random order, sharpness for half of the images, Gaussian blur with a 3×3
-kernel. Here they act on floats in batches, so nothing is rounded to bytes in between.
+kernel. Here they act on floats in batches, so nothing is rounded to bytes in between. The batched
+transforms of torchvision and kornia draw inside, from the device's generator; here every image has
+its own draws, made on the CPU, so that a GPU changes images as a CPU does.
 """
 
 import functools

@@ -27,13 +27,14 @@ def draw(data: FigureData, fig: Figure) -> None:
 
     from hdkd.data.batches.imageset import blend
 
+    arithmetic = data.settings.parameters.smote.arithmetic
     chosen = data.recipes.groupby("label").head(1).head(SHOWN_CLASSES)
     fig.set_size_inches(5.6, 1.75 * len(chosen))
     grid = fig.subplots(len(chosen), 3, squeeze=False)
     for row, recipe in enumerate(chosen.itertuples()):
         base = data.source.images[[recipe.base]]
         neighbour = data.source.images[[recipe.neighbour]]
-        synthetic = blend(base, neighbour, np.array([recipe.gap]))
+        synthetic = blend(base, neighbour, np.array([recipe.gap]), arithmetic)
         for axes, image in zip(grid[row], (base[0], synthetic[0], neighbour[0]), strict=True):
             show_image(axes, image)
         grid[row, 0].set_ylabel(data.source.classes[int(recipe.label)])
