@@ -29,7 +29,7 @@ for sum in "$here"/[0-9]*/*@*.sha256; do
   if [ ! -e "$archive" ]; then
     cat "$here"/[0-9]*/"$name".[0-9]* > "$archive.partial" 2> /dev/null || true
     if ! echo "$(cat "$sum")  $archive.partial" | sha256sum --check --status; then
-      echo "error: ${name#*@} is incomplete: copy all packed folders that were packed" >&2
+      echo "error: ${name#*@} is incomplete: copy all the folders that were packed" >&2
       exit 2
     fi
     mv "$archive.partial" "$archive"

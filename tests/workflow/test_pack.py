@@ -113,7 +113,7 @@ def test_an_archive_that_has_not_come_whole_is_named(home, image_folder, tmp_pat
     carried = tmp_path / "carried"
     home.run("hdkd", "pack", "--datasets", "folder", "--output", str(carried), HDKD_FOLDER=archive)
     part = next(carried.glob("*/HDKD_FOLDER@images.zip.000"))
-    said = "error: images.zip is not whole: carry all the folders that were packed\n"
+    said = "error: images.zip is incomplete: copy all the folders that were packed\n"
     part.write_bytes(part.read_bytes()[:-1])
     result = there(home, carried, "1")
     assert (result.returncode, result.stderr) == (2, said)
