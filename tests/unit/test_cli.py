@@ -60,6 +60,28 @@ def test_a_user_error_is_one_sentence_and_code_2(capsys):
     assert capsys.readouterr().err.startswith("error: profile must be one of demo")
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("split --dataset nope", "there is no dataset 'nope': datasets has phantom"),
+        ("figures --dataset nope", "there is no dataset 'nope': datasets has phantom"),
+        (
+            "train --role student --dataset phantom --subset abc",
+            "invalid value for '--subset'",
+        ),
+        (
+            "split --dat phantom",
+            "no such option '--dat'; did you mean '--dataset': see",
+        ),
+    ],
+)
+def test_what_does_not_exist_is_named_before_anything_is_read(command, said, capsys):
+    assert cli.main(command.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said}")
+    assert error.count("\n") == 1
+
+
 class TestLog:
     def test_takes_what_a_command_prints(self, tmp_path, capfd):
         log = tmp_path / "logs" / "profile.log"
