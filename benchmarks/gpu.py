@@ -14,9 +14,9 @@ from benchmarks.settings import Settings
 from benchmarks.training import generated
 from hdkd import config
 from hdkd.config import Engine
-from hdkd.data.batches.feed import Feed
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
-from hdkd.report.cost import images_of, length
+from hdkd.data.batches.loader import Loader
+from hdkd.report.tables.cost import images_of, length
 from hdkd.study.plan import all_runs
 from hdkd.training import engine
 
@@ -29,7 +29,7 @@ WITHOUT = {
     "without resident images": {"resident": False},
     "compiled as well": {"compile": True},
 }
-SIDE_BY_SIDE = (1, 2, 4)  # trainings
+SIDE_BY_SIDE = (1, 2, 4)  # runs
 
 
 def gpu(settings: Settings, device: str) -> str:
@@ -65,7 +65,7 @@ def epoch(
     engine.prepare_process(None)
     step = networks.step(role, size, count, device, Engine(**OURS | change), layout)
     source = ImageSet.load(folder)
-    feed = Feed(TrainingSet(source, source.part("train")), device, resident=resident)
+    feed = Loader(TrainingSet(source, source.part("train")), device, resident=resident)
     order, draws = torch.Generator(), torch.Generator()
     for counts in (False, True):
         monitor = UtilizationMonitor(device if counts else "cpu")
@@ -91,7 +91,7 @@ def side_by_side(size: int, count: int, folder: Path, device: str) -> str:
             speed = sum(each.result()[0] for each in work)
         alone = alone or speed
         rows.append([str(processes), f"{speed:.0f}", f"{speed / alone:.2f}×"])
-    return table(["trainings of HDKD at once", "images/s together", "to one"], rows)
+    return table(["runs of HDKD at once", "images/s together", "to one"], rows)
 
 
 def wait_for_imports(_: int) -> None:

@@ -1,4 +1,4 @@
-"""Start-up: the command line, a training until its first step, the graph; and how they grow."""
+"""Start-up: the command line, a run until its first step, the graph; and how they grow."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from hdkd import config
 from hdkd.study import plan
 
 ROOT = Path(__file__).resolve().parents[1]
-SEEDS = (3, 10, 59)  # 102, 214 and 998 trainings
+SEEDS = (3, 10, 59)  # 102, 214 and 998 runs
 
 FIRST_STEP = """
 import os, sys
@@ -50,32 +50,32 @@ def start(settings: Settings) -> str:
                 "importing torch and MLflow": process(
                     [sys.executable, "-c", "import torch, mlflow"]
                 ),
-                "a training until its first step": process(training, env=environment, cwd=folder),
+                "a run until its first step": process(training, env=environment, cwd=folder),
             }
             times = interleaved(actions, settings.start_rounds)
     rows = [[name, time] for name, time in times.items()]
     imports = times["importing torch and MLflow"].seconds
-    steps = times["a training until its first step"].seconds
+    steps = times["a run until its first step"].seconds
     beyond = sorted(b - a for a, b in zip(imports, steps, strict=True))
     rows.append(["… of which beyond those imports", duration(beyond[len(beyond) // 2])])
     return table(["process", "time"], rows)
 
 
 def graph(settings: Settings) -> str:
-    """``snakemake -n`` on the paper's graph, and on graphs of more trainings."""
+    """``snakemake -n`` on the paper's graph, and on graphs of more runs."""
     rows = []
     for seeds in SEEDS if settings.rounds > 1 else (1,):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            count = trainings(folder, seeds)
+            count = runs(folder, seeds)
             command = ["snakemake", "-n", "--quiet", "all", "--", "all"]
             times = interleaved({"graph": process(command, cwd=folder)}, min(3, settings.rounds))
-        rows.append([f"{seeds} seeds, {count} trainings", times["graph"]])
+        rows.append([f"{seeds} seeds, {count} runs", times["graph"]])
     return table(["`snakemake -n all`, profile paper", "time"], rows)
 
 
-def trainings(folder: Path, seeds: int) -> int:
-    """Lay the paper's study with ``seeds`` seeds out in ``folder``; how many trainings it has."""
+def runs(folder: Path, seeds: int) -> int:
+    """Lay the paper's study with ``seeds`` seeds out in ``folder``; how many runs it has."""
     for name in ("Snakefile", "workflow", "hdkd", "profiles"):
         (folder / name).symlink_to(ROOT / name)
     parameters = config.read(ROOT / "params.yaml")

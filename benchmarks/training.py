@@ -146,15 +146,15 @@ def epoch_times(
     settings: Settings, source: "ImageSet", role: str, folder: Path
 ) -> dict[str, Times]:
     """Times of an epoch as it is ``trained``, in a run folder, and of its steps ``alone``."""
-    from hdkd.data.batches.feed import Feed
     from hdkd.data.batches.imageset import TrainingSet
+    from hdkd.data.batches.loader import Loader
     from hdkd.runs.folder import RunFolder
     from hdkd.training.checkpoint import Checkpoint, State
     from hdkd.training.kept import KeptWeights
 
     size, count = source.images.shape[-1], settings.epoch_batch
     step = networks.step(role, size, count)
-    feed = Feed(TrainingSet(source, source.part("train")), "cpu")
+    feed = Loader(TrainingSet(source, source.part("train")), "cpu")
     generators = {"order": torch.Generator(), "draws": torch.Generator()}
     batches = [
         (networks.batch(len(labels), size)[0].contiguous(memory_format=step.layout), labels)

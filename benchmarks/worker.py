@@ -117,11 +117,11 @@ def epoch(step: Any, task: dict[str, Any]) -> Callable[[], float]:
     """An epoch from the prepared array to updated weights."""
     import torch
 
-    from hdkd.data.batches.feed import Feed
     from hdkd.data.batches.imageset import ImageSet, TrainingSet
+    from hdkd.data.batches.loader import Loader
 
     source = ImageSet.load(Path(task["prepared"]))
-    feed = Feed(TrainingSet(source, source.part("train")), "cpu")
+    feed = Loader(TrainingSet(source, source.part("train")), "cpu")
     order, draws = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
 
     def turn() -> float:
@@ -133,7 +133,7 @@ def epoch(step: Any, task: dict[str, Any]) -> Callable[[], float]:
 
 
 def evaluation(model: Any, task: dict[str, Any]) -> Callable[[], float]:
-    """The test set of the prepared array, in memory as during a training."""
+    """The test set of the prepared array, in memory as during a run."""
     import torch
 
     from hdkd.data.batches.imageset import ImageSet

@@ -37,6 +37,16 @@ ORIGIN = {
     "versions": {},
     "started": "2026-01-01T10:00:00+00:00",
 }
+METRICS = {
+    "accuracy": 1.0,
+    "balanced_accuracy": 1.0,
+    "macro_f1": 1.0,
+    "auroc": 1.0,
+    "calibration_error": 0.0,
+    "recall": {"a": 1.0, "b": 1.0},
+    "confusion_matrix": [[7, 0], [0, 6]],
+}
+PROVENANCE = ORIGIN | {"duration_seconds": 60.0, "peak_memory_bytes": 2**20, "pieces": []}
 STUDENT = {"layers": 1, "patch_size": 1, "embed_dim": 8, "heads": 2, "head_dim": 4}
 
 
@@ -69,14 +79,11 @@ def params_of(role: str = "teacher", **changes: Any) -> RunParams:
 
 
 def summary_of(run: RunKey, **changes: Any) -> RunSummary:
-    """What a training with every image right would leave."""
-    metrics = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "auroc"), 1.0)
-    matrix = [[7, 0], [0, 6]]
+    """What a run with every image right would leave."""
     content = {
         "run": run,
         "part": "test",
-        "final": metrics
-        | {"calibration_error": 0.0, "recall": {"a": 1.0, "b": 1.0}, "confusion_matrix": matrix},
+        "final": METRICS,
         "without_leaks": None,
         "tuned": None,
         "kept": {"rule": "last", "epoch": 2},
@@ -89,7 +96,7 @@ def summary_of(run: RunKey, **changes: Any) -> RunSummary:
         "parameters": 1000,
         "data": DATA,
         "hyperparameters": {},
-        "provenance": ORIGIN | {"duration_seconds": 60.0, "peak_memory_bytes": 2**20, "pieces": []},
+        "provenance": PROVENANCE,
         "mlflow_run": None,
     }
     return RunSummary(**content | changes)

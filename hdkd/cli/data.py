@@ -17,7 +17,7 @@ def prepared_folder(settings: "Settings", dataset: str, given: Path | None) -> P
     """The folder of a dataset's prepared images: the given one, or that of the profile."""
     from hdkd.study import plan
 
-    return given or plan.prepared(settings.profile, dataset)
+    return given or plan.prepared_folder(settings.profile, dataset)
 
 
 @click.command()
@@ -29,7 +29,7 @@ def acquire(settings: "Settings", dataset: str, output: Path | None) -> None:
     from hdkd.data.acquire import sources
     from hdkd.study import plan
 
-    sources.acquire(dataset, settings.dataset(dataset), output or plan.raw(dataset))
+    sources.acquire(dataset, settings.dataset(dataset), output or plan.raw_folder(dataset))
 
 
 @click.command()
@@ -43,7 +43,7 @@ def prepare(settings: "Settings", dataset: str, manifest: Path | None, output: P
     from hdkd.study import plan
 
     described, images = settings.dataset(dataset), settings.images(dataset)
-    manifest = require(manifest or plan.raw(dataset) / "manifest.csv", "acquire")
+    manifest = require(manifest or plan.raw_folder(dataset) / "manifest.csv", "acquire")
     prepare_images(dataset, described, images, manifest, prepared_folder(settings, dataset, output))
 
 

@@ -22,12 +22,12 @@ def export(settings: "Settings", dataset: str, run: Path | None, output: Path | 
     """Export a trained model as a small folder with a card."""
     from hdkd.deploy.export import default_run
     from hdkd.deploy.export import export as export_run
-    from hdkd.deploy.predict import about
+    from hdkd.deploy.predict import notice_of
 
     chosen = "by hand" if run else "before any result: HDKD, most images, first seed"
     output = output or Path("pretrained") / dataset
     export_run(settings, run or default_run(settings, dataset).folder, output, chosen)
-    print(about(output))
+    print(notice_of(output))
 
 
 @click.command()
@@ -44,11 +44,11 @@ def predict(model: str, as_json: bool, images: tuple[Path, ...]) -> None:
     """Classify image files with a trained model."""
     from tabulate import tabulate
 
-    from hdkd.deploy.predict import Classifier, about, find
+    from hdkd.deploy.predict import Classifier, find, notice_of
 
     folder = find(model)
     classifier = Classifier.load(folder)
-    if note := about(folder):
+    if note := notice_of(folder):
         print(note, file=sys.stderr)
     probabilities = classifier.probabilities(list(images))
     names = classifier.classes

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @with_settings
 @click.option("--minutes", type=float, default=0, help="how long to train")
-@click.option("--parallel", type=int, help="trainings at once (1 on a GPU, else one per core)")
+@click.option("--parallel", type=int, help="runs at once (1 on a GPU, else one per core)")
 @click.option("--cores", type=int, default=os.cpu_count(), help="CPU cores (all)")
 @click.option("--list", "listing", is_flag=True, help="print what would be trained, and stop")
 @click.option("--state", is_flag=True, help="print the last line of that, and stop")
@@ -62,7 +62,7 @@ def borrow(
         return
     failed = piece.train()
     count = len(piece.chosen)
-    print(f"{count - len(piece.unfinished())} of {count} chosen trainings are finished")
+    print(f"{count - len(piece.unfinished())} of {count} chosen runs are finished")
     if bundle:
         for line in piece.bundle(bundle, **mebibytes):
             print(line)
@@ -73,8 +73,9 @@ def borrow(
 @click.command()
 @params
 @profile
-@click.option("--datasets", multiple=True, metavar="NAME...", help="only these (the study's)")
-@click.argument("more_datasets", nargs=-1, metavar="")
+@click.option(
+    "--dataset", "datasets", multiple=True, help="only this (all of the study); repeat it"
+)
 @path("--output", "folder (carried)", Path("carried"))
 @click.option("--transfer-mebibytes", type=float, default=60, help="largest folder to carry (60)")
 @path("--machine", "`pip freeze` of that machine: wheels come along")
@@ -83,7 +84,6 @@ def pack(
     params: Path,
     profile: str | None,
     datasets: tuple[str, ...],
-    more_datasets: tuple[str, ...],  # the second and later names after --datasets
     output: Path,
     transfer_mebibytes: float,
     machine: Path | None,
@@ -94,7 +94,7 @@ def pack(
     from hdkd.remote import pack as packing
 
     settings = config.load(params, profile)
-    chosen = [*datasets, *more_datasets] or list(settings.study)
+    chosen = list(datasets or settings.study)
     sizes = packing.pack(
         params, settings.profile, chosen, output, transfer_mebibytes, machine, python
     )

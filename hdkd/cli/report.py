@@ -31,7 +31,7 @@ def tables(settings: "Settings", output: Path | None) -> None:
     from hdkd.report import steps
     from hdkd.study import plan
 
-    warn(steps.tables(settings, output or plan.report(settings.profile)))
+    warn(steps.tables(settings, output or plan.report_folder(settings.profile)))
 
 
 @click.command()
@@ -43,7 +43,7 @@ def figures(settings: "Settings", dataset: str, output: Path | None) -> None:
     from hdkd.report import steps
     from hdkd.study import plan
 
-    folder = plan.report(settings.profile) / "figures" / dataset
+    folder = plan.report_folder(settings.profile) / "figures" / dataset
     steps.figures(settings, dataset, output or folder)
 
 
@@ -57,4 +57,4 @@ def page(settings: "Settings", output: Path | None, ledger: Path | None) -> None
     from hdkd.study import plan
 
     ledger = require(ledger or plan.LEDGER[0], "compare")
-    steps.page(settings, output or plan.report(settings.profile), ledger)
+    steps.page(settings, output or plan.report_folder(settings.profile), ledger)

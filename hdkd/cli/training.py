@@ -1,4 +1,4 @@
-"""One training, and the choice of settings by trials."""
+"""One run, and the choice of settings by trials."""
 
 import os
 import signal

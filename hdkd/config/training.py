@@ -53,10 +53,10 @@ class Network:
 
 @model
 class Optimisation:
-    """What the trainings of teachers and students have in common.
+    """What the runs of teachers and students have in common.
 
     ``warmup_epochs``, ``epochs`` and ``evaluate_every`` count epochs. An epoch is every training
-    image once, or ``epoch_images`` of them: then a training takes the same number of steps however
+    image once, or ``epoch_images`` of them: then a run takes the same number of steps however
     many images there are.
     """
 
@@ -74,7 +74,7 @@ class Optimisation:
 
 @model
 class Training(Optimisation):
-    """One training; ``keep`` is the epoch whose weights stay, ``offset`` how late the rate is."""
+    """One run; ``keep`` is the epoch whose weights stay, ``offset`` how late the rate is."""
 
     epoch_images: EpochImages = None
     keep: Literal["last", "best_on_validation", "best_on_test"] = "last"

@@ -1,7 +1,8 @@
 """A trained model as a small folder to hand over: weights in half precision, and a model card.
 
 The card says what the weights in the folder reach, measured as they are there. Its sections follow
-Mitchell et al., "Model Cards for Model Reporting" (2019).
+Mitchell et al., "Model Cards for Model Reporting" (2019). It is a template of this project:
+huggingface_hub's ``ModelCard`` would be a client of a hub for the sake of one Markdown file.
 """
 
 import shutil
@@ -56,7 +57,7 @@ def default_run(settings: Settings, dataset: str) -> RunKey:
     )
 
 
-def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str, Any]:
+def export(settings: Settings, run: Path, output: Path, chosen: str) -> ModelSummary:
     """Fill ``output`` with what ``hdkd predict`` needs of a run, and a card; returns its summary.
 
     ``chosen`` tells how the run was chosen, for the card. The half-precision weights are tested on
@@ -65,14 +66,14 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
     prepared images are not the run's, or ``output`` holds something else than this run's model.
     """
     folder = RunFolder(run)
-    params, summary = folder.params, folder.record
+    params, summary = folder.params, folder.summary
     key = summary.run
     if summary.kept.rule == "best_on_test":
         raise RunError(
             f"{run} keeps the epoch that is best on the test images, so what it reaches there says "
             "nothing of other images: train it with keep last or best_on_validation"
         )
-    source = ImageSet.load(plan.prepared(key.profile, key.dataset))
+    source = ImageSet.load(plan.prepared_folder(key.profile, key.dataset))
     if source.facts["content_hash"] != params.data.content_hash:
         raise DataError(
             f"the images prepared for {key.dataset} are not those of {run}: prepare the same copy"
@@ -97,14 +98,14 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> dict[str
         original = folder.predictions["predicted"].tolist()
         tested["changed"] = sum(a != b for a, b in zip(predicted, original, strict=True))
         tested |= {"weight_bytes": len(weights), "chosen": chosen}
-        content = exported_summary(settings, summary, tested).content()
-        write_json(new / "summary.json", content)
-        (new / CARD).write_text(card(content, params), "utf-8")
-        (new / TERMS).write_text(terms(content["data"]), "utf-8")
+        exported = exported_summary(settings, summary, tested)
+        write_json(new / "summary.json", exported.content())
+        (new / CARD).write_text(card(exported, params), "utf-8")
+        (new / TERMS).write_text(terms(exported.data), "utf-8")
         write_checksums(new, FILES)
         shutil.rmtree(output, ignore_errors=True)
         new.rename(output)
-    return content
+    return exported
 
 
 def content_of(folder: Path) -> str:
@@ -161,18 +162,18 @@ def exported_summary(
     )
 
 
-def card(summary: dict[str, Any], params: RunParams) -> str:
+def card(summary: ModelSummary, params: RunParams) -> str:
     """The model card, Markdown, from the ``summary`` and ``params`` of an exported model."""
-    matrix = summary["final"]["confusion_matrix"]
+    matrix = summary.final.confusion_matrix
     sizes = dict(zip(params.classes, map(sum, matrix), strict=True))
     return templates.render(
         Path(__file__).with_name("model_card.md"),
-        **summary,
-        between=between,
-        weights_licence=licence(summary["data"]["licence"]),
+        **summary.content(),
+        share_interval=share_interval,
+        weights_licence=licence(summary.data.licence),
         params=params,
         classes=params.classes,
-        network=model_name(summary["run"]["role"]),
+        network=model_name(summary.run.role),
         rows=list(zip(params.classes, matrix, sizes.values(), strict=True)),
         largest=max(sizes, key=sizes.__getitem__),
         sizes=sizes,
@@ -184,18 +185,15 @@ def licence(images: str | None) -> str | None:
     return "Apache-2.0" if images == "CC0" else images
 
 
-def terms(data: dict[str, Any]) -> str:
-    """What may be done with exported weights, for the file beside them.
-
-    ``data`` is the section of that name of their summary.
-    """
-    images = data["licence"]
-    about = f"The weights in this folder were trained on {data['title']} ({data['source']})."
+def terms(data: LicensedData) -> str:
+    """What may be done with weights that were trained on ``data``, for the file beside them."""
+    images = data.licence
+    about = f"The weights in this folder were trained on {data.title} ({data.source})."
     other = f"The images have the licence {images}; the same terms hold for the weights."
     return f"{about}\n{TERMS_BY_LICENCE.get(images, other)}\nNot for clinical use.\n"
 
 
-def between(right: float, images: int) -> str:
+def share_interval(right: float, images: int) -> str:
     """``83.01 to 86.94 %``: the 95 % interval where a share ``right`` of ``images`` is right."""
     low, high = interval(round(right * images), images)
     return f"{100 * low:.2f} to {100 * high:.2f} %"

@@ -41,7 +41,7 @@ def find(model: str) -> Path:
     )
 
 
-def about(folder: Path) -> str:
+def notice_of(folder: Path) -> str:
     """What to know before relying on an exported model, in a sentence; empty for a run folder."""
     if not (folder / CARD).exists():
         return ""

@@ -56,15 +56,13 @@ TITLES = {
 }
 
 
-def write_ledger(
-    parameters: dict[str, Any], folder: Path, root: Path = Path()
-) -> tuple[pd.DataFrame, list[str]]:
-    """Write ``ledger.csv`` and ``ledger.md`` into ``folder`` from all evidence below ``root``.
+def write_ledger(parameters: dict[str, Any], folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Write ``ledger.csv`` and ``ledger.md`` into ``folder`` from all evidence.
 
     Runs count where they were made with ``parameters``, the content of a parameter file; returned
     are the table, every cell as text, and which runs were left out, with the reason.
     """
-    rows, left_out = ledger(parameters, root)
+    rows, left_out = ledger(parameters)
     table = texts(rows)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "ledger.csv", index=False)
@@ -77,11 +75,10 @@ def read_ledger(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def ledger(parameters: dict[str, Any], root: Path = Path()) -> tuple[list[Row], list[str]]:
+def ledger(parameters: dict[str, Any]) -> tuple[list[Row], list[str]]:
     """One row per published value, in their order in the paper; and the runs left out."""
     paper, *smaller = (
-        Measurements(profile, parameters, root)
-        for profile in (COMPARABLE_PROFILE, *SMALLER_PROFILES)
+        Measurements(profile, parameters) for profile in (COMPARABLE_PROFILE, *SMALLER_PROFILES)
     )
     quantities = [QUANTITIES[value.quantity](value) for value in published.values()]
     effects = [each for each in quantities if isinstance(each, Effect)]
@@ -198,14 +195,14 @@ def copies(table: pd.DataFrame) -> list[str]:
 def headline(table: pd.DataFrame) -> str:
     """How many rows have each verdict, those that need no training first.
 
-    ``79 of networks and data: 70 exact, 9 differs; 80 of trainings: 3 reproduced, …``
+    ``79 of networks and data: 70 exact, 9 differs; 80 of runs: 3 reproduced, …``
     """
     kinds = {value.row: QUANTITIES[value.quantity] for value in published.values()}
     trained = table["row"].map(lambda row: issubclass(kinds[row], Trained))
     parts = []
     for kind, rows, names in (
         ("of networks and data", table[~trained], STRUCTURAL),
-        ("of trainings", table[trained], verdicts.VERDICTS),
+        ("of runs", table[trained], verdicts.VERDICTS),
     ):
         counts = {name: int((rows["verdict"] == name).sum()) for name in names}
         if total := sum(counts.values()):

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ from hdkd.errors import ParameterError
 from hdkd.evaluation.metrics import correct
 from hdkd.evaluation.statistics import Estimate, estimate
 from hdkd.paper.networks import IMAGE_SIZE, parameters
-from hdkd.paper.published import COMPARABLE_PROFILE, Network, Value
+from hdkd.paper.published import COMPARABLE_PROFILE, PaperNetwork, Value
 from hdkd.runs import evidence, predictions
 from hdkd.runs.predictions import Predictions
+from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 
-Summary = dict[str, Any]
-Cell = dict[int, Summary]  # the summaries of a network on a subset, by seed, in ascending order
+Cell = dict[int, RunSummary]  # the summaries of a network on a subset, by seed, in ascending order
 
 
 class Measurements:
@@ -33,31 +32,31 @@ class Measurements:
     than the published ones, and controls.
     """
 
-    def __init__(self, profile: str, parameters: dict[str, Any], root: Path) -> None:
+    def __init__(self, profile: str, parameters: dict[str, Any]) -> None:
         self.profile = profile
-        self.facts = evidence.facts(profile, root)
-        self._cells: dict[tuple[Network, str, str], Cell] = {}
+        self.facts = evidence.facts(profile)
+        self._cells: dict[tuple[PaperNetwork, str, str], Cell] = {}
         self._datasets: dict[str, Dataset] = {}
-        kept: list[Summary] = []
+        kept: list[RunSummary] = []
         try:
             settings = config.resolve(parameters | {"profile": profile, "study": None})
         except ParameterError as error:
             self.left_out = [f"everything of the profile {profile} ({error})"]
         else:
             kept, self.left_out = evidence.with_current_parameters(
-                settings, evidence.finished_summaries(profile, root), root
+                settings, evidence.finished_summaries(profile)
             )
             self._datasets = settings.parameters.datasets
-        self.predictions = predictions.read(root / plan.report(profile)).of_summaries(kept)
-        for summary in sorted(kept, key=lambda summary: summary["run"]["seed"]):
+        self.predictions = predictions.read(plan.report_folder(profile)).of_summaries(kept)
+        for summary in sorted(kept, key=lambda summary: summary.run.seed):
             if self._is_comparable(summary):
-                key = evidence.key_of(summary)
+                key = summary.run
                 place = (network_of(summary), key.dataset, key.subset)
                 self._cells.setdefault(place, {})[key.seed] = summary
 
-    def _is_comparable(self, summary: Summary) -> bool:
-        key = evidence.key_of(summary)
-        split = (summary.get("hyperparameters") or {}).get("split", {})
+    def _is_comparable(self, summary: RunSummary) -> bool:
+        key = summary.run
+        split = (summary.hyperparameters or {}).get("split", {})
         if split.get("kind") == "clusters" or key.group == "tuning":
             return False
         # Of controls only teachers of other seeds are the paper's networks, trained as they are.
@@ -65,17 +64,17 @@ class Measurements:
             return False
         return self.profile != COMPARABLE_PROFILE or self._has_paper_size(summary)
 
-    def _has_paper_size(self, summary: Summary) -> bool:
+    def _has_paper_size(self, summary: RunSummary) -> bool:
         """Whether a run has the paper's network and image size, which its profile may not have."""
-        images = self.facts.get(summary["run"]["dataset"], {"size": IMAGE_SIZE})["size"]
-        network, classes = network_of(summary), len(summary["final"]["recall"])
-        return images == IMAGE_SIZE and summary["parameters"] == parameters(network, classes)
+        images = self.facts.get(summary.run.dataset, {"size": IMAGE_SIZE})["size"]
+        network, classes = network_of(summary), len(summary.final.recall)
+        return images == IMAGE_SIZE and summary.parameters == parameters(network, classes)
 
-    def cell(self, network: Network, dataset: str, subset: str) -> Cell:
+    def cell(self, network: PaperNetwork, dataset: str, subset: str) -> Cell:
         """The summaries of a network on a subset, empty without any."""
         return self._cells.get((network, dataset, subset), {})
 
-    def runs(self, value: Value) -> list[Summary]:
+    def runs(self, value: Value) -> list[RunSummary]:
         """The summaries of a value's own network on its own subset, one for each seed."""
         return [*self.cell(value.network, value.dataset, value.subset).values()]
 
@@ -109,23 +108,23 @@ class Measurements:
         return text
 
 
-def network_of(summary: Summary) -> Network:
+def network_of(summary: RunSummary) -> PaperNetwork:
     """The network that a run has trained."""
-    key = evidence.key_of(summary)
-    return Network(key.role, key.block, key.stem_stride)
+    key = summary.run
+    return PaperNetwork(key.role, key.block, key.stem_stride)
 
 
-def best_epochs(runs: Sequence[Summary]) -> list[float] | None:
+def best_epochs(runs: Sequence[RunSummary]) -> list[float] | None:
     """The released protocol: each run's highest test accuracy of all epochs, in [0, 1].
 
     ``None`` without runs, and unless every epoch of all of them was tested.
     """
     found = []
     for run in runs:
-        training = (run.get("hyperparameters") or {}).get("training", {})
-        if training.get("evaluate_every", 1) != 1 or not run["best_epoch"]:
+        training = (run.hyperparameters or {}).get("training", {})
+        if training.get("evaluate_every", 1) != 1 or not run.best_epoch:
             return None
-        found.append(run["best_epoch"]["accuracy"])
+        found.append(run.best_epoch.accuracy)
     return found or None
 
 
@@ -144,13 +143,13 @@ class Contrast:
     """
 
     signs: tuple[int, ...]
-    cells: tuple[list[Summary], ...]
+    cells: tuple[list[RunSummary], ...]
     predictions: Predictions
 
     @property
     def dataset(self) -> str:
         """The dataset that all cells are of."""
-        return self.cells[0][0]["run"]["dataset"]
+        return self.cells[0][0].run.dataset
 
     @cached_property
     def scores(self) -> np.ndarray | None:
@@ -160,7 +159,7 @@ class Contrast:
         """
         scores = []
         for sign, cell in zip(self.signs, self.cells, strict=True):
-            folders = (evidence.key_of(run).folder.as_posix() for run in cell)
+            folders = (run.run.folder.as_posix() for run in cell)
             probabilities = self.predictions.cell(folders)
             if probabilities is None:
                 return None
@@ -175,12 +174,12 @@ class Contrast:
         """
         if self.scores is not None:
             return estimate(self.scores, unit=100.0)
-        shares = np.array([[run["final"]["accuracy"] for run in cell] for cell in self.cells])
+        shares = np.array([[run.final.accuracy for run in cell] for cell in self.cells])
         values = [
             sum(sign * share for sign, share in zip(self.signs, seed, strict=True))
             for seed in shares.T.tolist()
         ]
-        images = self.cells[0][0]["test_images"]
+        images = self.cells[0][0].test_images
         error = math.sqrt(sum(p * (1 - p) for p in shares.mean(axis=1)) / images)
         return Estimate(tuple(100 * value for value in values), 100 * error, 100 / images)
 

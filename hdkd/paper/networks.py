@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from hdkd.paper.published import Network
+from hdkd.paper.published import PaperNetwork
 from hdkd.study.names import BASELINES
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ IMAGE_SIZE, CLASSES, CHANNELS = 224, 7, 3
 
 
 @cache
-def complexity(network: Network) -> "Complexity":
+def complexity(network: PaperNetwork) -> "Complexity":
     """Parameters and MACs at the paper's image size and 7 classes."""
     from hdkd.models import complexity as counting
 
@@ -24,18 +24,18 @@ def complexity(network: Network) -> "Complexity":
 
 
 @cache
-def parameters(network: Network, classes: int) -> int:
+def parameters(network: PaperNetwork, classes: int) -> int:
     """How many parameters the paper's network has for so many classes."""
     return sum(values.numel() for values in build_network(network, classes).parameters())
 
 
 @cache
-def table1(network: Network) -> dict[str, tuple[int, ...]]:
+def table1(network: PaperNetwork) -> dict[str, tuple[int, ...]]:
     """The dimensions that Table 1 prints of a network, without naming block and stride."""
     return dimensions(build_network(replace(network, block="mbcsa", stem_stride=2), CLASSES))
 
 
-def build_network(network: Network, classes: int) -> "ImageModel":
+def build_network(network: PaperNetwork, classes: int) -> "ImageModel":
     """The paper's network, untrained."""
     from hdkd.models import build
 

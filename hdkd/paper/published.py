@@ -24,7 +24,7 @@ UNITS = {
 
 
 @dataclass(frozen=True)
-class Network:
+class PaperNetwork:
     """A network: ``model`` is one of ``names.ROLES`` or ``names.BASELINES``, or empty for none."""
 
     model: str = ""
@@ -37,11 +37,11 @@ class Network:
         return network_name(self.model, self.block, self.stem_stride)
 
 
-NO_NETWORK = Network()
-STUDENT = Network("student", "mbcsa", 2)
-HDKD = Network("hdkd", "mbcsa", 2)
+NO_NETWORK = PaperNetwork()
+STUDENT = PaperNetwork("student", "mbcsa", 2)
+HDKD = PaperNetwork("hdkd", "mbcsa", 2)
 # What two networks, or one gain on two subsets, are compared by, wherever it is printed.
-Comparison = tuple[Network, Network, str, str, str]
+Comparison = tuple[PaperNetwork, PaperNetwork, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Value:
     place: str
     quantity: str
     printed: str
-    network: Network = NO_NETWORK
-    over: Network = NO_NETWORK
+    network: PaperNetwork = NO_NETWORK
+    over: PaperNetwork = NO_NETWORK
     dataset: str = ""
     subset: str = ""
     of: str = ""
@@ -129,7 +129,7 @@ def values() -> tuple[Value, ...]:
     return (*_settings(), *_results(), *_gains(), *_orderings(), *_ratios(), *_counts())
 
 
-def accuracy(dataset: str, network: Network) -> float | None:
+def accuracy(dataset: str, network: PaperNetwork) -> float | None:
     """The accuracy in percent that Tables 5 to 7 print, ``None`` where they have none."""
     for value in values():
         wanted = (value.quantity, value.dataset, value.network) == ("accuracy", dataset, network)
@@ -138,7 +138,7 @@ def accuracy(dataset: str, network: Network) -> float | None:
     return None
 
 
-def complexity(network: Network) -> tuple[float, float]:
+def complexity(network: PaperNetwork) -> tuple[float, float]:
     """Parameters and multiply-accumulates, as plain counts, that Tables 5 to 7 print."""
     found = {v.quantity: v.number for v in values() if v.network == network and not v.over.model}
     return found["parameters"] * 1e6, found["macs"] * 1e9
@@ -160,7 +160,7 @@ def _entries(section: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _settings() -> Iterator[Value]:
     for entry in document()["networks"]:
-        network = Network(entry["model"])
+        network = PaperNetwork(entry["model"])
         for name, printed in entry.items():
             if name not in ("model", "note"):
                 note = entry["note"] if name == "channels" else ""
@@ -169,7 +169,7 @@ def _settings() -> Iterator[Value]:
 
 def _results() -> Iterator[Value]:
     for place, entry in _entries("results"):
-        network = Network(entry["model"], entry.get("block", ""), entry.get("stem_stride", 0))
+        network = PaperNetwork(entry["model"], entry.get("block", ""), entry.get("stem_stride", 0))
         note = entry.get("note", "")
         notes = note if isinstance(note, dict) else dict.fromkeys(DATASETS, note)
         for name in ("parameters", "macs", *DATASETS):
@@ -190,7 +190,7 @@ def _gains() -> Iterator[Value]:
     for place, entry in _entries("gains"):
         fields = {"over": STUDENT} | entry
         if "over" in entry:
-            fields["over"] = Network(**entry["over"])
+            fields["over"] = PaperNetwork(**entry["over"])
         yield Value(place, "gain", fields.pop("gain"), HDKD, **fields)
 
 
@@ -209,9 +209,9 @@ def _orderings() -> Iterator[Value]:
         if place == "Table 5" and not network.block:
             better, worse = HDKD, network
         elif place == "Table 6" and network.block == "mbcsa":
-            worse = Network(network.model, "mbconv", 2)
+            worse = PaperNetwork(network.model, "mbconv", 2)
         elif place == "Table 7" and network.stem_stride == 2:
-            worse = Network(network.model, "mbcsa", 4)
+            worse = PaperNetwork(network.model, "mbcsa", 4)
         if worse.model:
             gap = printed[place, better, dataset] - printed[place, worse, dataset]
             if gap > 0:
@@ -229,7 +229,7 @@ def _orderings() -> Iterator[Value]:
 
 def _ratios() -> Iterator[Value]:
     for place, entry in _entries("macs_ratios"):
-        network = Network(entry["model"], "mbcsa", 2)
+        network = PaperNetwork(entry["model"], "mbcsa", 2)
         of, relation = "macs, stride 2 to stride 4", entry["relation"]
         yield Value(place, "macs ratio", entry["ratio"], network, of=of, relation=relation)
 

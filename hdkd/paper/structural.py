@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from hdkd.paper.networks import complexity, table1
-from hdkd.paper.published import Network
+from hdkd.paper.published import PaperNetwork
 from hdkd.paper.row import Evidence, Mean, Quantity, Row
 from hdkd.paper.verdicts import Verdict
 
@@ -115,7 +115,7 @@ class MacsRatio(OfNetwork):
     @override
     def measure(self) -> float:
         model = self.value.network.model
-        slow, fast = (complexity(Network(model, "mbcsa", stride)).macs for stride in (2, 4))
+        slow, fast = (complexity(PaperNetwork(model, "mbcsa", stride)).macs for stride in (2, 4))
         return slow / fast
 
 

@@ -23,13 +23,12 @@ from hdkd.paper import verdicts
 from hdkd.paper.measurements import (
     Contrast,
     Measurements,
-    Summary,
     accuracy_over_seeds,
     best_epochs,
 )
 from hdkd.paper.row import NO_MEAN, Evidence, Mean, Quantity, Row
 from hdkd.paper.verdicts import Verdict
-from hdkd.runs.evidence import key_of
+from hdkd.runs.records import RunSummary
 
 
 class Trained(Quantity):
@@ -55,12 +54,12 @@ class Trained(Quantity):
         )
         return replace(row, **self.judged(evidence))
 
-    def _judged_from(self, paper: Measurements, runs: Sequence[Summary]) -> dict[str, Any]:
+    def _judged_from(self, paper: Measurements, runs: Sequence[RunSummary]) -> dict[str, Any]:
         """Which data the runs were made with, on which devices, and their folders."""
         return {
             "data": paper.data(self.value.dataset),
-            "devices": tuple(sorted({run["provenance"]["device"] for run in runs})),
-            "runs": tuple(key_of(run).folder.as_posix() for run in runs),
+            "devices": tuple(sorted({run.provenance.device for run in runs})),
+            "runs": tuple(run.run.folder.as_posix() for run in runs),
         }
 
 
@@ -71,13 +70,13 @@ class Accuracy(Trained):
         """At the best epoch; ``None`` unless there are runs and every epoch was tested."""
         runs = profile.runs(self.value)
         shares = best_epochs(runs)
-        return accuracy_over_seeds(shares, runs[0]["test_images"]) if shares else None
+        return accuracy_over_seeds(shares, runs[0].test_images) if shares else None
 
     def last_epoch(self, profile: Measurements) -> Estimate | None:
         """At the last (or kept) epoch; ``None`` without runs."""
         runs = profile.runs(self.value)
-        shares = [run["final"]["accuracy"] for run in runs]
-        return accuracy_over_seeds(shares, runs[0]["test_images"]) if runs else None
+        shares = [run.final.accuracy for run in runs]
+        return accuracy_over_seeds(shares, runs[0].test_images) if runs else None
 
     def verdict(self, found: Estimate, profile: Measurements) -> Verdict:
         """Whether one more run would be as the published one."""
@@ -97,9 +96,9 @@ class Accuracy(Trained):
             return {}
         runs, best = paper.runs(self.value), self.measure(paper)
         verdict = self.verdict(best or last, paper)
-        epochs = " or ".join(map(str, sorted({run["epochs"] for run in runs})))
-        leaks = [run.get("without_leaks") for run in runs]
-        new = np.mean([each["accuracy"] for each in leaks if each]) if all(leaks) else math.nan
+        epochs = " or ".join(map(str, sorted({run.epochs for run in runs})))
+        leaks = [run.without_leaks for run in runs]
+        new = np.mean([each.accuracy for each in leaks if each]) if all(leaks) else math.nan
         return {
             "measured": self._one_more(best or last, paper),
             "verdict": verdict,
@@ -149,7 +148,7 @@ class Effect(Trained):
         note = verdict.need
         if (single := _mcnemar(contrast)) is not None:
             p_value = single
-            note += "; p is McNemar's, of these two trainings alone"
+            note += "; p is McNemar's, of these two runs alone"
         return {
             "measured": Mean.of(found),
             "verdict": verdict,

@@ -15,8 +15,8 @@ from pathlib import Path
 from hdkd.config import Settings
 from hdkd.errors import RunError
 from hdkd.remote.bundle import write_bundle
-from hdkd.report import cost, results
-from hdkd.runs.evidence import finished_summaries, key_of, with_current_parameters
+from hdkd.report.tables import cost, results
+from hdkd.runs.evidence import finished_summaries, with_current_parameters
 from hdkd.study import plan
 from hdkd.study.plan import DEADLINE, RunKey
 from hdkd.training.checkpoint import CHECKPOINT, epochs_in, is_locked
@@ -70,16 +70,16 @@ def missing(settings: Settings, device: str) -> list[MissingRun]:
     """
     facts, images = {}, {}
     for name in settings.study:
-        path = plan.prepared(settings.profile, name) / "split.json"
+        path = plan.prepared_folder(settings.profile, name) / "split.json"
         if path.exists():
             facts[name] = results.facts(settings, name)
         images[name] = cost.images_of(settings, name, facts)
         if not images[name]:
             raise RunError(f"{path} is missing: build the data first (`snakemake --cores 4 data`)")
     finished, _ = with_current_parameters(settings, finished_summaries(settings.profile))
-    measured = [s for s in finished if (s["provenance"]["device"] == "cpu") == (device == "cpu")]
+    measured = [s for s in finished if (s.provenance.device == "cpu") == (device == "cpu")]
     rates = cost.Rates(settings, measured, facts)
-    done = {key_of(summary) for summary in finished}
+    done = {summary.run for summary in finished}
     missing_runs = []
     for run in value_order(settings):
         if run not in done:
@@ -125,12 +125,12 @@ class Piece:
 
     @property
     def state(self) -> str:
-        """As in ``reduced: 12 of 54 trainings done, 2 running, 31.2 hours of training left``."""
+        """As in ``reduced: 12 of 54 runs done, 2 running, 31.2 hours of training left``."""
         running = sum(each.progress == "running" for each in self.missing)
         hours = sum(each.seconds for each in self.missing) / 3600
         count = len(value_order(self.settings))
         return (
-            f"{self.settings.profile}: {count - len(self.missing)} of {count} trainings "
+            f"{self.settings.profile}: {count - len(self.missing)} of {count} runs "
             f"done, {running} running, {hours:.1f} hours of training left"
         )
 

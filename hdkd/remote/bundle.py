@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hdkd.errors import RunError
-from hdkd.files import CHECKSUMS, extract, sha256
+from hdkd.files import CHECKSUMS, extract, sha256, write_json
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
@@ -35,11 +35,12 @@ def write_bundle(
     runs: list[RunKey],
     output: Path,
     part_mebibytes: float,
+    *,
     root: Path = Path(),
     outbound: bool = False,
     mebibytes: float = math.inf,
 ) -> dict[str, Any]:
-    """Put the run folders of ``runs``, and what is known of their data, into the folder ``output``.
+    """Put run folders below ``root``, and what is known of their data, into the folder ``output``.
 
     Returns the manifest: the parts with their checksums, the runs, finished or not, and those left
     behind because the bundle would have more than ``mebibytes``: finished ones come first, and in
@@ -70,7 +71,7 @@ def write_bundle(
                 add(tar, (run.folder / name).as_posix(), content)
         for dataset in sorted({run.dataset for run in runs}):
             for name in ("facts.json", "split.json"):
-                path = plan.prepared(profile, dataset) / name
+                path = plan.prepared_folder(profile, dataset) / name
                 if (root / path).exists():
                     add(tar, path.as_posix(), (root / path).read_bytes())
     output.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,7 @@ def write_bundle(
         "unfinished": [run.folder.as_posix() for run in unfinished if run not in left_behind],
         "left": [run.folder.as_posix() for run in left_behind],
     }
-    (output / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+    write_json(output / "manifest.json", manifest)
     return manifest
 
 
@@ -112,8 +113,8 @@ def contents_of(run: RunKey, folder: Path, outbound: bool) -> dict[str, bytes]:
     return contents
 
 
-def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], list[str]]:
-    """Put the run folders of a bundle in their places below ``root``.
+def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
+    """Put the run folders of a bundle in their places.
 
     Returns the manifest and the run folders that are new; one that is there already, finished or
     with no fewer epochs behind it, stays as it is. Raises ``RunError`` when a part is missing or
@@ -127,12 +128,11 @@ def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], li
     except (ValueError, KeyError, TypeError):
         raise RunError(f"{bundle / 'manifest.json'} is damaged: bring the bundle again") from None
     placed = []
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".bundle-") as temporary:
+    with tempfile.TemporaryDirectory(dir=Path(), prefix=".bundle-") as temporary:
         unpacked = Path(temporary)
         _extract(content, unpacked, bundle)
         for name in [*manifest["finished"], *manifest["unfinished"]]:
-            source, target = unpacked / _inside(name, bundle), root / name
+            source, target = unpacked / _inside(name, bundle), Path(name)
             if name in manifest["finished"]:
                 wanted = _is_new(name, source, target, bundle)
             else:  # it may have been resumed here, or elsewhere, in the meantime
@@ -147,18 +147,18 @@ def unpack_bundle(bundle: Path, root: Path = Path()) -> tuple[dict[str, Any], li
                 path.touch()  # newer than the data, so that Snakemake takes it as made from them
             placed.append(name)
         for path in sorted((unpacked / "data" / "prepared").rglob("*.json")):
-            copy_missing(path, root / path.relative_to(unpacked))
+            copy_missing(path, path.relative_to(unpacked))
     return manifest, placed
 
 
 def _is_new(name: str, source: Path, target: Path, bundle: Path) -> bool:
     """Whether a finished run is not there yet."""
-    record = RunFolder(source).record
+    record = RunFolder(source).summary
     if record.run.folder.as_posix() != name:
         raise RunError(f"{bundle}: {name} has the summary of another run")
     if not plan.is_finished(target):
         return True
-    if RunFolder(target).record != record:
+    if RunFolder(target).summary != record:
         raise RunError(
             f"{name} is there already, with other results: move it away, or leave this bundle out"
         )
@@ -174,15 +174,15 @@ def copy_missing(source: Path, target: Path) -> bool:
     return True
 
 
-def add_to_dvc(bundle: Path, profile: str, root: Path = Path()) -> str:
+def add_to_dvc(bundle: Path, profile: str) -> str:
     """Have DVC version an unpacked bundle, so that its weights travel with the project.
 
     It is put into ``data/runs/<profile>/``, beside the places that stages of ``dvc.yaml`` own,
     because a stage is versioned when it is complete, and a study in pieces is not. Returns a
     sentence that says what to do next, empty outside a DVC repository.
     """
-    folder = root / "data" / "runs" / profile
-    if not (root / ".dvc").exists() or bundle.resolve().is_relative_to(folder.resolve()):
+    folder = Path("data") / "runs" / profile
+    if not Path(".dvc").exists() or bundle.resolve().is_relative_to(folder.resolve()):
         return ""
     manifest = (bundle / "manifest.json").read_bytes()
     target = folder / hashlib.sha256(manifest).hexdigest()[:12]
@@ -193,18 +193,18 @@ def add_to_dvc(bundle: Path, profile: str, root: Path = Path()) -> str:
             for name in ["manifest.json", *(p["name"] for p in json.loads(manifest)["parts"])]:
                 copy_missing(bundle / name, copy / name)
             copy.rename(target)
-    path = folder.relative_to(root)
     added = subprocess.run(
-        [sys.executable, "-m", "dvc", "add", "--quiet", path.as_posix()],
-        cwd=root,
+        [sys.executable, "-m", "dvc", "add", "--quiet", folder.as_posix()],
         capture_output=True,
         text=True,
         check=False,
     )
     if added.returncode:
         reason = (added.stderr.strip().splitlines() or ["it says nothing"])[-1]
-        return f"warning: DVC does not version {path} ({reason}); `dvc add {path}` does it later"
-    return f"{path}.dvc: commit it; `dvc push` shares the weights"
+        return (
+            f"warning: DVC does not version {folder} ({reason}); `dvc add {folder}` does it later"
+        )
+    return f"{folder}.dvc: commit it; `dvc push` shares the weights"
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

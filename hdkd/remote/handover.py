@@ -23,67 +23,65 @@ from hdkd.training.tune import has_same_trials
 PART_MEBIBYTES = 32
 
 
-def keep(settings: Settings, root: Path = Path()) -> None:
+def keep(settings: Settings) -> None:
     """Keep what the missing runs of a study need of those whose run folders are here."""
-    report = root / plan.report(settings.profile)
+    report = plan.report_folder(settings.profile)
     for dataset in settings.study:
-        chosen = root / plan.tuned_settings(settings.profile, dataset)
+        chosen = plan.tuned_settings(settings.profile, dataset)
         if chosen.exists():
             (report / "chosen").mkdir(parents=True, exist_ok=True)
             shutil.copyfile(chosen, report / "chosen" / f"{dataset}.json")
-    needed = {_name(run): run for run in needed_runs(settings, root)}
+    needed = {_name(run): run for run in needed_runs(settings)}
     for name, run in needed.items():
-        if plan.is_finished(root / run.folder):
+        if plan.is_finished(run.folder):
             folder = report / "needed" / name
-            bundle.write_bundle(
-                settings.profile, [run], folder, PART_MEBIBYTES, root, outbound=True
-            )
+            bundle.write_bundle(settings.profile, [run], folder, PART_MEBIBYTES, outbound=True)
     for folder in (report / "needed").glob("*"):
         if folder.name not in needed:
             shutil.rmtree(folder)
 
 
-def restore(settings: Settings, root: Path = Path()) -> list[str]:
+def restore(settings: Settings) -> list[str]:
     """Put what :func:`keep` kept in its place, where it is missing and of these settings.
 
     Returns the choices and run folders that were put there.
     """
-    report = root / plan.report(settings.profile)
+    report = plan.report_folder(settings.profile)
     restored = []
     for dataset in settings.study:
-        chosen = root / plan.tuned_settings(settings.profile, dataset)
+        chosen = plan.tuned_settings(settings.profile, dataset)
         kept, tuning = report / "chosen" / f"{dataset}.json", settings.tuning(dataset)
         fits = tuning and kept.exists() and has_same_trials(kept, tuning)
         if fits and bundle.copy_missing(kept, chosen):
             restored.append(chosen.as_posix())
-    for run in needed_runs(settings, root):
+    for run in needed_runs(settings):
         folder = report / "needed" / _name(run)
-        if folder.exists() and not plan.is_finished(root / run.folder):
-            restored += bundle.unpack_bundle(folder, root)[1]
+        if folder.exists() and not plan.is_finished(run.folder):
+            restored += bundle.unpack_bundle(folder)[1]
     return restored
 
 
-def needed_runs(settings: Settings, root: Path = Path()) -> list[RunKey]:
+def needed_runs(settings: Settings) -> list[RunKey]:
     """Finished runs that a missing one builds on: teachers, and trials until the choice is made."""
-    done = finished(settings, root)
+    done = finished(settings)
     needed = []
     for dataset in settings.study:
         missing = [run for run in plan.all_runs(settings, dataset) if run not in done]
         needed += [plan.teacher_of(settings, run) for run in missing if run.role == "hdkd"]
-        if not (root / plan.tuned_settings(settings.profile, dataset)).exists():
+        if not (plan.tuned_settings(settings.profile, dataset)).exists():
             needed += plan.tuning_runs(settings, dataset)
     return [run for run in dict.fromkeys(needed) if run in done]
 
 
-def finished(settings: Settings, root: Path = Path()) -> set[RunKey]:
+def finished(settings: Settings) -> set[RunKey]:
     """The runs that are finished with a study's settings, here or in the committed evidence."""
     counted, _ = evidence.with_current_parameters(
-        settings, evidence.finished_summaries(settings.profile, root), root
+        settings, evidence.finished_summaries(settings.profile)
     )
-    return {evidence.key_of(summary) for summary in counted}
+    return {summary.run for summary in counted}
 
 
-def gather(project: Path, root: Path = Path()) -> list[str]:
+def gather(project: Path) -> list[str]:
     """Copy the finished run folders and the choices of another checkout that are not here.
 
     Returns the run folders. Raises ``RunError`` where one is damaged.
@@ -92,33 +90,33 @@ def gather(project: Path, root: Path = Path()) -> list[str]:
     for models in sorted((project / "models").glob("*/")):
         finished = [path.parent for path in sorted(models.rglob(plan.RUN_FILES[-1]))]
         for chosen in models.glob("tuning/*/chosen.json"):
-            bundle.copy_missing(chosen, root / chosen.relative_to(project))
-        runs = [RunFolder(folder).record.run for folder in finished]
-        runs = [run for run in runs if not plan.is_finished(root / run.folder)]
+            bundle.copy_missing(chosen, chosen.relative_to(project))
+        runs = [RunFolder(folder).summary.run for folder in finished]
+        runs = [run for run in runs if not plan.is_finished(run.folder)]
         if runs:
             with tempfile.TemporaryDirectory() as temporary:
                 carried = Path(temporary)
-                bundle.write_bundle(models.name, runs, carried, PART_MEBIBYTES, project)
-                placed += bundle.unpack_bundle(carried, root)[1]
+                bundle.write_bundle(models.name, runs, carried, PART_MEBIBYTES, root=project)
+                placed += bundle.unpack_bundle(carried)[1]
     return placed
 
 
-def commit(profiles: Iterable[str], message: str, root: Path = Path()) -> bool:
+def commit(profiles: Iterable[str], message: str) -> bool:
     """Commit the reports of ``profiles`` and the ledger only; whether there was anything new.
 
     Raises ``RunError`` with what git says where it refuses.
     """
-    paths = [plan.report(profile).as_posix() for profile in profiles]
+    paths = [plan.report_folder(profile).as_posix() for profile in profiles]
     paths += [path.as_posix() for path in plan.LEDGER]
-    _git(root, "add", "--", *paths)
-    if not _git(root, "status", "--porcelain", "--", *paths):
+    _git("add", "--", *paths)
+    if not _git("status", "--porcelain", "--", *paths):
         return False
-    _git(root, "commit", "--quiet", "--message", message, "--", *paths)
+    _git("commit", "--quiet", "--message", message, "--", *paths)
     return True
 
 
-def _git(root: Path, *command: str) -> str:
-    done = subprocess.run(["git", *command], cwd=root, capture_output=True, text=True, check=False)
+def _git(*command: str) -> str:
+    done = subprocess.run(["git", *command], capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if not line.startswith("hint:")]
         reason = " ".join(said) or "it says nothing"

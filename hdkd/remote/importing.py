@@ -66,7 +66,7 @@ def refresh(params: Path, imported: Iterable[str]) -> Refreshed:
     registered, warnings, states = 0, [], []
     profiles = sorted(name for name in imported if evidence.finished_summaries(name))
     for name in profiles:
-        known = [evidence.key_of(summary).folder for summary in evidence.finished_summaries(name)]
+        known = [summary.run.folder for summary in evidence.finished_summaries(name)]
         try:
             registered += mirror.deliver(filter(plan.is_finished, known))
         except Exception as error:  # MLflow may be out of reach, or not even installed
@@ -75,7 +75,7 @@ def refresh(params: Path, imported: Iterable[str]) -> Refreshed:
         warnings += evidence.refresh(name)
         handover.keep(settings)
         every = [run for dataset in settings.study for run in plan.all_runs(settings, dataset)]
-        states.append(f"{name}: {len(handover.finished(settings))} of {len(every)} trainings")
+        states.append(f"{name}: {len(handover.finished(settings))} of {len(every)} runs")
     table, _ = ledger.write_ledger(config.read(params), plan.LEDGER[0].parent)
     for name in profiles:
         write_report(study_of(params, name), plan.LEDGER[0])
@@ -86,5 +86,5 @@ def study_of(params: Path, profile: str) -> Settings:
     """The settings of a profile's study, with every dataset that it has results of."""
     parameters = config.read(params) | {"profile": profile}
     study = config.resolve(parameters).study
-    known = [summary["run"]["dataset"] for summary in evidence.finished_summaries(profile)]
+    known = [summary.run.dataset for summary in evidence.finished_summaries(profile)]
     return config.resolve(parameters | {"study": list(dict.fromkeys([*study, *known]))})

@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from hdkd.config import Settings
 from hdkd.data.batches.imageset import ImageSet
-from hdkd.report import figures, frames, results
+from hdkd.report import figures
 from hdkd.report.figures import FigureSpec
+from hdkd.report.tables import frames, results
+from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 
 STYLES = Path(figures.__file__).parent
@@ -22,7 +24,7 @@ def write_figures(
     settings: Settings,
     dataset: str,
     folder: Path,
-    summaries: list[dict[str, Any]],
+    summaries: list[RunSummary],
     facts: dict[str, Any],
 ) -> None:
     """Write ``<name>.svg`` and ``<name>.dark.svg`` for each figure that has something to show.
@@ -62,7 +64,7 @@ class FigureData:
         self,
         settings: Settings,
         dataset: str,
-        summaries: list[dict[str, Any]],
+        summaries: list[RunSummary],
         facts: dict[str, Any],
     ) -> None:
         self.settings = settings
@@ -76,7 +78,7 @@ class FigureData:
         self.points = frames.distillation_points(settings, dataset, self.table)
         self.variants = frames.variant_cells(settings, dataset, self.table)
         self.baselines = frames.baseline_cells(dataset, self.table)
-        self.prepared = plan.prepared(settings.profile, dataset)
+        self.prepared = plan.prepared_folder(settings.profile, dataset)
         self.has_pairs = not self.gains.empty
         self.has_teacher = (self.table["group"] == "teacher").any()
         self.has_images = (self.prepared / "images.npy").exists()

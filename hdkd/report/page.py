@@ -10,9 +10,10 @@ import pandas as pd
 from hdkd import templates
 from hdkd.config import Settings, plain
 from hdkd.paper import ledger, published
-from hdkd.report import columns, figures, formats, sentences, tables
-from hdkd.report.columns import shown
-from hdkd.report.numbers import Numbers
+from hdkd.report import figures
+from hdkd.report.tables import columns, formats, sentences, tables
+from hdkd.report.tables.columns import shown
+from hdkd.report.tables.numbers import Numbers
 
 PART_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
 
@@ -27,7 +28,7 @@ def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
         "contradictions": published.document()["contradictions"],
         "protocol": protocol_rows(settings),
         "runs": shown(numbers.runs, columns.RUNS),
-        "trainings": len(numbers.summaries),
+        "run_count": len(numbers.summaries),
         "trained": formats.span(sentences.hours_of(numbers.summaries)),
         "commits": sorted({str(commit) for commit in numbers.runs["git_commit"]}),
         "devices": sorted(set(numbers.runs["device"])),

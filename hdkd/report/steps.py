@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from hdkd.config import Settings
-from hdkd.report import results
 from hdkd.report.drawing import write_figures
 from hdkd.report.page import write_page
-from hdkd.report.tables import write_tables
+from hdkd.report.tables import results
+from hdkd.report.tables.tables import write_tables
 from hdkd.runs import evidence, predictions
 from hdkd.study import plan
 from hdkd.tracking import study as mlflow_study
@@ -44,13 +44,13 @@ def write_report(settings: Settings, ledger: Path) -> None:
     Tables follow from the summaries in the report's folder (``evidence.refresh``); figures need run
     folders, and those of images the prepared images, and are left out without them.
     """
-    folder = plan.report(settings.profile)
+    folder = plan.report_folder(settings.profile)
     known = evidence.finished_summaries(settings.profile)
     summaries, _ = evidence.with_current_parameters(settings, known)
     facts = evidence.facts(settings.profile)
     write_tables(settings, folder, summaries, facts)
     evidence.write(known, folder / evidence.SUMMARIES)  # also those that the parameters leave out
-    finished = [s for s in summaries if plan.is_finished(evidence.key_of(s).folder)]
+    finished = [s for s in summaries if plan.is_finished(s.run.folder)]
     if finished:
         for dataset in results.runs(settings, finished)["dataset"].unique():
             figures = folder / "figures" / dataset

@@ -13,10 +13,11 @@ import pandas as pd
 
 from hdkd.config import Settings
 from hdkd.errors import ParameterError, RunError, first_few
-from hdkd.runs import predictions
+from hdkd.files import write_json
+from hdkd.runs import predictions, records
 from hdkd.runs.folder import RunFolder, flatten
+from hdkd.runs.records import RunSummary
 from hdkd.study import plan
-from hdkd.study.plan import RunKey
 
 SUMMARIES = "summaries.jsonl"
 EPOCHS = "epochs.csv"
@@ -31,12 +32,7 @@ UNRECORDED = {
 }
 
 
-def key_of(summary: dict[str, Any]) -> RunKey:
-    """Which run a summary is of."""
-    return RunKey(**summary["run"])
-
-
-def of_study(settings: Settings) -> list[dict[str, Any]]:
+def of_study(settings: Settings) -> list[RunSummary]:
     """The summaries of every run of a study, from its run folders.
 
     Raises ``RunError`` where one is missing, or was made with other parameters.
@@ -53,8 +49,8 @@ def of_study(settings: Settings) -> list[dict[str, Any]]:
 
 
 def with_current_parameters(
-    settings: Settings, summaries: Iterable[dict[str, Any]], root: Path = Path()
-) -> tuple[list[dict[str, Any]], list[str]]:
+    settings: Settings, summaries: Iterable[RunSummary]
+) -> tuple[list[RunSummary], list[str]]:
     """The summaries of runs with their profile's parameters, and why others do not count.
 
     Summaries of earlier versions say no more than the number of epochs, unless their run folders
@@ -62,16 +58,16 @@ def with_current_parameters(
     """
     kept, left_out = [], []
     for summary in summaries:
-        key = key_of(summary)
+        key = summary.run
         try:
             wanted = flatten(plan.hyperparameters(settings, key))
         except ParameterError as error:
             left_out.append(f"{key.folder.as_posix()} ({error})")
             continue
         used = {n: UNRECORDED[k] for n in wanted if (k := n.rpartition(".")[2]) in UNRECORDED}
-        used |= hyperparameters_of(summary, root / key.folder)
+        used |= hyperparameters_of(summary, key.folder)
         # What did not exist then was off, which null says now.
-        names = {**used, **wanted} if summary.get("hyperparameters") else used
+        names = {**used, **wanted} if summary.hyperparameters else used
         changed = [
             f"{name} {used.get(name)} instead of {wanted.get(name)}"
             for name in names
@@ -79,8 +75,8 @@ def with_current_parameters(
             and (name in used or "split." not in name or wanted.get(name) == "clusters")
         ]
         tuning = settings.tuning(key.dataset) if plan.is_tuned(settings, key) else None
-        if tuning and summary.get("hyperparameters") and summary.get("tuned") not in tuning.grid:
-            changed.append(f"settings {summary.get('tuned')}, which tuning.grid lacks")
+        if tuning and summary.hyperparameters and summary.tuned not in tuning.grid:
+            changed.append(f"settings {summary.tuned}, which tuning.grid lacks")
         if changed:
             left_out.append(f"{key.folder.as_posix()} ({', '.join(changed)})")
         else:
@@ -88,12 +84,12 @@ def with_current_parameters(
     return kept, left_out
 
 
-def hyperparameters_of(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
+def hyperparameters_of(summary: RunSummary, folder: Path) -> dict[str, Any]:
     """The hyperparameters of a run by their dotted names, as far as they are known."""
-    if summary.get("hyperparameters"):
-        return flatten(summary["hyperparameters"])
+    if summary.hyperparameters:
+        return flatten(summary.hyperparameters)
     if not (folder / "params.json").exists():
-        return {"training.epochs": summary["epochs"]}
+        return {"training.epochs": summary.epochs}
     params = RunFolder(folder).params
     network = dict(params.model)
     heads = network.pop("predicting", None)
@@ -112,71 +108,71 @@ def hyperparameters_of(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
     return flatten(used)
 
 
-def write(summaries: Iterable[dict[str, Any]], path: Path) -> None:
+def write(summaries: Iterable[RunSummary], path: Path) -> None:
     """Write one summary per line, ordered by run folder."""
-    ordered = sorted(summaries, key=lambda summary: key_of(summary).folder.as_posix())
-    lines = (f"{json.dumps(summary, ensure_ascii=False)}\n" for summary in ordered)
+    ordered = sorted(summaries, key=lambda summary: summary.run.folder.as_posix())
+    lines = (f"{json.dumps(summary.content(), ensure_ascii=False)}\n" for summary in ordered)
     path.write_text("".join(lines), "utf-8")
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[RunSummary]:
     """Summaries that :func:`write` wrote. Raises ``RunError`` naming a damaged line."""
     summaries = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
         try:
-            summaries.append(json.loads(line))
+            content = json.loads(line)
         except ValueError:
             raise RunError(f"{path}: line {number} is damaged") from None
+        summaries.append(records.read_summary(content, path))
     return summaries
 
 
-def finished_summaries(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
+def finished_summaries(profile: str) -> list[RunSummary]:
     """Every finished run of a profile: committed summaries, and run folders where they exist.
 
     A run folder below ``root`` takes the place of the committed summary of the same run.
     """
-    path = root / plan.report(profile) / SUMMARIES
-    found = {key_of(summary): summary for summary in (read(path) if path.exists() else [])}
-    for path in sorted((root / "models" / profile).rglob(plan.RUN_FILES[-1])):
+    path = plan.report_folder(profile) / SUMMARIES
+    found = {summary.run: summary for summary in (read(path) if path.exists() else [])}
+    for path in sorted((Path("models") / profile).rglob(plan.RUN_FILES[-1])):
         summary = RunFolder(path.parent).summary
-        found[key_of(summary)] = summary
+        found[summary.run] = summary
     return list(found.values())
 
 
-def refresh(profile: str, root: Path = Path()) -> list[str]:
+def refresh(profile: str) -> list[str]:
     """Write summaries, predictions, epochs and facts of the data of a profile into its reports.
 
     For a study that is made piece by piece. Returns why predictions are left out, a sentence each.
     """
-    folder = root / plan.report(profile)
+    folder = plan.report_folder(profile)
     folder.mkdir(parents=True, exist_ok=True)
-    summaries = finished_summaries(profile, root)
+    summaries = finished_summaries(profile)
     write(summaries, folder / SUMMARIES)
-    left_out = predictions.update(summaries, folder, root)
-    write_epochs(summaries, folder / EPOCHS, root)
-    gathered = facts(profile, root)
-    for path in sorted((root / "data" / "prepared" / profile).glob("*/split.json")):
+    left_out = predictions.update(summaries, folder)
+    write_epochs(summaries, folder / EPOCHS)
+    gathered = facts(profile)
+    for path in sorted((Path("data") / "prepared" / profile).glob("*/split.json")):
         prepared = json.loads(path.with_name("facts.json").read_text("utf-8"))
         gathered[path.parent.name] = prepared | json.loads(path.read_text("utf-8"))
-    text = json.dumps(gathered, indent=2, ensure_ascii=False)
-    (folder / "data.json").write_text(f"{text}\n", "utf-8")
+    write_json(folder / "data.json", gathered)
     return left_out
 
 
-def write_epochs(summaries: Iterable[dict[str, Any]], path: Path, root: Path = Path()) -> None:
+def write_epochs(summaries: Iterable[RunSummary], path: Path) -> None:
     """Write the metrics of every epoch, from run folders or else from what ``path`` has."""
     before = dict([*pd.read_csv(path).groupby("run")]) if path.exists() else {}
     epochs = []
-    for run in sorted(key_of(summary).folder.as_posix() for summary in summaries):
-        if (root / run / "metrics.csv").exists():
-            epochs.append(RunFolder(root / run).metrics.assign(run=run))
+    for run in sorted(summary.run.folder.as_posix() for summary in summaries):
+        if (Path(run) / "metrics.csv").exists():
+            epochs.append(RunFolder(Path(run)).metrics.assign(run=run))
         elif run in before:
             epochs.append(before[run].dropna(axis="columns", how="all"))
     if epochs:
         pd.concat(epochs).to_csv(path, index=False, float_format="%.6g")
 
 
-def facts(profile: str, root: Path = Path()) -> dict[str, dict[str, Any]]:
+def facts(profile: str) -> dict[str, dict[str, Any]]:
     """What is known of the datasets of a profile (``data.json``), empty where nothing is."""
-    path = root / plan.report(profile) / "data.json"
+    path = plan.report_folder(profile) / "data.json"
     return json.loads(path.read_text("utf-8")) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""The folder that a training leaves: everything that tables, figures and predictions need.
+"""The folder that a run leaves: everything that tables, figures and predictions need.
 
 ========================  ==========================================================================
 ``params.json``           what was trained on what: resolved parameters, classes, image preparation
@@ -22,7 +22,14 @@ import numpy as np
 import pandas as pd
 
 from hdkd.errors import RunError
-from hdkd.files import CHECKSUMS, read_checksums, replacing, write_atomic, write_checksums
+from hdkd.files import (
+    CHECKSUMS,
+    read_checksums,
+    replacing,
+    write_atomic,
+    write_checksums,
+    write_json,
+)
 from hdkd.runs import records
 from hdkd.runs.records import ModelSummary, RunParams, RunSummary
 from hdkd.study.plan import RUN_FILES
@@ -55,7 +62,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         for name in reversed(RUN_FILES):  # first the checksums, which say that all is there
             (self.path / name).unlink(missing_ok=True)
-        self._write_json("params.json", params.content())
+        write_json(self.path / "params.json", params.content())
 
     def append_metrics(self, row: dict[str, float | None]) -> None:
         """Append one epoch; all rows have the same keys, and ``None`` leaves a cell empty."""
@@ -86,7 +93,7 @@ class RunFolder:
 
     def write_summary(self, summary: RunSummary) -> None:
         """Write ``summary.json`` and the checksums: the run is finished."""
-        self._write_json("summary.json", summary.content())
+        write_json(self.path / "summary.json", summary.content())
         write_checksums(self.path, [name for name in RUN_FILES if name != CHECKSUMS])
 
     @property
@@ -95,19 +102,15 @@ class RunFolder:
         return records.read_params(self._read_json("params.json"), self.path / "params.json")
 
     @property
-    def record(self) -> RunSummary:
+    def summary(self) -> RunSummary:
         """The summary, of whatever version it is."""
-        return records.read_summary(self.summary, self.path / "summary.json")
+        return records.read_summary(self._read_json("summary.json"), self.path / "summary.json")
 
     @property
     def exported(self) -> ModelSummary:
         """The summary of an exported model, which is in the place of its run's."""
-        return records.read_model_summary(self.summary, self.path / "summary.json")
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """``summary.json`` as it was written, to be kept as evidence."""
-        return self._read_json("summary.json")
+        content = self._read_json("summary.json")
+        return records.read_model_summary(content, self.path / "summary.json")
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -138,9 +141,6 @@ class RunFolder:
             reason = str(error).splitlines()[0]
             raise RunError(f"{path} does not fit {self.path}/params.json: {reason}") from None
         return model.eval()
-
-    def _write_json(self, name: str, content: dict[str, Any]) -> None:
-        write_atomic(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def _read_json(self, name: str) -> dict[str, Any]:
         try:

@@ -1,4 +1,4 @@
-"""What every training of a study says of every test image, in one file beside its summaries.
+"""What every run of a study says of every test image, in one file beside its summaries.
 
 ``reports/<profile>/predictions.npz`` is small enough to be committed, so that every clone can
 compute intervals and verdicts image by image without run folders; its checksum is in
@@ -9,7 +9,7 @@ compute intervals and verdicts image by image without run folders; its checksum 
 ``<dataset>/label``      the position of their class, ``(images,)``
 ``<dataset>/leaked``     whether another part has a copy of them, ``(images,)``
 ``<dataset>/classes``    names of the classes, ``(classes,)``
-``<run folder>``         probabilities of a training, float32, ``(images, classes)``
+``<run folder>``         probabilities of a run, float32, ``(images, classes)``
 =======================  ===========================================================================
 """
 
@@ -27,7 +27,7 @@ from hdkd.errors import RunError
 from hdkd.evaluation.metrics import correct
 from hdkd.files import CHECKSUMS, read_checksums, replacing, write_checksums
 from hdkd.runs.folder import RunFolder
-from hdkd.study.plan import RunKey
+from hdkd.runs.records import RunSummary
 
 PREDICTIONS = "predictions.npz"
 IMAGE_ARRAYS = ("path", "label", "leaked", "classes")  # in the order of TestImages' fields
@@ -57,13 +57,17 @@ class Predictions:
     images: dict[str, TestImages] = field(default_factory=dict)
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def of_summaries(self, summaries: Iterable[dict[str, Any]]) -> "Predictions":
+    def of_summaries(self, summaries: Iterable[RunSummary]) -> "Predictions":
         """Only those of one of ``summaries``; others are of an older or a newer run."""
-        found = {run: each for each in summaries if (run := _folder(each)) in self.probabilities}
+        found = {
+            run: each
+            for each in summaries
+            if (run := each.run.folder.as_posix()) in self.probabilities
+        }
         kept = {
             run: self.probabilities[run]
             for run, each in found.items()
-            if not _fault(self.probabilities[run], self.images[each["run"]["dataset"]], each)
+            if not _fault(self.probabilities[run], self.images[each.run.dataset], each)
         }
         return Predictions(self.images, kept)
 
@@ -83,10 +87,10 @@ class Predictions:
         return ~np.array(self.images[dataset].leaked, dtype=bool)
 
 
-def update(summaries: Iterable[dict[str, Any]], folder: Path, root: Path = Path()) -> list[str]:
+def update(summaries: Iterable[RunSummary], folder: Path) -> list[str]:
     """Write predictions into ``folder``, and return why some are left out, a sentence each.
 
-    They come from the run folders below ``root``, else from the file that is there; a run that
+    They come from the run folders, else from the file that is there; a run that
     neither has is passed over in silence. Left out are those that do not belong to their summary,
     and those of other test images than most runs of their dataset.
     """
@@ -94,13 +98,13 @@ def update(summaries: Iterable[dict[str, Any]], folder: Path, root: Path = Path(
     found: dict[str, tuple[TestImages, np.ndarray]] = {}
     datasets, left_out = {}, []
     for summary in summaries:
-        if summary["run"]["group"] == "tuning":  # whose predictions are of validation images
+        if summary.run.group == "tuning":  # whose predictions are of validation images
             continue
-        run = _folder(summary)
-        dataset = datasets[run] = summary["run"]["dataset"]
+        run = summary.run.folder.as_posix()
+        dataset = datasets[run] = summary.run.dataset
         try:
-            if (root / run / "predictions.csv").exists():
-                images, values = from_run(RunFolder(root / run))
+            if (Path(run) / "predictions.csv").exists():
+                images, values = from_run(RunFolder(Path(run)))
             elif run in before.probabilities:
                 images, values = before.images[dataset], before.probabilities[run]
             else:
@@ -189,14 +193,10 @@ def read(folder: Path) -> Predictions:
     return Predictions(images, runs)
 
 
-def _folder(summary: dict[str, Any]) -> str:
-    return RunKey(**summary["run"]).folder.as_posix()
-
-
-def _fault(probabilities: np.ndarray, images: TestImages, summary: dict[str, Any]) -> str:
+def _fault(probabilities: np.ndarray, images: TestImages, summary: RunSummary) -> str:
     """Why predictions are not those of a summary; empty where they are."""
     hits = correct(probabilities, np.array(images.labels))
-    accuracy, own = hits.mean() if len(hits) else 0.0, summary["final"]["accuracy"]
+    accuracy, own = hits.mean() if len(hits) else 0.0, summary.final.accuracy
     if abs(accuracy - own) < 1e-9:
         return ""
     return f"their accuracy is {100 * accuracy:.2f} %, that of the summary {100 * own:.2f} %"

@@ -146,7 +146,7 @@ class BestEpoch(Record):
 
 
 class RunSummary(Record):
-    """``summary.json``: what a training reached, and how it was made."""
+    """``summary.json``: what a run reached, and how it was made."""
 
     version: Literal[2] = VERSION
     run: RunKey

@@ -5,6 +5,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 
 RESULTS = ("evaluation", "paper", "runs", "study/names.py", "templates.py")
+TABLES = ("models/complexity.py", "report/tables", *RESULTS)
+FIGURES = ("report/figures", "report/drawing.py")
 # What decides no result is not in it (paths, records, logs); settings are parameters of the rules.
 STEP_CODE = {
     "acquire": ("data/acquire",),
@@ -21,7 +23,9 @@ STEP_CODE = {
     ),
     "tune": ("training/tune.py",),
     "compare": ("models", *RESULTS),
-    "report": ("models/complexity.py", "report", *RESULTS),
+    "tables": TABLES,
+    "figures": (*TABLES, *FIGURES),
+    "page": (*TABLES, *FIGURES, "report/page.py", "report/page.html", "report/page.rst"),
 }
 SUFFIXES = {".py", ".yaml", ".html", ".md", ".rst", ".mplstyle"}
 

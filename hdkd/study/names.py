@@ -1,4 +1,4 @@
-"""Names: of groups of trainings, of networks, and what people call these."""
+"""Names: of groups of runs, of networks, and what people call these."""
 
 from dataclasses import dataclass
 

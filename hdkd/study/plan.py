@@ -20,7 +20,7 @@ RUN_FILES = (
     "summary.json",
     "SHA256SUMS",
 )
-# The variable that tells every training of a workflow when its time ends, in seconds since 1970.
+# The variable that tells every run of a workflow when its time ends, in seconds since 1970.
 DEADLINE = "HDKD_DEADLINE"
 # Profiles whose results the ledger has: those of the paper's datasets, the smallest scale first.
 LEDGER_PROFILES = ("pilot", "reduced", "paper")
@@ -83,7 +83,7 @@ class RunKey:
 
 
 def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
-    """The settings that decide the numbers of a training, and no others, in plain values.
+    """The settings that decide the numbers of a run, and no others, in plain values.
 
     They are parameters of its rule, and in its summary.
     """
@@ -121,17 +121,17 @@ def is_finished(folder: Path) -> bool:
     return (folder / RUN_FILES[-1]).exists()
 
 
-def raw(dataset: str) -> Path:
+def raw_folder(dataset: str) -> Path:
     """The folder of a dataset's acquired files."""
     return Path("data") / "raw" / dataset
 
 
-def prepared(profile: str, dataset: str) -> Path:
+def prepared_folder(profile: str, dataset: str) -> Path:
     """The folder of a dataset's images as arrays, and of its split."""
     return Path("data") / "prepared" / profile / dataset
 
 
-def report(profile: str) -> Path:
+def report_folder(profile: str) -> Path:
     """The folder of a profile's tables, figures and page."""
     return Path("reports") / profile
 

@@ -33,7 +33,7 @@ def deliver(folders: Iterable[Path]) -> int:
     a damaged run folder, and whatever MLflow raises.
     """
     runs = [RunFolder(path) for path in folders]
-    return sum(Mirror(run, run.record.provenance).update(FINISHED) for run in runs)
+    return sum(Mirror(run, run.summary.provenance).update(FINISHED) for run in runs)
 
 
 class Mirror:
@@ -67,7 +67,7 @@ class Mirror:
         if was_unfinished:
             end = round(time.time() * 1000)
             if status == FINISHED:
-                seconds = self._folder.record.provenance.duration_seconds
+                seconds = self._folder.summary.provenance.duration_seconds
                 end = self._start + round(seconds * 1000)
             self._log_epochs(end)
             if status == FINISHED:
@@ -136,7 +136,7 @@ class Mirror:
         """Log parameters, final metrics, the run folder, the confusion matrix and the model."""
         recorded = self._client.get_run(self.run).data
         self._log_params(self.run, recorded.params)
-        summary = self._folder.record
+        summary = self._folder.summary
         final = values.final_metrics(summary).items()
         self._log_metrics([(n, v, end, 0) for n, v in final if n not in recorded.metrics])
         matrix = {"classes": self._params.classes, "rows": summary.final.confusion_matrix}

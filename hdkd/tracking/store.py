@@ -19,7 +19,7 @@ from hdkd.errors import UserError
 
 STORE = Path("mlflow")
 SWEEP_TAG = "hdkd.sweep"
-# Tells MLflow that the experiment holds trainings, not conversations with a language model.
+# Tells MLflow that the experiment holds runs, not conversations with a language model.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 LOCK_SECONDS = 60  # that another process may take to create the store
 

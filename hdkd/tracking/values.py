@@ -5,7 +5,7 @@ import re
 from hdkd.runs.records import Origin, RunParams, RunSummary, identity
 
 TRAINING_TAG = "hdkd.training"
-FORBIDDEN = re.compile(r"[^\w\-. :/]")  # in names of metrics
+NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")  # in names of metrics
 
 
 def tags(params: RunParams, origin: Origin) -> dict[str, str]:
@@ -33,7 +33,7 @@ def final_metrics(summary: RunSummary) -> dict[str, float]:
     of = "final_validation" if summary.part == "validation" else "final"
     metrics = {f"{of}_{name}": value for name, value in final.items() if isinstance(value, float)}
     for name, value in summary.final.recall.items():
-        metrics[f"{of}_recall_{FORBIDDEN.sub('_', name)}"] = value
+        metrics[f"{of}_recall_{NOT_IN_NAMES.sub('_', name)}"] = value
     if best := summary.best_epoch:
         metrics |= {"best_epoch_accuracy": best.accuracy, "best_epoch": best.epoch}
     if summary.validation:

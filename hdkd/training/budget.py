@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hdkd.config import Settings, Training
-from hdkd.data.batches.feed import batch_bounds
+from hdkd.data.batches.loader import batch_bounds
 from hdkd.models import build
 from hdkd.study import plan
 from hdkd.study.plan import RunKey

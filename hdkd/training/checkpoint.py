@@ -2,7 +2,8 @@
 
 A checkpoint is one file beside the run folder's own. It is written atomically, carries a checksum,
 and is removed when the run is finished. Snakemake does not know of it as an output, so nothing
-removes it when a run is killed. Nothing in it is ever unpickled.
+removes it when a run is killed. Nothing in it is ever unpickled. The header is a tensor, because
+safetensors reads its own metadata from files only, not from bytes whose checksum has been compared.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""One step of a training, computed as the device does it fastest.
+"""One step of training, computed as the device does it fastest.
 
 On a CPU that is one pass in float32. On a GPU the passes can run in bfloat16 (the losses stay in
 float32), be compiled, and be recorded once as a CUDA graph, because at the paper's batch size the
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from hdkd.config import Augmentation, Engine
 from hdkd.data.batches.augment import augment, normalise
-from hdkd.data.batches.feed import Batch
+from hdkd.data.batches.loader import Batch
 from hdkd.distillation.hdkd import Teaching, distillation_loss
 from hdkd.models import ImageModel
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from hdkd.config import Augmentation, Engine, Training
 from hdkd.data.batches.augment import normalise
-from hdkd.data.batches.feed import Feed
 from hdkd.data.batches.imageset import TrainingSet
+from hdkd.data.batches.loader import Loader
 from hdkd.distillation.hdkd import Teaching
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import balanced_accuracy
@@ -126,7 +126,7 @@ class Loop:
             training.batch_size,
             teaching,
         )
-        self._feed = Feed(setup.training_set, setup.device, training.epoch_images)
+        self._loader = Loader(setup.training_set, setup.device, training.epoch_images)
         self._pixels = torch.from_numpy(np.array(setup.watched.images)).to(setup.device)
 
     def epoch(self, finished: int) -> Row:
@@ -147,7 +147,7 @@ class Loop:
             "epoch": number,
             "learning_rate": rate,
             **{f"train_{name}": value for name, value in means.items()},
-            "images_per_second": len(self._feed) / seconds,
+            "images_per_second": len(self._loader) / seconds,
             **{f"{watched.part}_{name}": None for name in WATCHED_METRICS},
         }
         if number == training.epochs or number % training.evaluate_every == 0:
@@ -161,11 +161,11 @@ class Loop:
         training = self._setup.training
         started = time.perf_counter()
         self.state.model.train()
-        batches = self._feed.epoch(training.batch_size, **self.state.generators)
+        batches = self._loader.epoch(training.batch_size, **self.state.generators)
         title = f"epoch {finished + 1}/{training.epochs}"
-        for batch in progress(batches, title, -(-len(self._feed) // training.batch_size)):
+        for batch in progress(batches, title, -(-len(self._loader) // training.batch_size)):
             self._step(*batch)
-        means = self._step.means(len(self._feed))
+        means = self._step.means(len(self._loader))
         return means, time.perf_counter() - started
 
     def _check(self, loss: float, number: int, rate: float) -> None:

@@ -2,28 +2,32 @@
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from hdkd.config import Settings, Tuning
 from hdkd.errors import RunError
-from hdkd.files import write_atomic
+from hdkd.files import write_json
 from hdkd.runs.folder import RunFolder
+from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 
 
-def best(validations: list[list[dict[str, float]]]) -> tuple[list[dict[str, float]], int]:
+def best(trials: list[list[RunSummary]]) -> tuple[list[dict[str, float]], int]:
     """Means over seeds of each trial's validation metrics, and the position of the best trial.
 
     It has the highest balanced accuracy, of equals the lowest loss, and then comes first.
-    ``validations`` has a list of trials, each a list of seeds.
+    ``trials`` has a list of runs for each trial, one a seed.
     """
-    means = [
-        {
-            name: sum(each[name] for each in seeds) / len(seeds)
-            for name in ("balanced_accuracy", "loss")
-        }
-        for seeds in validations
-    ]
+    means = []
+    for runs in trials:
+        seeds = [run.validation for run in runs if run.validation]
+        means.append(
+            {
+                "balanced_accuracy": fmean(each.balanced_accuracy for each in seeds),
+                "loss": fmean(each.loss for each in seeds),
+            }
+        )
     order = [(mean["balanced_accuracy"], -mean["loss"]) for mean in means]
     return means, order.index(max(order))
 
@@ -36,20 +40,21 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
     methods: dict[str, Any] = {}
     runs = plan.tuning_runs(settings, dataset)
     for role in dict.fromkeys(run.role for run in runs):
-        validations = [
+        means, chosen = best(
             [
-                RunFolder(run.folder).summary["validation"]
-                for run in runs
-                if (run.role, run.point) == (role, f"trial{number}")
+                [
+                    RunFolder(run.folder).summary
+                    for run in runs
+                    if (run.role, run.point) == (role, f"trial{number}")
+                ]
+                for number in range(len(tuning.grid))
             ]
-            for number in range(len(tuning.grid))
-        ]
-        means, chosen = best(validations)
+        )
         trials = [{"settings": s} | m for s, m in zip(tuning.grid, means, strict=True)]
         methods[role] = {"chosen": tuning.grid[chosen], "trials": trials}
     content = {"subset": tuning.subset, "seeds": tuning.seeds, "methods": methods}
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(output, json.dumps(content, indent=2) + "\n")
+    write_json(output, content)
 
 
 def has_same_trials(path: Path, tuning: Tuning) -> bool:

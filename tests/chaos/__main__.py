@@ -9,7 +9,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-import sklearn.metrics  # noqa: F401 — imported before trainings are forked, not in each of them
+import sklearn.metrics  # noqa: F401 — imported before runs are forked, not in each of them
 import torch
 import torch._dynamo
 from tabulate import tabulate
@@ -28,8 +28,8 @@ from project import ROOT, Project, parameters, tiny
 ROW = tuple[str, int, int, float]
 
 
-def trainings(folder: Path, times: int, generator: random.Random) -> list[ROW]:
-    """What can happen to one training."""
+def runs(folder: Path, times: int, generator: random.Random) -> list[ROW]:
+    """What can happen to one run."""
     torch.set_num_threads(1)  # forked processes have no threads but the one that forked
     long, short = (
         Study(_made(folder / name), epochs) for name, epochs in (("long", 40), ("short", 4))
@@ -91,8 +91,8 @@ def write(rows: list[ROW], seed: int, path: Path) -> None:
         "Survived means: started again with the same command, the training ends with the same "
         "weights, predictions, metrics and summary as an undisturbed one, byte for byte, and "
         "leaves nothing behind; a changed bit counts when reading refuses the file by its name, "
-        "and a training with a damaged checkpoint starts anew to the same end; a killed workflow, "
-        "unlocked and started again, when its report has the same numbers. The trainings are of "
+        "and a run with a damaged checkpoint starts anew to the same end; a killed workflow, "
+        "unlocked and started again, when its report has the same numbers. The runs are of "
         "the tiny configuration of the tests, on a CPU.\n",
         "utf-8",
     )
@@ -102,15 +102,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--times", type=int, default=20, help="kills at random moments (20)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=["trainings", "workflow"])
+    parser.add_argument("--only", choices=["runs", "workflow"])
     parser.add_argument("--output", type=Path, default=ROOT / "reports" / "reliability.md")
     options = parser.parse_args()
     generator = random.Random(options.seed)
     rows: list[ROW] = []
     with tempfile.TemporaryDirectory() as temporary:
         if options.only != "workflow":
-            rows += trainings(Path(temporary), options.times, generator)
-        if options.only != "trainings":
+            rows += runs(Path(temporary), options.times, generator)
+        if options.only != "runs":
             rows += workflow(Path(temporary), 5, generator)
     write(rows, options.seed, options.output)
     return int(any(survived < tried for _, tried, survived, _ in rows))

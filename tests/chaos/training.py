@@ -87,7 +87,7 @@ class Study:
         started = time.monotonic()
         _, status = os.waitpid(self.start(output, role=role, subset=subset), 0)
         if status:
-            raise RuntimeError(f"a training failed: {self.folder / 'training.log'}")
+            raise RuntimeError(f"a run failed: {self.folder / 'training.log'}")
         return time.monotonic() - started
 
     def survives(self, output: Path) -> bool:

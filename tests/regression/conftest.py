@@ -1,5 +1,6 @@
 """What is committed, apart from whatever run folders this checkout may have besides."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -29,5 +30,6 @@ def committed(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def derived(committed) -> pd.DataFrame:
     """The ledger as the committed summaries, the published values and the code give it."""
-    rows, _ = ledger.ledger(config.read(ROOT / "params.yaml"), committed)
+    with contextlib.chdir(committed):
+        rows, _ = ledger.ledger(config.read(ROOT / "params.yaml"))
     return ledger.texts(rows)

@@ -72,18 +72,19 @@ def test_no_number_is_reproduced_by_a_run_of_another_profile(derived):
 
 
 @pytest.mark.parametrize("profile", plan.LEDGER_PROFILES)
-def test_summaries_agree_with_themselves(committed, profile):
+def test_summaries_agree_with_themselves(committed, profile, monkeypatch):
+    monkeypatch.chdir(committed)
     wrong = []
-    for summary in evidence.finished_summaries(profile, committed):
-        name = evidence.key_of(summary).folder.as_posix()
-        matrix = summary["final"]["confusion_matrix"]
+    for summary in evidence.finished_summaries(profile):
+        name = summary.run.folder.as_posix()
+        matrix = summary.final.confusion_matrix
         right = sum(row[k] for k, row in enumerate(matrix))
         images = sum(map(sum, matrix))
-        if images != summary["test_images"]:
-            wrong.append(f"{name}: {images} images in its matrix, {summary['test_images']} tested")
-        if abs(summary["final"]["accuracy"] - right / images) > 1e-9:
+        if images != summary.test_images:
+            wrong.append(f"{name}: {images} images in its matrix, {summary.test_images} tested")
+        if abs(summary.final.accuracy - right / images) > 1e-9:
             wrong.append(f"{name}: its accuracy is not that of its confusion matrix")
-        best = summary["best_epoch"]  # none where test images were not watched
-        if best and best["accuracy"] < summary["final"]["accuracy"]:
+        best = summary.best_epoch  # none where test images were not watched
+        if best and best.accuracy < summary.final.accuracy:
             wrong.append(f"{name}: its best epoch is worse than its last")
     assert not wrong, "\n".join(wrong)

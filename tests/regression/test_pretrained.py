@@ -37,7 +37,7 @@ def test_its_files_are_as_exported(model):
 
 def test_its_card_follows_from_its_summary(model):
     text = (model.path / "README.md").read_text("utf-8")
-    assert text == card(model.summary, model.params)
+    assert text == card(model.exported, model.params)
     assert "Not for clinical use" in text
 
 
@@ -47,24 +47,24 @@ def test_its_card_follows_from_its_summary(model):
 def test_its_terms_follow_from_those_of_its_images(name, weights):
     folder = RunFolder(PRETRAINED / name)
     text = (folder.path / "LICENSE").read_text("utf-8")
-    assert text == terms(folder.summary["data"])
+    assert text == terms(folder.exported.data)
     assert weights in text
 
 
 def test_its_run_is_among_the_committed_evidence(model):
-    summary = model.summary
-    records = ROOT / "reports" / summary["run"]["profile"] / evidence.SUMMARIES
-    runs = {evidence.key_of(record): record for record in evidence.read(records)}
-    record = runs[evidence.key_of(summary)]
-    assert summary["run_accuracy"] == record["final"]["accuracy"]
-    assert summary["data"]["content_hash"] == record["data"]["content_hash"]
-    assert summary["provenance"] == record["provenance"]
+    summary = model.exported
+    records = ROOT / "reports" / summary.run.profile / evidence.SUMMARIES
+    runs = {record.run: record for record in evidence.read(records)}
+    record = runs[summary.run]
+    assert summary.run_accuracy == record.final.accuracy
+    assert summary.data.content_hash == record.data.content_hash
+    assert summary.provenance == record.provenance
 
 
 def test_its_accuracy_is_that_of_its_confusion_matrix(model):
-    final = model.summary["final"]
-    right = sum(row[k] for k, row in enumerate(final["confusion_matrix"]))
-    assert final["accuracy"] == pytest.approx(right / model.summary["test_images"])
+    final = model.exported.final
+    right = sum(row[k] for k, row in enumerate(final.confusion_matrix))
+    assert final.accuracy == pytest.approx(right / model.exported.test_images)
 
 
 def test_predict_says_what_it_is_and_what_it_is_not_for():
@@ -80,20 +80,20 @@ def test_predict_says_what_it_is_and_what_it_is_not_for():
 @pytest.mark.slow
 def test_it_reaches_on_the_real_test_images_what_its_card_says(model, tmp_path):
     """Needs the dataset's archive, named in its variable; the images are prepared anew."""
-    run = model.summary["run"]
-    settings = config.load(ROOT / "params.yaml", run["profile"])
-    variable = settings.dataset(run["dataset"]).source.variable
+    run = model.exported.run
+    settings = config.load(ROOT / "params.yaml", run.profile)
+    variable = settings.dataset(run.dataset).source.variable
     if variable not in os.environ:
         pytest.skip(f"{variable} names no archive of {run['dataset']}")
     for step in (["acquire"], ["prepare"], ["split"]):
-        command = [sys.executable, "-m", "hdkd", *step, "--dataset", run["dataset"]]
-        command += ["--profile", run["profile"], "--params", str(ROOT / "params.yaml")]
+        command = [sys.executable, "-m", "hdkd", *step, "--dataset", run.dataset]
+        command += ["--profile", run.profile, "--params", str(ROOT / "params.yaml")]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         subprocess.run(command, cwd=tmp_path, env=environment, check=True)
-    source = ImageSet.load(tmp_path / plan.prepared(run["profile"], run["dataset"]))
-    assert source.facts["content_hash"] == model.summary["data"]["content_hash"]
+    source = ImageSet.load(tmp_path / plan.prepared_folder(run.profile, run.dataset))
+    assert source.facts["content_hash"] == model.exported.data.content_hash
     tested = json.loads(json.dumps(measure(model.load_model(), source)))
-    shown = model.summary
+    shown = model.exported.content()
     # Other processors may round a near tie the other way.
     assert tested["final"]["accuracy"] == pytest.approx(shown["final"]["accuracy"], abs=0.004)
     assert tested["leaked"] == shown["leaked"]

@@ -11,7 +11,7 @@ import pytest
 from hdkd import config
 from hdkd.files import CHECKSUMS
 from hdkd.report import drawing, figures
-from hdkd.report.tables import write_tables
+from hdkd.report.tables.tables import write_tables
 from hdkd.runs import evidence, predictions
 from hdkd.runs.predictions import PREDICTIONS
 from hdkd.study import plan
@@ -46,14 +46,15 @@ def merge(parameters: dict, changes: dict) -> None:
 
 
 @pytest.mark.parametrize("profile", [*PROFILES, *OTHERS])
-def test_tables_are_those_of_the_summaries(profile, committed, tmp_path):
+def test_tables_are_those_of_the_summaries(profile, committed, tmp_path, monkeypatch):
+    monkeypatch.chdir(committed)
     shown = committed / "reports" / profile
     settings = settings_of(profile)
     summaries = evidence.read(shown / evidence.SUMMARIES)
     for name in (PREDICTIONS, CHECKSUMS):
         if (shown / name).exists():
             shutil.copy(shown / name, tmp_path)
-    write_tables(settings, tmp_path, summaries, evidence.facts(profile, committed))
+    write_tables(settings, tmp_path, summaries, evidence.facts(profile))
     curves = [f"accuracy/{dataset}.csv" for dataset in settings.study]
     for name in [*(name for name in plan.TABLES if name not in (PREDICTIONS, CHECKSUMS)), *curves]:
         then = (shown / name).read_text("utf-8").splitlines()
@@ -62,8 +63,9 @@ def test_tables_are_those_of_the_summaries(profile, committed, tmp_path):
         assert not changes, f"reports/{profile}/{name}\n" + "\n".join(changes[:12])
 
 
-def test_no_axis_of_the_pilots_figures_shows_raw_tex(tmp_path):
-    settings, facts = settings_of("pilot"), evidence.facts("pilot", ROOT)["brain_tumor"]
+def test_no_axis_of_the_pilots_figures_shows_raw_tex(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    settings, facts = settings_of("pilot"), evidence.facts("pilot")["brain_tumor"]
     summaries = evidence.read(ROOT / "reports/pilot" / evidence.SUMMARIES)
     data = drawing.FigureData(settings, "brain_tumor", summaries, facts)
     for spec in figures.of_study(settings, "brain_tumor"):
@@ -78,9 +80,10 @@ def test_no_axis_of_the_pilots_figures_shows_raw_tex(tmp_path):
 
 
 @pytest.mark.parametrize("profile", [*PROFILES, *OTHERS])
-def test_predictions_belong_to_the_summaries(profile, committed):
+def test_predictions_belong_to_the_summaries(profile, committed, monkeypatch):
+    monkeypatch.chdir(committed)
     found = predictions.read(committed / "reports" / profile)
-    belonging = found.of_summaries(evidence.finished_summaries(profile, committed))
+    belonging = found.of_summaries(evidence.finished_summaries(profile))
     assert sorted(found.probabilities.keys() - belonging.probabilities.keys()) == []
 
 

@@ -5,9 +5,9 @@ import math
 import pandas as pd
 import pytest
 
-from hdkd.report import columns, formats
-from hdkd.report.columns import Column, shown
-from hdkd.report.tables import TABLES
+from hdkd.report.tables import columns, formats
+from hdkd.report.tables.columns import Column, shown
+from hdkd.report.tables.tables import TABLES
 
 
 def test_a_cell_is_made_of_the_fields_of_its_column():

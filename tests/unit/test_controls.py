@@ -1,4 +1,4 @@
-"""Controls and the tuning: which trainings there are, how long they are, what is chosen."""
+"""Controls and the tuning: which runs there are, how long they are, what is chosen."""
 
 import json
 import math
@@ -7,7 +7,7 @@ import pytest
 
 from hdkd import config
 from hdkd.errors import ParameterError, RunError
-from hdkd.report.cost import macs
+from hdkd.report.tables.cost import macs
 from hdkd.runs import evidence
 from hdkd.study import plan
 from hdkd.training import tune
@@ -155,9 +155,7 @@ def test_a_method_without_trials_is_named(tmp_path):
 
 def test_trials_that_the_grid_no_longer_has_are_left_out_and_named(settings, parameters):
     runs = [r for r in plan.tuning_runs(settings, "phantom") if r.role == "student"]
-    made = [
-        {"run": vars(run), "hyperparameters": plan.hyperparameters(settings, run)} for run in runs
-    ]
+    made = [summary_of(run, hyperparameters=plan.hyperparameters(settings, run)) for run in runs]
     parameters["tuning"]["demo"]["grid"] = [{"lr": 0.004}]
     kept, left_out = evidence.with_current_parameters(config.resolve(parameters), made)
     assert kept == made[:1]
@@ -166,7 +164,10 @@ def test_trials_that_the_grid_no_longer_has_are_left_out_and_named(settings, par
 
 def test_a_training_without_the_settings_that_were_chosen_does_not_count(settings):
     run = next(r for r in plan.student_runs(settings, "phantom") if r.role == "student")
-    made = {"run": vars(run), "hyperparameters": plan.hyperparameters(settings, run)}
-    assert evidence.with_current_parameters(settings, [made | {"tuned": {"lr": 0.016}}])[1] == []
-    _, left_out = evidence.with_current_parameters(settings, [made | {"tuned": None}])
+    used = plan.hyperparameters(settings, run)
+    made, other = (
+        summary_of(run, hyperparameters=used, tuned=tuned) for tuned in ({"lr": 0.016}, None)
+    )
+    assert evidence.with_current_parameters(settings, [made])[1] == []
+    _, left_out = evidence.with_current_parameters(settings, [other])
     assert "settings None, which tuning.grid lacks" in left_out[0]

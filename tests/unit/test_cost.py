@@ -1,14 +1,16 @@
-"""What trainings cost, by hand."""
+"""What runs cost, by hand."""
 
 import math
 
 import pytest
 
 from hdkd import config
-from hdkd.report import cost
-from hdkd.report.cost import macs
+from hdkd.report.tables import cost
+from hdkd.report.tables.cost import macs
+from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 from hdkd.training.budget import epoch_images
+from small import PROVENANCE, summary_of
 
 IMAGES = {"a": {"train": 30, "test": 5}, "b": {"train": 10, "test": 5}}
 FACTS = {"phantom": {"counts": IMAGES}}
@@ -31,12 +33,9 @@ def run(settings, role: str, subset: str) -> plan.RunKey:
     return next(r for r in every if (r.role, r.subset) == (role, subset))
 
 
-def summary(run: plan.RunKey, seconds: float, started: str = "10:00:00", **made) -> dict:
-    provenance = {"device": "cpu", "started": f"2026-01-01T{started}+00:00"}
-    return {
-        "run": vars(run),
-        "provenance": provenance | {"duration_seconds": seconds} | made,
-    }
+def summary(run: plan.RunKey, seconds: float, started: str = "10:00:00", **made) -> RunSummary:
+    took = {"started": f"2026-01-01T{started}+00:00", "duration_seconds": seconds}
+    return summary_of(run, provenance=PROVENANCE | took | made)
 
 
 def test_smote_raises_every_class_to_the_largest_for_the_teacher_alone(settings):
@@ -94,7 +93,7 @@ def test_hours_left_are_those_of_the_missing_trainings(settings):
     made = [summary(run, 360.0, peak_memory_bytes=2**30) for run in every[1:]]
     table = cost.table(settings, made, FACTS)
     teacher = table.set_index("role").loc["teacher"]
-    assert table["trainings"].sum() == len(every)
+    assert table["runs"].sum() == len(every)
     assert cost.hours_left(table) == pytest.approx(teacher.minutes / 60)
     assert set(table["peak_memory_gib"].dropna()) == {1.0}
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from hdkd.config import Engine, Training
-from hdkd.data.batches.feed import Feed
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.data.batches.loader import Loader
 from hdkd.distillation.hdkd import Teaching
 from hdkd.models import build
 from hdkd.models.blocks import CBAM
@@ -61,7 +61,7 @@ def after_six_epochs(
     optimizer = build_optimizer(model, TRAINING)
     teaching = Teaching(teacher, DISTILLATION)
     step = Step(model, optimizer, AUGMENTATION, engine, device, 4, teaching)
-    feed = Feed(TrainingSet(source, np.arange(13)), device)
+    feed = Loader(TrainingSet(source, np.arange(13)), device)
     order, draws = (torch.Generator().manual_seed(seed) for seed in (0, 1))
     means = []
     for _ in range(6):

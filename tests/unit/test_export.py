@@ -7,7 +7,9 @@ import pytest
 from hdkd import config
 from hdkd.deploy.export import content_of, default_run, terms
 from hdkd.deploy.predict import PRETRAINED
+from hdkd.runs.records import LicensedData
 from project import without_controls
+from small import DATA
 
 
 @pytest.mark.parametrize(
@@ -32,5 +34,5 @@ def test_a_model_is_known_by_its_training_not_only_by_its_name(tmp_path):
 
 
 def test_weights_get_no_licence_where_none_is_known_for_their_images():
-    text = terms({"licence": None, "title": "Mine", "source": "local"})
+    text = terms(LicensedData(**DATA, licence=None, source="local"))
     assert "No licence is stated for these images, so none is given for the weights" in text

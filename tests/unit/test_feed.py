@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from hdkd.data.batches.feed import Feed, batch_bounds
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.data.batches.loader import Loader, batch_bounds
 
 RECIPES = pd.DataFrame(
     {"base": [2, 7, 7], "neighbour": [3, 9, 11], "gap": [0.0, 0.25, 0.9], "label": [0, 1, 1]}
@@ -17,7 +17,7 @@ def epoch(
     training_set: TrainingSet, resident: bool, batch_size: int = 4, images: int | None = None
 ):
     generators = (torch.Generator().manual_seed(seed) for seed in (0, 1))
-    return list(Feed(training_set, "cpu", images, resident).epoch(batch_size, *generators))
+    return list(Loader(training_set, "cpu", images, resident).epoch(batch_size, *generators))
 
 
 @pytest.mark.parametrize("resident", [False, True])
@@ -60,7 +60,7 @@ def test_resident_images_are_the_gathered_ones(source: ImageSet, arithmetic):
 
 
 def test_each_epoch_has_an_order_and_draws_of_its_own(source: ImageSet):
-    feed = Feed(TrainingSet(source, np.arange(13)), "cpu")
+    feed = Loader(TrainingSet(source, np.arange(13)), "cpu")
     generators = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
     first, second = (next(feed.epoch(13, *generators)) for _ in range(2))
     assert not torch.equal(first[0], second[0])

@@ -1,4 +1,4 @@
-"""Which epoch's weights a training leaves."""
+"""Which epoch's weights a run leaves."""
 
 import pytest
 import torch

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from hdkd import config
-from hdkd.report import results, sentences
 from hdkd.report.page import protocol_rows
+from hdkd.report.tables import results, sentences
 
 
 def augmentation(settings: config.Settings) -> str:

@@ -9,7 +9,9 @@ from hdkd.evaluation.metrics import evaluate
 from hdkd.runs import predictions
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.predictions import PREDICTIONS
+from hdkd.runs.records import RunSummary
 from hdkd.study.plan import RunKey
+from small import summary_of
 
 CLASSES = ["a", "b", "NA"]
 
@@ -30,38 +32,45 @@ def softmax(count: int, seed: int) -> np.ndarray:
 
 @pytest.fixture
 def trained(tmp_path):
-    """A training's summary, whose run folder has been left."""
+    """A run's summary, whose run folder has been left."""
 
-    def leave(probabilities: np.ndarray, seed: int = 0, table: pd.DataFrame | None = None) -> dict:
+    def leave(
+        probabilities: np.ndarray, seed: int = 0, table: pd.DataFrame | None = None
+    ) -> RunSummary:
         key = RunKey("pilot", "moles", "students", "hdkd", "all", seed, "mbcsa", 2)
         table = images(len(probabilities)) if table is None else table
         final = evaluate(probabilities, table["label"].to_numpy(), CLASSES)
         folder = RunFolder(tmp_path / key.folder)
         folder.path.mkdir(parents=True)
         folder.write_predictions(table, probabilities, CLASSES)
-        return {"run": vars(key), "final": final}
+        return summary_of(key, final=final)
 
     return leave
 
 
 @pytest.fixture
-def kept(tmp_path):
+def kept(tmp_path, monkeypatch):
     """The predictions that such summaries leave in the report's folder, and what was left out."""
+    monkeypatch.chdir(tmp_path)
 
-    def of(*summaries: dict) -> tuple[predictions.Predictions, list[str]]:
-        left_out = predictions.update(summaries, tmp_path / "report", tmp_path)
+    def of(*summaries: RunSummary) -> tuple[predictions.Predictions, list[str]]:
+        left_out = predictions.update(summaries, tmp_path / "report")
         return predictions.read(tmp_path / "report"), left_out
 
     return of
 
 
-def of(found: predictions.Predictions, *summaries: dict) -> np.ndarray | None:
-    runs = [RunKey(**summary["run"]).folder.as_posix() for summary in summaries]
+def of(found: predictions.Predictions, *summaries: RunSummary) -> np.ndarray | None:
+    runs = [summary.run.folder.as_posix() for summary in summaries]
     return found.of_summaries(summaries).cell(runs)
 
 
+def with_accuracy(summary: RunSummary, accuracy: float) -> RunSummary:
+    return summary_of(summary.run, final=summary.final.content() | {"accuracy": accuracy})
+
+
 def run_folder(tmp_path, summary) -> RunFolder:
-    return RunFolder(tmp_path / RunKey(**summary["run"]).folder)
+    return RunFolder(tmp_path / summary.run.folder)
 
 
 def test_they_are_those_of_the_run_folder_by_path(trained, kept, tmp_path):
@@ -80,9 +89,9 @@ def test_metrics_computed_from_them_are_those_of_the_summary(trained, kept):
     summary = trained(softmax(600, 0))
     found, _ = kept(summary)
     again = evaluate(of(found, summary)[0], found.labels("moles"), CLASSES)
-    assert again["confusion_matrix"] == summary["final"]["confusion_matrix"]
+    assert again["confusion_matrix"] == summary.final.confusion_matrix
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error"):
-        assert again[name] == pytest.approx(summary["final"][name], abs=1e-5), name
+        assert again[name] == pytest.approx(getattr(summary.final, name), abs=1e-5), name
 
 
 def test_what_was_predicted_is_most_probable_even_where_six_digits_are_a_tie(
@@ -111,8 +120,7 @@ def test_a_prediction_that_is_not_the_most_probable_class_is_left_out(trained, k
 
 def test_those_of_another_training_are_left_out_with_both_accuracies(trained, kept):
     summary = trained(np.eye(3, dtype=np.float32)[[0, 1, 2]])
-    summary["final"] = summary["final"] | {"accuracy": 2 / 3}
-    found, (reason,) = kept(summary)
+    found, (reason,) = kept(with_accuracy(summary, 2 / 3))
     assert found.probabilities == {}
     assert reason == (
         "predictions of models/pilot/students/moles/hdkd-mbcsa-s2/nall/seed0 are left out: "
@@ -144,8 +152,7 @@ def test_without_run_folders_they_stay(trained, kept, tmp_path):
 def test_those_of_an_older_training_do_not_count_for_a_newer_one(trained, kept):
     summary = trained(np.eye(3, dtype=np.float32))
     found, _ = kept(summary)
-    newer = summary | {"final": summary["final"] | {"accuracy": 1 / 3}}
-    assert of(found, newer) is None
+    assert of(found, with_accuracy(summary, 1 / 3)) is None
 
 
 def test_a_changed_byte_is_noticed(trained, kept, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from hdkd.models import build
 from hdkd.paper import ledger, networks, structural
-from hdkd.paper.published import Network, Value
+from hdkd.paper.published import PaperNetwork, Value
 from hdkd.paper.row import Evidence
 
 NO_EVIDENCE = Evidence(None, (), {})
@@ -25,7 +25,7 @@ def test_a_setting_is_that_of_the_built_network():
     ("printed", "verdict"), [("64, 96, 192", "exact"), ("64, 128, 192", "differs")]
 )
 def test_a_setting_agrees_in_every_number(printed, verdict):
-    value = Value("Table 1", "setting", printed, Network("teacher"), of="channels")
+    value = Value("Table 1", "setting", printed, PaperNetwork("teacher"), of="channels")
     row = structural.Setting(value).row(NO_EVIDENCE)
     assert (row.setting, row.verdict.verdict) == ("64, 96, 192", verdict)
 
@@ -42,7 +42,7 @@ def test_a_setting_agrees_in_every_number(printed, verdict):
 def test_a_number_agrees_in_every_printed_digit_or_the_note_says_how_it_differs(
     printed, measured, verdict, note
 ):
-    value = Value("Table 1", "parameters", printed, Network("teacher", "mbcsa", 2))
+    value = Value("Table 1", "parameters", printed, PaperNetwork("teacher", "mbcsa", 2))
     parameters = structural.Parameters(value)
     assert parameters.verdict(measured).verdict == verdict
     assert parameters.difference(measured) == note
@@ -57,8 +57,9 @@ def test_a_count_that_is_printed_without_about_is_exact_to_one():
     assert [more.verdict(count).verdict for count in (1601, 1600)] == ["exact", "differs"]
 
 
-def test_rows_keep_numbers_until_they_are_shown(parameters, tmp_path):
-    rows = {row.value.row: row for row in ledger.ledger(parameters, tmp_path)[0]}
+def test_rows_keep_numbers_until_they_are_shown(parameters, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no study is
+    rows = {row.value.row: row for row in ledger.ledger(parameters)[0]}
     row = rows["Table 1 teacher mbcsa stride 2 parameters"]
     assert row.measured.mean == pytest.approx(3.9487, abs=1e-4)
     assert row.difference == pytest.approx(row.measured.mean - 3.95)

@@ -6,9 +6,10 @@ import pytest
 
 from hdkd.evaluation.metrics import balanced_accuracy, evaluate
 from hdkd.evaluation.statistics import Estimate, estimate, holm
-from hdkd.report import columns, frames, results
+from hdkd.report.tables import columns, frames, results
 from hdkd.runs.predictions import Predictions, TestImages
 from hdkd.study.plan import RunKey
+from small import summary_of
 
 CLASSES = ("a", "b", "c")
 LABELS = np.repeat([0, 1, 2], [120, 50, 30])
@@ -40,7 +41,7 @@ class Study:
             final = evaluate(found, LABELS, list(CLASSES))
             run = key.folder.as_posix()
             probabilities[run] = found
-            self.summaries.append({"run": vars(key), "final": final})
+            self.summaries.append(summary_of(key, final=final))
             cell = {name: getattr(key, name) for name in [*results.CELL, "seed"]}
             rows.append(
                 cell

@@ -157,10 +157,10 @@ def simulated(generator, seeds: int, true: float, of_seeds: float) -> np.ndarray
     better or worse.
     """
     images, suits = generator.normal(1.2, 1.0, 828), generator.normal(0, 0.5, 828)
-    trainings = generator.normal(0, of_seeds, (2, seeds, 1))
+    runs = generator.normal(0, of_seeds, (2, seeds, 1))
     noise = generator.normal(0, 0.5, (2, seeds, 828))
     sides = np.array([0.5, -0.5])[:, None, None]
-    right = images + sides * (suits + true) + trainings + noise > 0
+    right = images + sides * (suits + true) + runs + noise > 0
     return right[0].astype(int) - right[1]
 
 

@@ -62,7 +62,7 @@ def test_a_class_without_test_images_has_no_recall():
 
 
 def estimates(labels: np.ndarray, generator: np.random.Generator) -> dict:
-    """Of three trainings that differ by noise and agree in which images are hard."""
+    """Of three runs that differ by noise and agree in which images are hard."""
     common = generator.normal(size=(len(labels), 3))
     own = generator.normal(size=(3, len(labels), 3))
     values = np.exp(common + own + 1.5 * np.eye(3)[labels])

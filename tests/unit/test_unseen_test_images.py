@@ -69,7 +69,7 @@ def learned(folder: Path) -> dict[str, object]:
         metrics = RunFolder(run).metrics.drop(columns="images_per_second")
         found[f"{run.name}: epochs"] = metrics.to_csv()
         found[f"{run.name}: weights"] = (run / "model.safetensors").read_bytes()
-        found[f"{run.name}: kept"] = RunFolder(run).summary["kept"]
+        found[f"{run.name}: kept"] = RunFolder(run).summary.kept.content()
     return found
 
 
@@ -124,8 +124,8 @@ def test_the_released_protocol_teaches_with_the_best_epoch_and_reports_the_last(
     accuracies = run.metrics["test_accuracy"]
     assert accuracies.max() > accuracies.iloc[-1], "the best epoch must not be the last"
     summary = run.summary
-    assert summary["kept"]["epoch"] == summary["best_epoch"]["epoch"] == accuracies.idxmax() + 1
-    assert summary["final"]["accuracy"] == pytest.approx(accuracies.iloc[-1])
+    assert summary.kept.epoch == summary.best_epoch.epoch == accuracies.idxmax() + 1
+    assert summary.final.accuracy == pytest.approx(accuracies.iloc[-1])
     source = ImageSet.load(PREPARED)
     test = source.part("test")
     pixels = torch.from_numpy(np.array(source.images[test]))

@@ -76,7 +76,7 @@ def test_a_changed_file_of_a_run_folder_is_named(run, name):
     content = (run.path / name).read_bytes()
     (run.path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(RunError, match=rf"run/{name} is damaged .* train this run again"):
-        _ = run.params, run.metrics, run.predictions, run.summary, run.load_model()
+        _ = run.params, run.metrics, run.predictions, run.load_model(), run.summary
 
 
 def test_credentials_in_the_tracking_uri_are_not_shown(monkeypatch, capsys):

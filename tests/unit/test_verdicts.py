@@ -1,4 +1,4 @@
-"""Verdicts on numbers that trainings give, from evidence made for the test."""
+"""Verdicts on numbers that runs give, from evidence made for the test."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,13 @@ import pytest
 from hdkd import config
 from hdkd.evaluation.statistics import Estimate
 from hdkd.paper import ledger, networks, published, verdicts
-from hdkd.paper.published import Network
+from hdkd.paper.published import PaperNetwork
 from hdkd.runs import evidence, predictions
+from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
 from project import ROOT
+from small import METRICS, summary_of
 
 TEACHER = "Table 5 teacher mbcsa stride 2 brain_tumor accuracy"  # 99.69 % in the paper
 GAIN = "Table 3 hdkd mbcsa stride 2 over student mbcsa brain_tumor 200 images gain"
@@ -24,59 +26,58 @@ SETTINGS = {name: config.load(ROOT / "params.yaml", name) for name in ("pilot", 
 
 def summary(
     profile: str, role: str, right: int, subset: str = "all", seed: int = 0, **changes
-) -> dict:
+) -> RunSummary:
     """A run with ``right`` test images right after its last epoch, which is its best."""
     group = "teacher" if role == "teacher" else "students"
     key = RunKey(profile, "brain_tumor", group, role, subset, seed, "mbcsa", 2)
     accuracy = right / IMAGES
-    final = {"accuracy": accuracy, "balanced_accuracy": accuracy}
-    return {
-        "run": vars(key),
-        "final": final | {"recall": dict.fromkeys("abcd", accuracy)},
+    content = {
+        "final": METRICS | {"accuracy": accuracy, "recall": dict.fromkeys("abcd", accuracy)},
         "best_epoch": {"epoch": 200, "accuracy": accuracy},
         "epochs": 200,
         "test_images": IMAGES,
-        "parameters": networks.parameters(Network(role, "mbcsa", 2), 4),
+        "parameters": networks.parameters(PaperNetwork(role, "mbcsa", 2), 4),
         "hyperparameters": plan.hyperparameters(SETTINGS[profile], key),
-        "provenance": {"device": "cpu"},
-    } | changes
+    }
+    return summary_of(key, **content | changes)
 
 
-def seeds(role: str, *right: int, subset: str = "all") -> list[dict]:
-    """Trainings of the profile ``paper`` from as many seeds."""
+def seeds(role: str, *right: int, subset: str = "all") -> list[RunSummary]:
+    """Runs of the profile ``paper`` from as many seeds."""
     return [summary("paper", role, count, subset, seed) for seed, count in enumerate(right)]
 
 
-def predict(root: Path, summaries: list[dict]) -> None:
-    """Predictions of such trainings; of all images, those that come first are the easy ones."""
+def predict(root: Path, summaries: list[RunSummary]) -> None:
+    """Predictions of such runs; of all images, those that come first are the easy ones."""
     paths = tuple(f"{k:04}" for k in range(IMAGES))
     images = predictions.TestImages(
         paths, (0,) * IMAGES, (False,) * IMAGES, ("glioma", "pituitary")
     )
     probabilities = {}
     for made in summaries:
-        right = np.arange(IMAGES) < round(made["final"]["accuracy"] * IMAGES)
-        probabilities[evidence.key_of(made).folder.as_posix()] = np.stack([right, ~right], axis=1)
+        right = np.arange(IMAGES) < round(made.final.accuracy * IMAGES)
+        probabilities[made.run.folder.as_posix()] = np.stack([right, ~right], axis=1)
     found = predictions.Predictions({"brain_tumor": images}, probabilities)
     predictions.write(found, root / "reports" / "paper")
 
 
 @pytest.fixture
-def verdict(tmp_path, parameters):
+def verdict(tmp_path, parameters, monkeypatch):
     """The row of the ledger that such summaries give."""
+    monkeypatch.chdir(tmp_path)
 
-    def of(row: str, *summaries: dict, size: int = 224) -> dict[str, str]:
+    def of(row: str, *summaries: RunSummary, size: int = 224) -> dict[str, str]:
         for made in summaries:
-            folder = tmp_path / "reports" / made["run"]["profile"]
+            folder = Path("reports") / made.run.profile
             folder.mkdir(parents=True, exist_ok=True)
             facts = {"size": size, "native_sizes": {}, "content_hash": "0" * 64}
             facts |= {"published_size": None, "counts": {"glioma": {"train": 1, "test": 1}}}
             (folder / "data.json").write_text(json.dumps({"brain_tumor": facts}))
             evidence.write(
-                [s for s in summaries if s["run"]["profile"] == made["run"]["profile"]],
+                [s for s in summaries if s.run.profile == made.run.profile],
                 folder / evidence.SUMMARIES,
             )
-        rows, _ = ledger.ledger(parameters, tmp_path)
+        rows, _ = ledger.ledger(parameters)
         return ledger.texts(rows).set_index("row").loc[row].to_dict()
 
     return of
@@ -133,9 +134,9 @@ def test_a_paper_profile_that_was_made_smaller_decides_nothing(verdict, changes,
 def test_a_run_of_other_parameters_decides_nothing_and_is_named(tmp_path, parameters, verdict):
     made = summary("paper", "teacher", 1305)
     assert verdict(TEACHER, made)["verdict"] == "inconclusive"  # one seed
-    made["hyperparameters"]["training"] |= {"epochs": 2, "lr": 0.1}
+    made.hyperparameters["training"] |= {"epochs": 2, "lr": 0.1}
     assert verdict(TEACHER, made)["verdict"] == "not run"
-    _, left_out = ledger.write_ledger(parameters, tmp_path / "out", tmp_path)
+    _, left_out = ledger.write_ledger(parameters, tmp_path / "out")
     assert left_out == [
         "models/paper/teacher/brain_tumor/teacher-mbcsa-s2/nall/seed0 "
         "(training.lr 0.1 instead of 0.001, training.epochs 2 instead of 200)"
@@ -146,26 +147,26 @@ def test_a_run_of_other_parameters_decides_nothing_and_is_named(tmp_path, parame
 def test_a_run_from_before_the_released_protocol_could_be_chosen_does_not_count(verdict):
     made = summary("paper", "teacher", 1305)
     for name in ("keep", "offset"):
-        del made["hyperparameters"]["training"][name]
+        del made.hyperparameters["training"][name]
     assert verdict(TEACHER, made)["verdict"] == "not run"
 
 
 def test_what_was_split_by_clusters_decides_nothing_about_the_published_test_images(
     verdict, parameters
 ):
-    made = summary("paper", "teacher", 1305)
     parameters["datasets"]["brain_tumor"]["split"] = {
         "kind": "clusters", "test_fraction": 0.2, "seed": 0,
     }  # fmt: skip
     settings = config.resolve(parameters | {"profile": "paper"})
-    made["hyperparameters"] = plan.hyperparameters(settings, evidence.key_of(made))
+    run = RunKey("paper", "brain_tumor", "teacher", "teacher", "all", 0, "mbcsa", 2)
+    made = summary("paper", "teacher", 1305, hyperparameters=plan.hyperparameters(settings, run))
     assert evidence.with_current_parameters(settings, [made])[0] == [made]
     assert verdict(TEACHER, made)["verdict"] == "not run"
 
 
 def test_a_training_of_an_earlier_version_was_not_split_by_clusters(parameters):
     made = summary("pilot", "teacher", 1305)
-    del made["hyperparameters"]["split"]
+    del made.hyperparameters["split"]
     assert evidence.with_current_parameters(SETTINGS["pilot"], [made])[0] == [made]
     parameters["datasets"]["brain_tumor"]["split"] = {
         "kind": "clusters", "test_fraction": 0.2, "seed": 0,
@@ -177,13 +178,16 @@ def test_a_training_of_an_earlier_version_was_not_split_by_clusters(parameters):
 def test_hdkd_does_not_count_with_a_teacher_of_other_parameters(verdict):
     student, hdkd = (summary("paper", role, 1200, "200") for role in ("student", "hdkd"))
     assert verdict(GAIN, student, hdkd)["measured"] == "0.00"
-    hdkd["hyperparameters"]["teacher"]["training"]["epochs"] = 3
+    hdkd.hyperparameters["teacher"]["training"]["epochs"] = 3
     assert verdict(GAIN, student, hdkd)["verdict"] == "not run"
 
 
-def test_a_broken_section_of_another_profile_is_named_and_stops_nothing(parameters, tmp_path):
+def test_a_broken_section_of_another_profile_is_named_and_stops_nothing(
+    parameters, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # where no study is
     del parameters["datasets"]["brain_tumor"]
-    rows, left_out = ledger.ledger(parameters, tmp_path)
+    rows, left_out = ledger.ledger(parameters)
     assert len(left_out) == 3
     assert "everything of the profile paper (" in left_out[0]
     assert "brain_tumor" in left_out[0]
@@ -191,10 +195,11 @@ def test_a_broken_section_of_another_profile_is_named_and_stops_nothing(paramete
 
 
 def test_a_summary_that_knows_only_its_epochs_is_left_out_by_them(verdict):
-    made = summary("pilot", "teacher", 1305, epochs=18)
-    del made["hyperparameters"]
+    made, other = (
+        summary("pilot", "teacher", 1305, epochs=epochs, hyperparameters=None) for epochs in (18, 2)
+    )
     assert verdict(TEACHER, made)["pilot"] == "99.54"
-    assert verdict(TEACHER, made | {"epochs": 2})["pilot"] == ""
+    assert verdict(TEACHER, other)["pilot"] == ""
 
 
 def test_a_gain_needs_both_of_its_trainings(verdict):
@@ -220,29 +225,29 @@ def test_a_gain_needs_both_of_its_trainings(verdict):
 def test_a_gain_on_the_same_images_is_judged_image_by_image(
     verdict, tmp_path, hdkd, student, apart, paired
 ):
-    trainings = [*seeds("hdkd", *hdkd), *seeds("student", *student)]
-    without = verdict(ALL, *trainings)
+    runs = [*seeds("hdkd", *hdkd), *seeds("student", *student)]
+    without = verdict(ALL, *runs)
     assert (without["verdict"], without["balanced"]) == (apart, "")
-    predict(tmp_path, trainings)
-    having = verdict(ALL, *trainings)
+    predict(tmp_path, runs)
+    having = verdict(ALL, *runs)
     assert having["verdict"] == paired
     assert having["balanced"].startswith(having["measured"])  # here all images are of one class
 
 
 def test_predictions_of_another_training_do_not_count(verdict, tmp_path):
-    trainings = [*seeds("hdkd", 1305, 1305, 1305), *seeds("student", 1305, 1305, 1305)]
-    predict(tmp_path, [*trainings[1:], *seeds("hdkd", 1304)])
-    assert verdict(ALL, *trainings)["verdict"] == "inconclusive"
+    runs = [*seeds("hdkd", 1305, 1305, 1305), *seeds("student", 1305, 1305, 1305)]
+    predict(tmp_path, [*runs[1:], *seeds("hdkd", 1304)])
+    assert verdict(ALL, *runs)["verdict"] == "inconclusive"
 
 
 def test_one_seed_has_mcnemars_p_and_no_verdict(verdict, tmp_path):
-    trainings = [*seeds("hdkd", 1300, subset="200"), *seeds("student", 900, subset="200")]
-    predict(tmp_path, trainings)
-    row = verdict(GAIN, *trainings)
+    runs = [*seeds("hdkd", 1300, subset="200"), *seeds("student", 900, subset="200")]
+    predict(tmp_path, runs)
+    row = verdict(GAIN, *runs)
     # The easy images come first: 400 were lost by the student only, and none by HDKD only.
     assert float(row["p_value"]) == pytest.approx(2 * 0.5**400, rel=0.01)
     assert (row["verdict"], row["effect"]) == ("inconclusive", "")
-    assert row["note"] == "at least 3 seeds; p is McNemar's, of these two trainings alone"
+    assert row["note"] == "at least 3 seeds; p is McNemar's, of these two runs alone"
 
 
 PUBLISHED = [0.08, 2.29, 4.71, 4.11, 4.23, 16.4]
@@ -324,12 +329,12 @@ def test_an_ordering_is_judged_like_a_gain(verdict):
         "Table 3 hdkd mbcsa stride 2 over student mbcsa stride 2 brain_tumor "
         "200 images above all images ordering"
     )
-    trainings = [*seeds("hdkd", 1200, 1205, 1195, subset="200"), *seeds("hdkd", 1306, 1307, 1305)]
-    trainings += [
+    runs = [*seeds("hdkd", 1200, 1205, 1195, subset="200"), *seeds("hdkd", 1306, 1307, 1305)]
+    runs += [
         *seeds("student", 985, 990, 978, subset="200"),
         *seeds("student", 1306, 1306, 1305),
     ]
-    found = verdict(row, *trainings)
+    found = verdict(row, *runs)
     assert (found["verdict"], found["effect"]) == ("reproduced", "yes")
     assert found["published"] == "16.32"  # 16.4 - 0.08
 

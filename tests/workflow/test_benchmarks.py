@@ -35,7 +35,7 @@ def test_the_table_of_a_gpu_is_rehearsed_on_a_cpu(tmp_path):
     report = (tmp_path / "gpu.md").read_text()
     assert "a CPU: a rehearsal, not a result" in report
     assert "| hdkd | without the recorded graph |" in report
-    assert "| trainings of HDKD at once |" in report
+    assert "| runs of HDKD at once |" in report
 
 
 def test_a_folder_that_is_no_checkout_is_named(tmp_path):

@@ -20,7 +20,7 @@ from project import ROOT, Project
 
 @pytest.fixture(scope="module")
 def parameters(tiny_parameters) -> dict:
-    """Three trainings: a teacher, and student and HDKD with many short epochs."""
+    """Three runs: a teacher, and student and HDKD with many short epochs."""
     parameters = copy.deepcopy(tiny_parameters)
     parameters["datasets"]["phantom"]["subsets"] = [16]
     parameters["ablations"]["demo"] = {"variants": [], "subset": 16, "distillation": None}
@@ -35,7 +35,7 @@ def pieces(tmp_path_factory, parameters):
     project = Project(tmp_path_factory.mktemp("borrowed") / "project", parameters)
     project.snakemake("data")
     outputs = []
-    while not outputs or " 3 of 3 trainings done" not in outputs[-1]:
+    while not outputs or " 3 of 3 runs done" not in outputs[-1]:
         assert len(outputs) < 12
         options = ["--minutes", "0.8", "--parallel", "2", "--cores", "2", "--bundle", "bundle"]
         outputs.append(project.run("hdkd", "borrow", *options, "--part-mebibytes", "0.05").stdout)
@@ -93,7 +93,7 @@ def test_pieces_of_time_finish_the_study(pieces, parameters):
     assert len(outputs) > 1
     for run in value_order(config.resolve(parameters)):
         folder = RunFolder(project.folder / run.folder)
-        assert len(folder.metrics) == folder.summary["epochs"]
+        assert len(folder.metrics) == folder.summary.epochs
         assert not (folder.path / "checkpoint.bin").exists()
 
 
@@ -114,7 +114,7 @@ def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
     assert max(part.stat().st_size for part in parts) <= 0.02 * 2**20
     first = home.run("hdkd", "import-runs", str(tmp_path / "all")).stdout
     assert "3 new run folders, 3 new runs in MLflow" in first
-    assert "82 of trainings: 82 not run" in first
+    assert "82 of runs: 82 not run" in first
     again = home.run("hdkd", "import-runs", str(tmp_path / "all")).stdout
     assert "0 new run folders, 0 new runs in MLflow" in again
     summaries = (home.folder / "reports/demo/summaries.jsonl").read_text().splitlines()
@@ -128,11 +128,11 @@ def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
     for run in value_order(config.resolve(parameters)):
         theirs = RunFolder(project.folder / run.folder)
         assert logged.loc[run.role, "metrics.final_accuracy"] == pytest.approx(
-            theirs.summary["final"]["accuracy"]
+            theirs.summary.final.accuracy
         )
         assert logged.loc[run.role, "status"] == "FINISHED"
         seconds = (logged.loc[run.role, "end_time"] - logged.loc[run.role, "start_time"]).seconds
-        assert seconds == pytest.approx(theirs.summary["provenance"]["duration_seconds"], abs=1.5)
+        assert seconds == pytest.approx(theirs.summary.provenance.duration_seconds, abs=1.5)
         ours = RunFolder(home.folder / run.folder)
         assert ours.metrics.equals(theirs.metrics)
         ours.load_model()
@@ -144,7 +144,7 @@ def test_a_study_in_part_has_a_report_that_says_so(pieces, parameters, tmp_path)
     home.run("hdkd", "import-runs", str(project.folder / "first"))
     finished = json.loads((project.folder / "first/manifest.json").read_text())["finished"]
     assert 0 < len(finished) < 3
-    said = f"This study is not finished: {len(finished)} of its 3 trainings are here."
+    said = f"This study is not finished: {len(finished)} of its 3 runs are here."
     assert said in (home.folder / "reports/demo/README.md").read_text()
     assert said in (home.folder / "reports/demo/report.html").read_text()
     costs = pd.read_csv(home.folder / "reports/demo/cost.csv")
@@ -220,7 +220,9 @@ def test_a_bundle_leaves_unfinished_trainings_behind_where_it_may_not_be_larger(
         for run in finished
         for c in contents_of(run, home.folder / run.folder, False).values()
     )
-    made = write_bundle("demo", runs, tmp_path / "bundle", 1, home.folder, mebibytes=small / 2**20)
+    made = write_bundle(
+        "demo", runs, tmp_path / "bundle", 1, root=home.folder, mebibytes=small / 2**20
+    )
     assert made["finished"] == manifest["finished"]
     assert made["unfinished"] == []
     assert made["left"] == manifest["unfinished"]

@@ -17,7 +17,7 @@ def test_trainings_survive_twenty_kills_every_write_point_and_changed_bits(tmp_p
     report = tmp_path / "reliability.md"
     environment = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}", "PATH": "/usr/bin:/bin"}
     result = subprocess.run(
-        [sys.executable, "-m", "chaos", "--only", "trainings", "--output", str(report)],
+        [sys.executable, "-m", "chaos", "--only", "runs", "--output", str(report)],
         capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]

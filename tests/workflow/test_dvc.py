@@ -17,7 +17,7 @@ STAGE_STEPS = {
     "students": ("train",),
     "ablations": ("train",),
     "baselines": ("train",),
-    "report": ("compare", "report"),
+    "report": ("compare", "tables", "figures", "page"),
 }
 
 

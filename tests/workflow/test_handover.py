@@ -58,7 +58,7 @@ def lost(tmp_path_factory, parameters):
     output = project.run("hdkd", "import-runs", "--commit", ".").stdout
     assert "committed" in output
     summaries = evidence.read(project.folder / "reports/demo/summaries.jsonl")
-    return project, {evidence.key_of(summary): summary for summary in summaries}
+    return project, {summary.run: summary for summary in summaries}
 
 
 def test_only_reports_are_committed(lost):
@@ -78,19 +78,19 @@ def test_a_clone_goes_on_and_trains_nothing_twice(lost, parameters, tmp_path):
     project.run("git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone"))
     clone = Project.existing(tmp_path / "clone")
     clone.snakemake("data")
-    said = f"demo: {len(before)} of {len(every)} trainings done, 0 running, "
+    said = f"demo: {len(before)} of {len(every)} runs done, 0 running, "
     assert clone.run("hdkd", "borrow", "--state").stdout.startswith(said)
     output = clone.run("hdkd", "borrow", "--minutes", "9", "--cores", "2").stdout
     assert "from the committed evidence" in output
     clone.run("hdkd", "import-runs", "--commit", ".")
     summaries = evidence.read(clone.folder / "reports/demo/summaries.jsonl")
-    after = {evidence.key_of(summary): summary for summary in summaries}
+    after = {summary.run: summary for summary in summaries}
     assert after.keys() == set(every)
     assert {key: after[key] for key in before} == before
     # Nothing is missing, so nothing is needed any more.
     assert not [*(clone.folder / "reports/demo/needed").glob("*")]
     assert (clone.folder / "reports/demo/chosen/phantom.json").exists()
-    assert "demo: 9 of 9 trainings done, 0 running, 0.0 hours of training left" in (
+    assert "demo: 9 of 9 runs done, 0 running, 0.0 hours of training left" in (
         clone.run("hdkd", "borrow", "--state").stdout
     )
 
@@ -100,6 +100,6 @@ def test_another_checkout_takes_the_runs_over(lost, parameters, tmp_path):
     home = Project(tmp_path / "home", parameters)
     output = home.run("hdkd", "import-runs", str(project.folder)).stdout
     assert f"{len(before)} new run folders" in output
-    assert f"demo: {len(before)} of 9 trainings" in output
+    assert f"demo: {len(before)} of 9 runs" in output
     again = home.run("hdkd", "import-runs", str(project.folder)).stdout
     assert "0 new run folders, 0 new runs in MLflow" in again

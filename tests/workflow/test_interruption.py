@@ -1,4 +1,4 @@
-"""A training that is killed continues and ends as if it had not been."""
+"""A run that is killed continues and ends as if it had not been."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ EPOCHS = 40
 
 @pytest.fixture(scope="module")
 def command(built, tmp_path_factory) -> list[str]:
-    """A training of HDKD long enough to be killed in."""
+    """A run of HDKD long enough to be killed in."""
     parameters = built.parameters
     parameters["student"]["demo"] |= {"epochs": EPOCHS, "evaluate_every": 3}
     path = tmp_path_factory.mktemp("interruption") / "params.yaml"
@@ -48,7 +48,7 @@ def undisturbed(built, store, command, tmp_path_factory):
 
 
 def interrupt(built, store, command, folder, after_epochs, number) -> subprocess.Popen:
-    """Start a training, send ``number`` after so many more epochs, and wait for its end."""
+    """Start a run, send ``number`` after so many more epochs, and wait for its end."""
     metrics = folder / "metrics.csv"
     process = subprocess.Popen(
         [*command, str(folder)], cwd=built.folder, env=built.environment(**store),

@@ -94,7 +94,7 @@ def server(project, tmp_path):
 
 
 def logged(uri: str) -> tuple[list, dict[str, list[int]]]:
-    """The trainings that the server knows, and the steps of each metric of the first."""
+    """The runs that the server knows, and the steps of each metric of the first."""
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("hdkd-demo-phantom")
     runs = [r for r in client.search_runs([experiment.experiment_id]) if "role" in r.data.tags]
@@ -170,7 +170,7 @@ def test_a_server_that_never_answers_costs_a_bounded_time(project):
 
 def test_eight_trainings_at_once_lose_nothing_in_one_sqlite_file(project, tmp_path):
     variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/shared.db"}
-    trainings = [
+    runs = [
         subprocess.Popen(
             [*TRAIN, "--seed", str(seed), "--output", str(tmp_path / f"run-{seed}")],
             cwd=project.folder, env=project.environment(**variables),
@@ -178,8 +178,8 @@ def test_eight_trainings_at_once_lose_nothing_in_one_sqlite_file(project, tmp_pa
         )
         for seed in range(8)
     ]  # fmt: skip
-    errors = [training.communicate()[1] for training in trainings]
-    assert [training.returncode for training in trainings] == [0] * 8
+    errors = [training.communicate()[1] for training in runs]
+    assert [training.returncode for training in runs] == [0] * 8
     assert not [text for text in errors if "warning" in text]
     client = mlflow.MlflowClient(variables["MLFLOW_TRACKING_URI"])
     experiment = client.get_experiment_by_name("hdkd-demo-phantom")

@@ -46,7 +46,7 @@ def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path)
     installed = sorted(f"{d.name}=={d.version}" for d in metadata.distributions())
     machine.write_text("\n".join(installed))
     pack = [
-        "hdkd", "pack", "--datasets", "folder", "--machine", str(machine),
+        "hdkd", "pack", "--dataset", "folder", "--machine", str(machine),
         "--transfer-mebibytes", str(LIMIT / 2**20),
     ]  # fmt: skip
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "study"]):
@@ -64,7 +64,7 @@ def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path)
     summaries = evidence.read(home.folder / "reports/demo/summaries.jsonl")
     assert len(summaries) == 3
     commit = home.run("git", "rev-parse", "HEAD").stdout.strip()
-    assert {summary["provenance"]["git_commit"] for summary in summaries} == {commit}
+    assert {summary.provenance.git_commit for summary in summaries} == {commit}
     epochs = pd.read_csv(home.folder / "reports/demo/epochs.csv")
     assert epochs.groupby("run")["epoch"].max().tolist() == [1500, 1500, 2]
 
@@ -81,7 +81,7 @@ def test_only_packages_that_training_needs_and_the_machine_lacks_come_along():
 
 def test_packing_removes_nothing_but_what_it_packed_before(home, image_folder, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
-    pack = ["hdkd", "pack", "--datasets", "folder", "--output"]
+    pack = ["hdkd", "pack", "--dataset", "folder", "--output"]
     carried, other = tmp_path / "carried", tmp_path / "other"
     home.run(*pack, str(carried), HDKD_FOLDER=archive)
     (carried / "bundle").mkdir()
@@ -101,7 +101,7 @@ def test_packing_removes_nothing_but_what_it_packed_before(home, image_folder, t
 
 def test_a_dataset_without_an_archive_is_named(home, tmp_path):
     result = home.run(
-        "hdkd", "pack", "--datasets", "folder", "--output", str(tmp_path / "carried"), check=False
+        "hdkd", "pack", "--dataset", "folder", "--output", str(tmp_path / "carried"), check=False
     )
     assert result.returncode == 2
     assert result.stderr == "error: dataset folder: name its archive, one file, in HDKD_FOLDER\n"
@@ -111,7 +111,7 @@ def test_an_archive_that_has_not_come_whole_is_named(home, image_folder, tmp_pat
     """Neither a part that is damaged, nor one that is not there."""
     archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
     carried = tmp_path / "carried"
-    home.run("hdkd", "pack", "--datasets", "folder", "--output", str(carried), HDKD_FOLDER=archive)
+    home.run("hdkd", "pack", "--dataset", "folder", "--output", str(carried), HDKD_FOLDER=archive)
     part = next(carried.glob("*/HDKD_FOLDER@images.zip.000"))
     said = "error: images.zip is incomplete: copy all the folders that were packed\n"
     part.write_bytes(part.read_bytes()[:-1])

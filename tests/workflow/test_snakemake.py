@@ -43,10 +43,10 @@ def test_every_training_leaves_a_whole_run_folder(built, settings):
         summary = folder.summary
         predictions = folder.predictions
         right = (predictions["predicted"] == predictions["class"]).mean()
-        assert summary["final"]["accuracy"] == pytest.approx(right)
-        assert len(folder.metrics) == summary["epochs"]
-        assert summary["validation"]["accuracy"] == folder.metrics["validation_accuracy"].iloc[-1]
-        assert summary["best_epoch"] is None, "no epoch was looked at on the test images"
+        assert summary.final.accuracy == pytest.approx(right)
+        assert len(folder.metrics) == summary.epochs
+        assert summary.validation.accuracy == folder.metrics["validation_accuracy"].iloc[-1]
+        assert summary.best_epoch is None, "no epoch was looked at on the test images"
 
 
 def test_student_and_hdkd_of_one_seed_see_the_same_images(built, settings):
@@ -60,8 +60,8 @@ def test_student_and_hdkd_of_one_seed_see_the_same_images(built, settings):
 def test_only_the_teacher_gets_synthetic_images(built, settings):
     for folder in run_folders(built, settings):
         summary = folder.summary
-        expected = 14 * 4 - 42 if summary["run"]["role"] == "teacher" else 0
-        assert summary["synthetic_images"] == expected
+        expected = 14 * 4 - 42 if summary.run.role == "teacher" else 0
+        assert summary.synthetic_images == expected
 
 
 def test_tables_are_those_of_the_run_folders(built, settings):
@@ -69,7 +69,7 @@ def test_tables_are_those_of_the_run_folders(built, settings):
     assert len(table) == RUNS
     for row in table.itertuples():
         summary = RunFolder(built.folder / row.run).summary
-        assert row.accuracy == pytest.approx(summary["final"]["accuracy"], abs=1e-5)
+        assert row.accuracy == pytest.approx(summary.final.accuracy, abs=1e-5)
 
 
 def test_predictions_of_every_training_are_in_one_file(built, settings):
@@ -234,18 +234,18 @@ class TestMLflow:
 
     def test_has_one_finished_run_per_training_below_its_sweep(self, runs):
         sweeps = runs[runs["tags.hdkd.sweep"] == "true"]
-        trainings = runs[runs["tags.mlflow.parentRunId"].notna()]
+        runs = runs[runs["tags.mlflow.parentRunId"].notna()]
         assert len(sweeps) == 1
-        assert len(trainings) == RUNS
-        assert set(trainings["tags.mlflow.parentRunId"]) == {sweeps["run_id"].iloc[0]}
+        assert len(runs) == RUNS
+        assert set(runs["tags.mlflow.parentRunId"]) == {sweeps["run_id"].iloc[0]}
         assert set(runs["status"]) == {"FINISHED"}
         for tag in ("dataset", "profile", "role", "subset", "seed", "git_commit", "data_hash"):
-            assert trainings[f"tags.{tag}"].notna().all(), tag
+            assert runs[f"tags.{tag}"].notna().all(), tag
 
     def test_has_every_metric_of_every_epoch(self, runs, built, settings):
         client = mlflow.MlflowClient()
         for folder in run_folders(built, settings):
-            run = folder.summary["mlflow_run"]
+            run = folder.summary.mlflow_run
             for name in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"):
                 # MLflow orders by time, which may be the same for short epochs.
                 history = sorted(client.get_metric_history(run, name), key=lambda each: each.step)
@@ -257,8 +257,8 @@ class TestMLflow:
         folder = RunFolder(built.folder / key.folder)
         client = mlflow.MlflowClient()
         models = client.search_logged_models(
-            [client.get_run(folder.summary["mlflow_run"]).info.experiment_id],
-            filter_string=f"source_run_id = '{folder.summary['mlflow_run']}'",
+            [client.get_run(folder.summary.mlflow_run).info.experiment_id],
+            filter_string=f"source_run_id = '{folder.summary.mlflow_run}'",
         )
         model = mlflow.pyfunc.load_model(models[0].model_uri)
         first = folder.predictions.iloc[0]
@@ -287,7 +287,7 @@ def exported(built) -> RunFolder:
 
 class TestExport:
     def test_is_hdkd_on_all_images_with_the_first_seed(self, exported, settings):
-        assert exported.summary["run"] == vars(
+        assert exported.exported.run == (
             next(
                 key
                 for key in plan.student_runs(settings, "phantom")
@@ -296,7 +296,7 @@ class TestExport:
         )
 
     def test_has_half_the_bytes_and_the_run_s_answers(self, built, exported):
-        run = RunFolder(built.folder / exported.summary["run_folder"])
+        run = RunFolder(built.folder / exported.exported.run_folder)
         sizes = [(f.path / "model.safetensors").stat().st_size for f in (exported, run)]
         assert sizes[0] < 0.75 * sizes[1]  # names and shapes of a tiny network stay as long
         predictions = run.predictions
@@ -304,9 +304,9 @@ class TestExport:
         output = built.run("hdkd", "predict", "--model", "exported/phantom", "--json", *images)
         answers = [json.loads(line)["class"] for line in output.stdout.splitlines()]
         changed = sum(np.array(answers) != predictions["predicted"].to_numpy())
-        assert changed == exported.summary["changed"]
+        assert changed == exported.exported.changed
         right = (np.array(answers) == predictions["class"].to_numpy()).mean()
-        assert exported.summary["final"]["accuracy"] == pytest.approx(right)
+        assert exported.exported.final.accuracy == pytest.approx(right)
         assert "not for clinical use" in output.stderr
 
     def test_its_card_says_that_the_images_are_generated(self, exported):
@@ -321,8 +321,8 @@ class TestExport:
         result = built.run(*command, "--run", student, check=False)
         assert result.returncode == 2
         assert result.stderr == (
-            f"error: exported/phantom holds {exported.summary['run_folder']} "
-            f"{exported.summary['provenance']['started']}: name another folder with --output, or "
+            f"error: exported/phantom holds {exported.exported.run_folder} "
+            f"{exported.exported.provenance.started}: name another folder with --output, or "
             "remove it first\n"
         )
         assert (exported.path / "SHA256SUMS").read_bytes() == before
@@ -336,7 +336,7 @@ class TestExport:
 
     def test_damaged_weights_are_not_handed_over(self, built, exported):
         run = built.folder / "damaged"
-        shutil.copytree(built.folder / exported.summary["run_folder"], run)
+        shutil.copytree(built.folder / exported.exported.run_folder, run)
         weights = run / "model.safetensors"
         content = weights.read_bytes()
         weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -38,7 +38,7 @@ def test_trials_end_on_validation_images(studied, settings):
     split = pd.read_csv(studied.folder / "data/prepared/demo/phantom/split.csv")
     validation = split["path"][split["part"] == "validation"]
     assert set(trial.predictions["path"]) == set(validation)
-    assert trial.summary["part"] == "validation"
+    assert trial.summary.part == "validation"
 
 
 def test_each_method_trains_with_the_settings_that_it_got(studied, settings):
@@ -49,14 +49,14 @@ def test_each_method_trains_with_the_settings_that_it_got(studied, settings):
         if plan.is_tuned(settings, key):
             made = RunFolder(studied.folder / key.folder)
             assert made.params.training["lr"] == methods[key.role]["chosen"]["lr"], key.name
-            assert made.summary["tuned"] == methods[key.role]["chosen"]
+            assert made.summary.tuned == methods[key.role]["chosen"]
 
 
 def test_the_teacher_of_a_subset_has_seen_the_students_images(studied, settings):
     teacher = run(studied, settings, "teacher", "subset_teacher")
     student = run(studied, settings, "student", "same_steps")
     assert teacher.params.data.training_digest == student.params.data.training_digest
-    assert teacher.summary["synthetic_images"] == 0
+    assert teacher.summary.synthetic_images == 0
 
 
 @pytest.mark.parametrize("point", ["subset_teacher", "teacher_seed1"])
@@ -68,7 +68,7 @@ def test_hdkd_is_taught_by_the_teacher_of_its_control(studied, settings, point):
 
 def test_the_student_alone_trains_longer(studied, settings):
     alone = run(studied, settings, "student", "same_macs").summary
-    assert alone["epochs"] > run(studied, settings, "student", "", "students").summary["epochs"]
+    assert alone.epochs > run(studied, settings, "student", "", "students").summary.epochs
 
 
 def test_nothing_is_trained_again(studied):

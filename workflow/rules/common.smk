@@ -67,7 +67,7 @@ def summaries(runs):
 
 
 def run_key(wildcards):
-    """Which training the wildcards of a rule are of."""
+    """Which run the wildcards of a rule are of."""
     block, stride, point = VARIANT.fullmatch(wildcards.variant).groups("")
     return plan.RunKey(
         profile=PROFILE,
@@ -101,7 +101,7 @@ def teacher_files(wildcards):
 
 
 def tuned(wildcards):
-    """The settings that trials have chosen, where there are any for this training."""
+    """The settings that trials have chosen, where there are any for this run."""
     run = run_key(wildcards)
     chosen = plan.tuned_settings(PROFILE, run.dataset).as_posix()
     # All that could change the choice (grid, data, code) is a reason to train again by itself.
@@ -109,7 +109,7 @@ def tuned(wildcards):
 
 
 def options(wildcards, input):
-    """Flags of `hdkd train` that not every training has."""
+    """Flags of `hdkd train` that not every run has."""
     run = run_key(wildcards)
     flags = {
         "--block": run.block,
@@ -123,7 +123,7 @@ def options(wildcards, input):
 
 
 def hyperparameters(wildcards):
-    """What decides the numbers of a training, so that a change of it trains again."""
+    """What decides the numbers of a run, so that a change of it trains again."""
     return plan.hyperparameters(SETTINGS, run_key(wildcards))
 
 

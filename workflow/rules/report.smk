@@ -11,7 +11,7 @@ rule tables:
     input:
         summaries=summaries(plan.all_runs),
         facts=expand(f"{PREPARED}/{{file}}", dataset=DATASETS, file=["facts.json", "split.json"]),
-        code=code.inputs("report"),
+        code=code.inputs("tables"),
     output:
         [f"{REPORT}/{name}" for name in plan.TABLES],
         expand(f"{REPORT}/accuracy/{{dataset}}.csv", dataset=DATASETS),
@@ -39,7 +39,7 @@ for DATASET in DATASETS:
             summaries=[f"{run.folder}/summary.json" for run in plan.all_runs(SETTINGS, DATASET)],
             images=f"data/prepared/{PROFILE}/{DATASET}/images.npy",
             split=f"data/prepared/{PROFILE}/{DATASET}/split.csv",
-            code=code.inputs("report"),
+            code=code.inputs("figures"),
         output:
             light=[
                 report(
@@ -106,7 +106,7 @@ rule page:
             for figure in figures.of_study(SETTINGS, dataset)
             for suffix in (".svg", ".dark.svg")
         ],
-        code=code.inputs("report"),
+        code=code.inputs("page"),
     output:
         report(
             f"{REPORT}/report.html",

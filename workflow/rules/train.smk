@@ -1,4 +1,4 @@
-# Every training is one rule; its kinds differ in the network they train, and in which goes first.
+# One rule trains; its kinds differ in the network they train, and in which goes first.
 
 
 rule teacher:
@@ -79,7 +79,7 @@ use rule train_student as train_teacher with:
 use rule train_student as train_hdkd with:
     wildcard_constraints:
         role="hdkd",
-    priority: 5  # longer than a student alone: short trainings fill the end
+    priority: 5  # longer than a student alone: short runs fill the end
 
 
 use rule train_student as train_baseline with:
@@ -123,6 +123,6 @@ rule list_runs:
     conda:
         "../envs/hdkd.yaml"
     message:
-        "Listing the trainings of {wildcards.group}"
+        "Listing the runs of {wildcards.group}"
     shell:
-        "hdkd runs --group {wildcards.group} 2> {log:q} > {output:q}"
+        "hdkd --log {log:q} runs --group {wildcards.group} --output {output:q}"

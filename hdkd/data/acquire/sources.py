@@ -2,6 +2,9 @@
 
 Whatever the source, acquisition leaves ``files/`` in the public layout and ``manifest.csv`` with
 the size and SHA-256 of every file; nothing later cares where they came from.
+
+pooch would fetch by checksum, but Kaggle publishes none, and most of this module is about archives
+that people bring: what is in them is checked before anything is unpacked.
 """
 
 import hashlib

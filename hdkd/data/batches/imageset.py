@@ -1,4 +1,4 @@
-"""Prepared images, and what one training draws from them."""
+"""Prepared images, and what one run draws from them."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What one training draws from: real images at ``positions``, then the synthetic ``recipes``.
+    """What one run draws from: real images at ``positions``, then the synthetic ``recipes``.
 
     ``arithmetic`` is how recipes are blended (see :func:`blend`).
     """
@@ -99,7 +99,7 @@ class TrainingSet:
         return batch
 
     def digest(self) -> str:
-        """SHA-256 over pixels' digests, labels and recipes: what this training can see."""
+        """SHA-256 over pixels' digests, labels and recipes: what this run can see."""
         hasher = hashlib.sha256()
         rows = self.source.table.iloc[self.positions]
         for digest, label in zip(rows["digest"], rows["label"], strict=True):

@@ -33,7 +33,7 @@ def draw(data: FigureData, fig: Figure) -> None:
     from matplotlib.ticker import EngFormatter, LogLocator
 
     from hdkd.paper import published
-    from hdkd.paper.published import Network
+    from hdkd.paper.published import PaperNetwork
 
     comparable = data.settings.profile == published.COMPARABLE_PROFILE
     known = published.accuracy(data.dataset, published.HDKD) is not None
@@ -48,7 +48,7 @@ def draw(data: FigureData, fig: Figure) -> None:
     if known:
         rows = []
         for role in cells["role"]:
-            network = Network(role, "mbcsa", 2) if role in ROLE_NAMES else Network(role)
+            network = PaperNetwork(role, "mbcsa", 2) if role in ROLE_NAMES else PaperNetwork(role)
             value = published.accuracy(data.dataset, network)
             rows.append((role, value, *published.complexity(network)))
         printed = pd.DataFrame(rows, columns=["role", "accuracy", "parameters", "macs"])

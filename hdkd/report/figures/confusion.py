@@ -29,7 +29,7 @@ def draw(data: FigureData, fig: Figure) -> None:
     classes = data.facts["classes"]
     for axes, role in zip(panels, ROLE_NAMES, strict=True):
         run = data.first(role)
-        matrix = np.array(RunFolder(Path(run["run"])).summary["final"]["confusion_matrix"])
+        matrix = np.array(RunFolder(Path(run["run"])).summary.final.confusion_matrix)
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         axes.imshow(shares, cmap="viridis", vmin=0, vmax=1)
         for i, j in np.ndindex(matrix.shape):

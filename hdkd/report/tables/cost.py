@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd.config import Images, Network, Settings, Training, plain
-from hdkd.runs.evidence import key_of
+from hdkd.runs.records import Piece, RunSummary
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
 from hdkd.training.budget import epoch_images, training_of
@@ -76,16 +76,16 @@ class Rates:
     def __init__(
         self,
         settings: Settings,
-        summaries: Iterable[dict[str, Any]],
+        summaries: Iterable[RunSummary],
         facts: dict[str, dict[str, Any]],
     ) -> None:
         planned = {run for dataset in settings.study for run in plan.all_runs(settings, dataset)}
         self._rates: dict[str, list[float]] = {}
         for summary in summaries:
-            run = key_of(summary)
+            run = summary.run
             images = images_of(settings, run.dataset, facts) if run in planned else {}
             if images:
-                seconds = summary["provenance"]["duration_seconds"]
+                seconds = summary.provenance.duration_seconds
                 rate = work(settings, run, images) / seconds
                 self._rates.setdefault(run.role, []).append(rate)
 
@@ -96,7 +96,7 @@ class Rates:
 
 
 def table(
-    settings: Settings, summaries: list[dict[str, Any]], facts: dict[str, dict[str, Any]]
+    settings: Settings, summaries: list[RunSummary], facts: dict[str, dict[str, Any]]
 ) -> pd.DataFrame:
     """One row per network and subset: runs planned and finished, and what one takes.
 
@@ -104,7 +104,7 @@ def table(
     are medians of the finished runs; without any, ``estimated`` is true and they follow from the
     work and the others' rates. ``peak_memory_gib`` is the largest, of the GPU or of the process.
     """
-    found = {key_of(summary): summary["provenance"] for summary in summaries}
+    found = {summary.run: summary.provenance for summary in summaries}
     rates = Rates(settings, summaries, facts)
     cells: dict[tuple[Any, ...], list[RunKey]] = {}
     for dataset in settings.study:
@@ -122,8 +122,8 @@ def table(
             if rate := rates.of(role):
                 minutes = work(settings, runs[0], images) / rate / 60
         if finished:
-            minutes = float(np.median([each["duration_seconds"] for each in finished])) / 60
-        memory = [size for each in finished if (size := each.get("peak_memory_bytes"))]
+            minutes = float(np.median([each.duration_seconds for each in finished])) / 60
+        memory = [size for each in finished if (size := each.peak_memory_bytes)]
         rows.append(
             {
                 "dataset": dataset,
@@ -132,13 +132,13 @@ def table(
                 "stem_stride": stride,
                 "subset": subset,
                 "control": control.replace("_", " "),
-                "trainings": len(runs),
+                "runs": len(runs),
                 "finished": len(finished),
                 "images_per_second": trained / minutes / 60,
                 "minutes": minutes,
                 "estimated": not finished,
                 "peak_memory_gib": max(memory) / GIBIBYTE if memory else math.nan,
-                "device": ", ".join(sorted({each["device"] for each in finished})),
+                "device": ", ".join(sorted({each.device for each in finished})),
             }
         )
     return pd.DataFrame(rows)
@@ -146,22 +146,20 @@ def table(
 
 def hours_left(costs: pd.DataFrame) -> float:
     """Hours that the table's missing runs take one after another; NaN where unknown."""
-    missing = costs["trainings"] - costs["finished"]
+    missing = costs["runs"] - costs["finished"]
     return float((missing * costs["minutes"]).sum(skipna=False) / 60)
 
 
-def device_hours(summaries: Iterable[dict[str, Any]]) -> dict[str, float]:
+def device_hours(summaries: Iterable[RunSummary]) -> dict[str, float]:
     """Hours in which each device had at least one run: those side by side count once."""
     spans: dict[str, list[tuple[datetime, datetime]]] = {}
     for summary in summaries:
-        provenance = summary["provenance"]
-        uninterrupted = {
-            "started": provenance["started"], "seconds": provenance["duration_seconds"],
-        }  # fmt: skip
-        for piece in provenance.get("pieces", [uninterrupted]):
-            start = datetime.fromisoformat(piece["started"])
-            span = (start, start + timedelta(seconds=piece["seconds"]))
-            spans.setdefault(provenance["device"], []).append(span)
+        made = summary.provenance
+        whole = Piece(started=made.started, seconds=made.duration_seconds)
+        for piece in made.pieces or [whole]:
+            start = datetime.fromisoformat(piece.started)
+            span = (start, start + timedelta(seconds=piece.seconds))
+            spans.setdefault(made.device, []).append(span)
     hours = {}
     for device, taken in sorted(spans.items()):
         busy, end = timedelta(), min(taken)[0]

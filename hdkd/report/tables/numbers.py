@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from hdkd.config import Settings
+from hdkd.files import write_json
 from hdkd.paper import published
-from hdkd.report import cost, results
+from hdkd.report.tables import cost, results
 from hdkd.runs import evidence, predictions
 from hdkd.runs.predictions import Predictions
+from hdkd.runs.records import RunSummary
 from hdkd.study.plan import RunKey
 
 
@@ -25,7 +27,7 @@ class Numbers:
     """
 
     settings: Settings
-    summaries: list[dict[str, Any]]
+    summaries: list[RunSummary]
     predictions: Predictions
     facts: dict[str, dict[str, Any]]
     runs: pd.DataFrame
@@ -37,7 +39,7 @@ class Numbers:
     def compute(
         cls,
         settings: Settings,
-        summaries: list[dict[str, Any]],
+        summaries: list[RunSummary],
         facts: dict[str, dict[str, Any]],
         known: Predictions,
     ) -> "Numbers":
@@ -78,8 +80,7 @@ class Numbers:
             table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
         contents = {"metrics": self.headline_metrics(), "data": self.facts}
         for name, content in contents.items():
-            text = json.dumps(content, indent=2, ensure_ascii=False)
-            (folder / f"{name}.json").write_text(f"{text}\n", "utf-8")
+            write_json(folder / f"{name}.json", content)
 
     @property
     def are_comparable(self) -> bool:

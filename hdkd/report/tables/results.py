@@ -14,9 +14,9 @@ from hdkd.errors import DataError, RunError
 from hdkd.evaluation import uncertainty
 from hdkd.evaluation.metrics import correct
 from hdkd.evaluation.statistics import Estimate, estimate, holm
-from hdkd.report.cost import macs
-from hdkd.runs.evidence import key_of
+from hdkd.report.tables.cost import macs
 from hdkd.runs.predictions import Predictions
+from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "calibration_error")
@@ -48,13 +48,13 @@ UNKNOWN = Estimate((math.nan,), 0.0, 0.0)
 CELL = ["dataset", "group", "role", "block", "stem_stride", "point", "subset"]
 
 
-def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
+def runs(settings: Settings, summaries: list[RunSummary]) -> pd.DataFrame:
     """One row per run of a study: what it was, its metrics, complexity and provenance.
 
     Summaries of other runs, and of trials on validation images, are left out. Raises ``RunError``
     when nothing is left.
     """
-    found = {key_of(summary): summary for summary in summaries}
+    found = {summary.run: summary for summary in summaries}
     keys = [key for dataset in settings.study for key in plan.all_runs(settings, dataset)]
     rows = []
     for key in keys:
@@ -63,31 +63,31 @@ def runs(settings: Settings, summaries: list[dict[str, Any]]) -> pd.DataFrame:
         summary = found[key]
         # A maximum over every epoch is no maximum over every tenth.
         training = settings.training(key.role, key.subset, key.dataset)
-        best = (training.evaluate_every == 1 and summary["best_epoch"]) or {}
-        new = summary.get("without_leaks") or {}
+        best = summary.best_epoch if training.evaluate_every == 1 else None
+        new = summary.without_leaks
         rows.append(
             {
                 **{name: getattr(key, name) for name in [*CELL, "seed"]},
-                "training_images": summary["training_images"],
-                "synthetic_images": summary["synthetic_images"],
-                "test_images": summary["test_images"],
-                "epochs": summary["epochs"],
-                **{name: summary["final"][name] for name in METRICS},
-                "new_accuracy": new.get("accuracy"),
-                "new_balanced": new.get("balanced_accuracy"),
-                "best_epoch_accuracy": best.get("accuracy"),
-                "best_epoch": best.get("epoch"),
-                "parameters": summary["parameters"],
-                "macs": macs(settings, key, len(summary["final"]["recall"])),
-                "device": summary["provenance"]["device"],
-                "duration_seconds": summary["provenance"]["duration_seconds"],
-                "git_commit": summary["provenance"]["git_commit"],
-                "mlflow_run": summary["mlflow_run"],
+                "training_images": summary.training_images,
+                "synthetic_images": summary.synthetic_images,
+                "test_images": summary.test_images,
+                "epochs": summary.epochs,
+                **{name: getattr(summary.final, name) for name in METRICS},
+                "new_accuracy": new and new.accuracy,
+                "new_balanced": new and new.balanced_accuracy,
+                "best_epoch_accuracy": best and best.accuracy,
+                "best_epoch": best and best.epoch,
+                "parameters": summary.parameters,
+                "macs": macs(settings, key, len(summary.final.recall)),
+                "device": summary.provenance.device,
+                "duration_seconds": summary.provenance.duration_seconds,
+                "git_commit": summary.provenance.git_commit,
+                "mlflow_run": summary.mlflow_run,
                 "run": key.folder.as_posix(),
             }
         )
     if not rows:
-        raise RunError(f"no training of the profile {settings.profile} is finished")
+        raise RunError(f"no run of the profile {settings.profile} is finished")
     return pd.DataFrame(rows).astype(
         dict.fromkeys(("new_accuracy", "best_epoch_accuracy", "best_epoch"), float)
     )
@@ -134,10 +134,10 @@ def cells(table: pd.DataFrame, known: Predictions = NO_PREDICTIONS) -> pd.DataFr
 
 
 def recalls(
-    table: pd.DataFrame, summaries: list[dict[str, Any]], known: Predictions = NO_PREDICTIONS
+    table: pd.DataFrame, summaries: list[RunSummary], known: Predictions = NO_PREDICTIONS
 ) -> pd.DataFrame:
     """Recall of each class in [0, 1], one row per cell and class, otherwise as :func:`cells`."""
-    found = {key_of(summary).folder.as_posix(): summary["final"]["recall"] for summary in summaries}
+    found = {summary.run.folder.as_posix(): summary.final.recall for summary in summaries}
     rows = []
     for cell, own in table.groupby(CELL, sort=False):
         probabilities = known.cell(own["run"]) if len(own) > 1 else None
@@ -255,7 +255,7 @@ def facts(settings: Settings, dataset: str) -> dict[str, Any]:
     Raises ``ParameterError`` where there is no such dataset, ``DataError`` where a step is missing.
     """
     settings.dataset(dataset)
-    folder = plan.prepared(settings.profile, dataset)
+    folder = plan.prepared_folder(settings.profile, dataset)
     found: dict[str, Any] = {}
     for step, name in (("prepare", "facts.json"), ("split", "split.json")):
         if not (folder / name).exists():

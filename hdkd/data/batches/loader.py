@@ -1,4 +1,4 @@
-"""The batches of a training, on the device where its arithmetic happens.
+"""The batches of a run, on the device where its arithmetic happens.
 
 On a GPU the bytes of the whole training set lie in its memory where they fit, and SMOTE's images
 are blended there as they are drawn. Otherwise batches are gathered in memory: for a GPU ahead of
@@ -17,13 +17,13 @@ from torch import Tensor
 from hdkd.data.batches.augment import draw
 from hdkd.data.batches.imageset import TrainingSet
 
-RESIDENT_SHARE = 0.25  # of the GPU's free memory; trainings share a GPU
+RESIDENT_SHARE = 0.25  # of the GPU's free memory; runs share a GPU
 PREFETCHED = 2  # batches that wait for a GPU
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
-class Feed:
+class Loader:
     """Draws the batches of each epoch, of ``epoch_images`` images or (``None``) of all.
 
     ``resident`` ``None`` asks whether the bytes fit on the GPU.

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from hdkd.report import formats
-from hdkd.report.formats import between, decimals, percent, ranged, signed, text, thousands
+from hdkd.report.tables import formats
+from hdkd.report.tables.formats import between, decimals, percent, ranged, signed, text, thousands
 from hdkd.study.names import BLOCK_NAMES, ROLE_NAMES, family, model_name, network_name
 
 METRICS = {
@@ -150,7 +150,7 @@ COSTS = (
     Column("Dataset", text, "title"),
     Column("Model", _network_and_control, "role", "block", "stem_stride", "control"),
     Column("Training images", text, "subset"),
-    Column("Trainings", "{} of {}".format, "finished", "trainings"),
+    Column("Runs", "{} of {}".format, "finished", "runs"),
     Column("Images per second", formats.estimated(0), "images_per_second", "estimated"),
     Column("Minutes each", formats.estimated(1), "minutes", "estimated"),
     Column("Peak memory (GiB)", decimals(1), "peak_memory_gib"),

@@ -13,10 +13,9 @@ import pandas as pd
 from hdkd.config import CONTROL, Settings
 from hdkd.evaluation.statistics import holm
 from hdkd.paper import published
-from hdkd.paper.published import Network
-from hdkd.report import results
-from hdkd.report.numbers import Numbers
-from hdkd.runs import evidence
+from hdkd.paper.published import PaperNetwork
+from hdkd.report.tables import results
+from hdkd.report.tables.numbers import Numbers
 from hdkd.study import plan
 from hdkd.study.names import BASELINES, ROLE_NAMES
 from hdkd.training import tune
@@ -86,7 +85,7 @@ def _dropping_leaks(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def metrics(cells: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Every metric of every cell of the sweep; ``cells`` are those of all trainings."""
+    """Every metric of every cell of the sweep; ``cells`` are those of all runs."""
     swept = cells["group"].isin(["teacher", "students"])
     return _dropping_leaks(cells[(cells["dataset"] == dataset) & swept])
 
@@ -142,7 +141,7 @@ def _with_published(numbers: Numbers, dataset: str, cells: pd.DataFrame) -> pd.D
     if not numbers.are_comparable:
         return cells
     values = [
-        published.accuracy(dataset, Network(cell.role, cell.block, cell.stem_stride))
+        published.accuracy(dataset, PaperNetwork(cell.role, cell.block, cell.stem_stride))
         for cell in cells.itertuples()
     ]
     return cells.assign(published=pd.Series(values, index=cells.index, dtype=float))
@@ -249,25 +248,25 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
 def trials(numbers: Numbers, dataset: str) -> pd.DataFrame:
     """The settings tried on the validation images, method by method, and which are ``chosen``."""
     tuning = numbers.settings.tuning(dataset)
-    runs = {evidence.key_of(summary): summary for summary in numbers.summaries}
+    runs = {summary.run: summary for summary in numbers.summaries}
     planned = plan.tuning_runs(numbers.settings, dataset)
     if not tuning or not all(run in runs for run in planned):
         return EMPTY
     rows = []
     for role in dict.fromkeys(run.role for run in planned):
-        validations = [
-            [runs[r]["validation"] for r in planned if (r.role, r.point) == (role, f"trial{k}")]
+        by_trial = [
+            [runs[r] for r in planned if (r.role, r.point) == (role, f"trial{k}")]
             for k in range(len(tuning.grid))
         ]
-        means, best = tune.best(validations)
+        means, best = tune.best(by_trial)
         for k, changes in enumerate(tuning.grid):
-            row = {"role": role, "changes": changes, **means[k], "seeds": len(validations[k])}
+            row = {"role": role, "changes": changes, **means[k], "seeds": len(by_trial[k])}
             rows.append(row | {"chosen": k == best})
     return pd.DataFrame(rows)
 
 
 def costs(numbers: Numbers) -> pd.DataFrame:
-    """What a training of each network and subset costs; peak memory where it is known of any."""
+    """What a run of each network and subset costs; peak memory where it is known of any."""
     titles = numbers.costs["dataset"].map(lambda name: numbers.settings.dataset(name).title)
     frame = numbers.costs.assign(title=titles)
     unknown = frame["peak_memory_gib"].isna().all()

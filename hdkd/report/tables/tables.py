@@ -8,10 +8,11 @@ import pandas as pd
 
 from hdkd import templates
 from hdkd.config import Settings
-from hdkd.report import columns, frames, sentences
-from hdkd.report.columns import Column, shown
-from hdkd.report.numbers import Numbers
+from hdkd.report.tables import columns, frames, sentences
+from hdkd.report.tables.columns import Column, shown
+from hdkd.report.tables.numbers import Numbers
 from hdkd.runs import predictions
+from hdkd.runs.records import RunSummary
 
 Frame = Callable[[Numbers, str], pd.DataFrame]
 # The names that templates know tables by.
@@ -30,7 +31,7 @@ TABLES: dict[str, tuple[Frame, Sequence[Column]]] = {
 def write_tables(
     settings: Settings,
     folder: Path,
-    summaries: list[dict[str, Any]],
+    summaries: list[RunSummary],
     facts: dict[str, dict[str, Any]],
 ) -> None:
     """Write every table of a study into ``folder`` (see ``plan.TABLES``).

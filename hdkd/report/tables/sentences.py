@@ -5,14 +5,14 @@ from typing import Any
 import pandas as pd
 
 from hdkd.config import Settings
-from hdkd.report import cost
-from hdkd.report.formats import span
-from hdkd.report.numbers import Numbers
-from hdkd.runs import evidence
+from hdkd.report.tables import cost
+from hdkd.report.tables.formats import span
+from hdkd.report.tables.numbers import Numbers
+from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 
 INTERVALS = (
-    "Intervals are of 95 %. Where predictions.npz has the trainings, they are over seeds and test "
+    "Intervals are of 95 %. Where predictions.npz has the runs, they are over seeds and test "
     "images, and gains are paired by both; elsewhere those of gains are Student's t over seeds "
     "alone, on the test images as they are. Brackets behind a metric are its interval; a metric "
     "without one has ± its sample deviation over seeds."
@@ -39,13 +39,13 @@ def unfinished(numbers: Numbers) -> str:
     )
     if len(numbers.runs) == planned:
         return ""
-    return f"This study is not finished: {len(numbers.runs)} of its {planned} trainings are here."
+    return f"This study is not finished: {len(numbers.runs)} of its {planned} runs are here."
 
 
 def costs(numbers: Numbers) -> list[str]:
     """What the study has cost so far, and what is left of it, one sentence each."""
     shown = set(numbers.runs["run"])
-    keys = {evidence.key_of(summary): summary for summary in numbers.summaries}
+    keys = {summary.run: summary for summary in numbers.summaries}
     trials = [key for key in keys if key.group == "tuning"]
     of_study = [
         summary
@@ -54,24 +54,22 @@ def costs(numbers: Numbers) -> list[str]:
     ]
     among = f", {len(trials)} of them to choose settings," if trials else ""
     took = span(hours_of(of_study))
-    lines = [f"{len(of_study)} trainings{among} took {took}, each counted by itself."]
+    lines = [f"{len(of_study)} runs{among} took {took}, each counted by itself."]
     for device, busy in cost.device_hours(of_study).items():
         name = "the CPU" if device == "cpu" else f"one {device}"
         lines.append(f"Those side by side counted once, {name} was busy for {span(busy)}.")
-    missing = (numbers.costs["trainings"] - numbers.costs["finished"]).sum()
+    missing = (numbers.costs["runs"] - numbers.costs["finished"]).sum()
     if missing:
         hours = cost.hours_left(numbers.costs)
         about = "nobody knows yet how long they take" if pd.isna(hours) else f"about {span(hours)}"
-        lines.append(
-            f"{missing} trainings are missing: {about}, by their work and the rates so far."
-        )
-    lines.append("Images per second are training images, over all of a training with its tests.")
+        lines.append(f"{missing} runs are missing: {about}, by their work and the rates so far.")
+    lines.append("Images per second are training images, over all of a run with its tests.")
     return lines
 
 
-def hours_of(summaries: list[dict[str, Any]]) -> float:
+def hours_of(summaries: list[RunSummary]) -> float:
     """Hours of training in all, those side by side each counted by itself."""
-    return sum(summary["provenance"]["duration_seconds"] for summary in summaries) / 3600
+    return sum(summary.provenance.duration_seconds for summary in summaries) / 3600
 
 
 def leaks(facts: dict[str, Any]) -> str:
@@ -130,9 +128,9 @@ def disagreement(gain: dict[str, Any]) -> str:
 def steps(settings: Settings, dataset: str) -> str:
     """Whether rows of the sweep differ in more than their images."""
     subsets = map(str, settings.dataset(dataset).subsets)
-    trainings = {settings.training("student", subset, dataset) for subset in subsets}
-    training = trainings.pop()
-    if not trainings and (images := training.epoch_images):
+    schedules = {settings.training("student", subset, dataset) for subset in subsets}
+    training = schedules.pop()
+    if not schedules and (images := training.epoch_images):
         # A single image left over joins the batch before it.
         batches = images // training.batch_size + (images % training.batch_size > 1)
         return (
