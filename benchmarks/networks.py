@@ -1,9 +1,12 @@
 """The paper's networks with ordinary-looking statistics, the same for whoever asks."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from hdkd.config import Augmentation, Distillation, Engine, Training
+from hdkd.data.batches.loader import Batch, as_it_is
 from hdkd.distillation.hdkd import Teaching
 from hdkd.models import ImageModel, build
 from hdkd.training.engine import Step
@@ -13,7 +16,7 @@ CLASSES = 7
 # Published values: the paper's section 4.2, and the released code's augmentation.
 DISTILLATION = Distillation(0.5, 1.0, "soft", "batch_and_classes", 10.0, 1.0, (1, 1, 1))
 AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))
-ENGINE = Engine("float32", cuda_graph=False, compile=False)
+ENGINE = Engine("float32", False, "channels_last", cuda_graph=False, compile=False)
 RATES = {"teacher": ("adam", 1e-3, 0.0), "hdkd": ("adamw", 5e-5, 0.05)}
 
 
@@ -52,10 +55,9 @@ def step(
     count: int,
     device: str = "cpu",
     engine: Engine = ENGINE,
-    layout: torch.memory_format = torch.channels_last,
+    gather: Callable[..., Batch] = as_it_is,
 ) -> Step:
     """A step of ``role`` on ``count`` images; HDKD's has a teacher."""
-    model = network(role, size).to(device, memory_format=layout).train()
+    model = network(role, size).to(device).train()
     optimizer = build_optimizer(model, training(role, count))
-    taught = teaching(role, size)
-    return Step(model, optimizer, AUGMENTATION, engine, device, count, taught, layout)
+    return Step(model, optimizer, AUGMENTATION, engine, device, teaching(role, size), gather)

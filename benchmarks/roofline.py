@@ -11,7 +11,7 @@ from benchmarks import networks
 from benchmarks.measure import table
 from benchmarks.settings import Settings
 from hdkd.models.complexity import complexity
-from hdkd.training import engine
+from hdkd.training.numerics import set_up
 
 KINDS = {
     "convolutions": ("mkldnn_convolution", "convolution_backward", "_slow_conv2d", "thnn_conv2d"),
@@ -33,7 +33,7 @@ KINDS = {
 
 def roofline(settings: Settings) -> str:
     """Operations per second of HDKD's step against the best that a matrix product reaches here."""
-    engine.prepare_process(settings.threads)
+    set_up(networks.ENGINE, "cpu", settings.threads)
     size = settings.sizes[-1]
     count = settings.step_batch(size)
     macs = count * (

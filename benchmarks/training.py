@@ -109,19 +109,24 @@ def epochs(settings: Settings) -> str:
         sides = {"ours": {"side": "ours", **places}}
         if settings.reference:
             sides["released"] = {"side": "released", **places}
+        peers = {f"timm, distilling {what}": {"side": "timm", "distils": what, **places}
+                 for what in ("logits", "features")}  # fmt: skip
         rows = []
         kinds = {"epoch": "training epoch", "evaluation": "evaluation of the test set"}
         for kind, title in kinds.items():
-            times, _ = take_turns(settings, task | {"kind": kind}, sides, settings.epoch_rounds)
-            theirs = times.get("released")
-            ratio = times["ours"].ratio(theirs) if theirs else "–"
-            rows.append([f"HDKD, {title}", theirs or "–", times["ours"], ratio])
-        text = table([f"{count} files at {size} px", "released", "ours", "ratio"], rows)
+            every = sides | peers if kind == "epoch" else sides
+            times, _ = take_turns(settings, task | {"kind": kind}, every, settings.epoch_rounds)
+            rows += [
+                [f"{title}: {name}", taken, times["ours"].ratio(taken)]
+                for name, taken in times.items()
+            ]
+        text = table([f"{count} files at {size} px", "time", "times ours"], rows)
         text += (
             f"\n\nPreparing the {2 * count} files, once per study, took {preparing:.2f} s "
             f"({1000 * preparing / count / 2:.1f} ms an image); released decodes, resizes and "
-            f"augments each image in every epoch. Batch {settings.epoch_batch}; generated "
-            "512-pixel images."
+            f"augments each image in every epoch, and so does timm, whose tasks distil our student "
+            "with our teacher: its logits, or the features before its head, without a second head. "
+            f"Batch {settings.epoch_batch}; generated 512-pixel images."
         )
         return text + "\n\n" + arithmetic(settings, folder / "prepared")
 
@@ -129,9 +134,9 @@ def epochs(settings: Settings) -> str:
 def arithmetic(settings: Settings, prepared: Path) -> str:
     """An epoch as it is trained against its steps on tensors in memory, taking turns."""
     from hdkd.data.batches.imageset import ImageSet
-    from hdkd.training import engine
+    from hdkd.training.numerics import set_up
 
-    engine.prepare_process(settings.threads)
+    set_up(networks.ENGINE, "cpu", settings.threads)
     source = ImageSet.load(prepared)
     rows = []
     for role, name in NAMES.items():

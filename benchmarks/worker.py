@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def main() -> None:
     """Do one turn per line of input and answer each with a line of JSON."""
     task = json.loads(sys.argv[1])
     answers, sys.stdout = sys.stdout, sys.stderr
-    turn = (released if task["side"] == "released" else ours)(task)
+    turn = {"ours": ours, "released": released, "timm": timm_peer}[task["side"]](task)
     for _ in sys.stdin:
         started = time.perf_counter()
         loss = turn()
@@ -84,24 +85,36 @@ def released(task: dict[str, Any]) -> Callable[[], float]:
     return lambda: side.epoch(task["role"], batches)["loss"]
 
 
-def ours(task: dict[str, Any]) -> Callable[[], float]:
-    """A step or an epoch of ours, or of ours without one of its ingredients."""
+def timm_peer(task: dict[str, Any]) -> Callable[[], float]:
+    """An epoch of timm's distillation, from files."""
     import torch
 
+    from benchmarks.timm_peer import Timm
+
+    torch.set_num_threads(task["threads"])
+    side = Timm(task["distils"], task["size"])
+    batches = side.loader(Path(task["folder"]), task["batch"])
+    return lambda: side.epoch(batches)
+
+
+def ours(task: dict[str, Any]) -> Callable[[], float]:
+    """A step or an epoch of ours, or of ours without one of its ingredients."""
     from benchmarks import networks
     from hdkd.models import blocks
-    from hdkd.training import engine
+    from hdkd.training.numerics import set_up
 
     without = task.get("without")
-    engine.prepare_process(task["threads"])
+    engine = networks.ENGINE
+    if without == "layout":
+        engine = replace(engine, layout="contiguous")
+    set_up(engine, "cpu", task["threads"])
     if without == "attention":
         blocks.CBAM.forward = blocks.CBAM.plain
-    layout = torch.contiguous_format if without == "layout" else torch.channels_last
     size, count = task["size"], task["batch"]
-    step = networks.step(task["role"], size, count, layout=layout)
+    step = networks.step(task["role"], size, count, engine=engine)
     if task["kind"] == "step":
         images, labels = networks.batch(count, size)
-        images = images.contiguous(memory_format=layout)
+        images = images.contiguous(memory_format=step.layout)
 
         def turn() -> float:
             step.update(images, labels)

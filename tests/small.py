@@ -4,17 +4,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from hdkd.config import Augmentation, Distillation, Engine, Training
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
+from hdkd.data.batches.loader import Loader
 from hdkd.distillation.hdkd import Teaching
+from hdkd.models import build
 from hdkd.runs.records import RunParams, RunSummary
 from hdkd.study.plan import RunKey
+from hdkd.training.engine import Step
 from hdkd.training.loop import Setup, Watched
+from hdkd.training.schedule import build_optimizer
 
 AUGMENTATION = Augmentation(180.0, True, True, 0.3, 0.3, 2.0, (0.1, 2.0))
 DISTILLATION = Distillation(0.5, 1.0, "soft", "batch_and_classes", 10.0, 1.0, (1, 1, 1))
-ENGINE = Engine("float32", cuda_graph=False, compile=False)
+ENGINE = Engine("float32", False, "channels_last", cuda_graph=False, compile=False)
 SIZES = {
     "num_classes": 2,
     "image_size": 16,
@@ -33,6 +39,7 @@ ORIGIN = {
     "git_commit": None,
     "device": "cpu",
     "threads": 1,
+    "numerics": None,
     "platform": "Linux x86_64",
     "versions": {},
     "started": "2026-01-01T10:00:00+00:00",
@@ -47,6 +54,7 @@ METRICS = {
     "confusion_matrix": [[7, 0], [0, 6]],
 }
 PROVENANCE = ORIGIN | {"duration_seconds": 60.0, "peak_memory_bytes": 2**20, "pieces": []}
+TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
 STUDENT = {"layers": 1, "patch_size": 1, "embed_dim": 8, "heads": 2, "head_dim": 4}
 
 
@@ -100,6 +108,30 @@ def summary_of(run: RunKey, **changes: Any) -> RunSummary:
         "mlflow_run": None,
     }
     return RunSummary(**content | changes)
+
+
+def epochs_of(
+    source: ImageSet,
+    engine: Engine = ENGINE,
+    device: str = "cpu",
+    epochs: int = 6,
+    resident: bool | None = None,
+) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
+    """Mean losses of some epochs of HDKD in batches of four, and its weights after them."""
+    torch.manual_seed(0)
+    teacher = build("teacher", **SIZES).eval()
+    model = build("hdkd", **SIZES, **STUDENT).to(device)
+    optimizer = build_optimizer(model, TRAINING)
+    loader = Loader(TrainingSet(source, np.arange(13)), device, resident=resident)
+    teaching = Teaching(teacher, DISTILLATION)
+    step = Step(model, optimizer, AUGMENTATION, engine, device, teaching, loader.gather)
+    order, draws = (torch.Generator().manual_seed(seed) for seed in (0, 1))
+    means = []
+    for _ in range(epochs):
+        for batch in loader.epoch(4, order, draws):
+            step(*batch)
+        means.append(step.means(len(loader)))
+    return means, {name: tensor.cpu() for name, tensor in model.state_dict().items()}
 
 
 def setup(source: ImageSet, training: Training, teaching: Teaching | None = None) -> Setup:

@@ -100,6 +100,9 @@ def pack(
     )
     for number, size in enumerate(sizes, start=1):
         print(f"{output / str(number)}: {size / 2**20:.1f} MiB")
+    if machine and (differing := packing.other_versions(machine.read_text("utf-8"))):
+        print(f"that machine has other versions: {'; '.join(differing)}")
+        print("a run that was begun with another version of torch cannot be resumed there, or here")
     print(f"carry these and {output}/offline.sh; there: bash offline.sh MINUTES")
 
 

@@ -141,8 +141,10 @@ class Distillation:
 
 @model
 class Engine:
-    """How a GPU computes; a CPU computes in float32 and ignores all of it."""
+    """How a step is computed; a CPU computes in float32, and only ``layout`` is for it, too."""
 
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["float32", "tf32", "bfloat16"]
+    deterministic: Flag
+    layout: Literal["channels_last", "contiguous"]
     cuda_graph: Flag
     compile: Flag

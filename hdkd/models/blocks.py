@@ -29,6 +29,18 @@ class StemBlock(nn.Sequential):
         )
 
 
+class GlobalMaxPool(nn.Module):
+    """``(batch, channels, height, width)`` to the maxima ``(batch, channels, 1, 1)``.
+
+    Equal maxima share the gradient. ``nn.AdaptiveMaxPool2d(1)`` gives it all to the first, but lets
+    one of 256 threads of a GPU work, and its gradient there varies from run to run.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The largest of each map."""
+        return x.amax((2, 3), keepdim=True)
+
+
 class ChannelAttention(nn.Module):
     """Weights in (0, 1) per channel, shape ``(batch, channels, 1, 1)`` (equation 4)."""
 
@@ -41,7 +53,7 @@ class ChannelAttention(nn.Module):
             nn.Conv2d(reduced, channels, 1, bias=False),
         )
         self.average_pool = nn.AdaptiveAvgPool2d(1)
-        self.max_pool = nn.AdaptiveMaxPool2d(1)
+        self.max_pool = GlobalMaxPool()
         self.sigmoid = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,9 +75,8 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From mean and maximum over the channels of ``(batch, channels, height, width)``."""
-        # Of several equal maxima the first takes the gradient; without one, amax is quicker.
-        maximum = x.max(dim=1, keepdim=True).values if x.requires_grad else x.amax(1, keepdim=True)
-        return self.weights(torch.cat([x.mean(dim=1, keepdim=True), maximum], dim=1))
+        pooled = [x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)]
+        return self.weights(torch.cat(pooled, dim=1))
 
     def weights(self, pooled: Tensor) -> Tensor:
         """The same from mean and maximum over the channels, ``(batch, 2, height, width)``."""

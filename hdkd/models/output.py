@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -25,6 +26,18 @@ class Output(NamedTuple):
             None if second is None else second.float(),
             tuple(each.float() for each in self.features),
         )
+
+
+def in_float32(head: nn.Module, features: Tensor) -> Tensor:
+    """What a head makes of features ``(batch, dim)``, in float32 under autocast, too.
+
+    Logits decide, and rounding them to bfloat16 would change which class is the largest.
+    """
+    kind = features.device.type
+    if kind == "meta" or not torch.is_autocast_enabled(kind):  # nothing computes on "meta"
+        return head(features)
+    with torch.autocast(kind, enabled=False):
+        return head(features.float())
 
 
 class ImageModel(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hdkd.models.blocks import ConvolutionalStages, StageSizes
-from hdkd.models.output import ImageModel, Output
+from hdkd.models.output import ImageModel, Output, in_float32
 
 MLP_EXPANSION = 4
 
@@ -135,7 +135,7 @@ class Student(ImageModel):
         """Logits of the first token, and the features of the three stages."""
         features = self.convolutions(images)
         tokens = self.transformer(features[-1])
-        return Output(self.class_head(tokens[:, 0]), features=features)
+        return Output(in_float32(self.class_head, tokens[:, 0]), features=features)
 
 
 class HDKD(Student):
@@ -163,7 +163,11 @@ class HDKD(Student):
         """As the student's, with the logits of the second token."""
         features = self.convolutions(images)
         tokens = self.transformer(features[-1])
-        return Output(self.class_head(tokens[:, 0]), self.distillation_head(tokens[:, 1]), features)
+        return Output(
+            in_float32(self.class_head, tokens[:, 0]),
+            in_float32(self.distillation_head, tokens[:, 1]),
+            features,
+        )
 
     def combine(self, output: Output) -> Tensor:
         """The logits of the head that ``predicting`` names, or the mean of both."""

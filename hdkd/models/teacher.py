@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from hdkd.models.blocks import ConvolutionalStages, StageSizes
-from hdkd.models.output import ImageModel, Output
+from hdkd.models.output import ImageModel, Output, in_float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,5 +36,5 @@ class Teacher(ImageModel):
     def forward(self, images: Tensor) -> Output:
         """Logits from the mean over the last stage's positions, and the features of all three."""
         features = self.convolutions(images)
-        logits = self.head(self.pool(features[-1]).flatten(1))
+        logits = in_float32(self.head, self.pool(features[-1]).flatten(1))
         return Output(logits, features=features)

@@ -44,4 +44,15 @@ if compgen -G "$here/[0-9]*/runs.tar.gz.*" > /dev/null; then
   mkdir -p "$work/runs" && cp "$here"/[0-9]*/runs.tar.gz.* "$here"/[0-9]*/manifest.json "$work/runs"
   hdkd import-runs --files-only "$work/runs"
 fi
+# Runs on one GPU take turns, unless NVIDIA's MPS has their kernels side by side.
+if [ "$parallel" -gt 1 ] && command -v nvidia-cuda-mps-control > /dev/null; then
+  CUDA_MPS_PIPE_DIRECTORY=$(mktemp -d) && export CUDA_MPS_PIPE_DIRECTORY
+  export CUDA_MPS_LOG_DIRECTORY=$CUDA_MPS_PIPE_DIRECTORY
+  if nvidia-cuda-mps-control -d; then
+    trap 'echo quit | nvidia-cuda-mps-control' EXIT
+  else
+    echo "warning: MPS does not start: runs take turns on the GPU" >&2
+    unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+  fi
+fi
 hdkd borrow --minutes "$minutes" --parallel "$parallel" --bundle "${HDKD_BUNDLE:-$here/bundle}" "${@:3}"

@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from hdkd import config
 from hdkd.data.acquire import sources
@@ -91,6 +92,28 @@ def missing(present: str) -> list[str]:
         lacking[name] = metadata.version(name)
         waiting += [Requirement(text) for text in metadata.requires(name) or []]
     return [f"{name}=={version}" for name, version in sorted(lacking.items())]
+
+
+def other_versions(present: str) -> list[str]:
+    """What that machine has in another version than here, as ``torch 2.11.0, 2.15.0 here``.
+
+    ``present`` is its ``pip freeze``. Where the version there is outside the range of this project,
+    the entry says so.
+    """
+    found = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", present, flags=re.MULTILINE)
+    there = {canonicalize_name(name): Version(version) for name, version in found}
+    differing = []
+    for requirement in map(Requirement, metadata.requires("hdkd") or []):
+        name = canonicalize_name(requirement.name)
+        optional = requirement.marker and not requirement.marker.evaluate({"extra": "pipeline"})
+        if optional or name in AT_HOME or name not in there:
+            continue
+        here, version = Version(metadata.version(name)), there[name]
+        if here.public != version.public:
+            fits = requirement.specifier.contains(version, prereleases=True)
+            needed = "" if fits else f", but {name}{requirement.specifier} is needed"
+            differing.append(f"{name} {version.public}, {here.public} here{needed}")
+    return sorted(differing)
 
 
 def _wheels(packages: list[str], python: str, folder: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hdkd.runs.records import Origin
+from hdkd.runs.records import Numerics, Origin
 from hdkd.study.code import PACKAGE
 
 COMMIT_NOTE = "commit.txt"  # in a copy of the code that travels without its repository
 
 
-def origin(device: str) -> Origin:
+def origin(device: str, numerics: Numerics) -> Origin:
     """Commit, versions, machine and time of a run that begins now on ``cpu`` or ``cuda``."""
     import torch  # slow to import, and not needed for the commit
 
@@ -23,6 +23,7 @@ def origin(device: str) -> Origin:
         git_commit=git_commit(),
         device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
         threads=torch.get_num_threads(),
+        numerics=numerics,
         platform=f"{platform.system()} {platform.machine()}",
         versions={
             "hdkd": __version__,

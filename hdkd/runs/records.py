@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hdkd.errors import RunError
 from hdkd.study.plan import RunKey
 
-VERSION: Literal[2] = 2
+VERSION: Literal[3] = 3
 Part = Literal["validation", "test"]
 
 
@@ -26,12 +26,25 @@ class Record(BaseModel):
         return self.model_dump(mode="json")
 
 
+class Numerics(Record):
+    """How torch computed: the precision of training, and what changes last digits."""
+
+    precision: str
+    tf32: bool
+    deterministic: bool
+    cudnn_benchmark: bool
+
+
 class Origin(Record):
-    """Where and with what a run was begun; ``started`` is in ISO format, UTC."""
+    """Where and with what a run was begun; ``started`` is in ISO format, UTC.
+
+    Old records have no ``numerics``.
+    """
 
     git_commit: str | None
     device: str
     threads: int
+    numerics: Numerics | None
     platform: str
     versions: dict[str, str]
     started: str
@@ -87,7 +100,7 @@ class WatchedPart(Record):
 class RunParams(Record):
     """``params.json``: what was trained on what; old records lack ``engine`` and ``watched``."""
 
-    version: Literal[2] = VERSION
+    version: Literal[3] = VERSION
     run: RunKey
     classes: list[str]
     images: dict[str, Any]
@@ -148,7 +161,7 @@ class BestEpoch(Record):
 class RunSummary(Record):
     """``summary.json``: what a run reached, and how it was made."""
 
-    version: Literal[2] = VERSION
+    version: Literal[3] = VERSION
     run: RunKey
     part: Part
     final: Metrics
@@ -182,7 +195,7 @@ class ModelSummary(Record):
     than the run gave.
     """
 
-    version: Literal[2] = VERSION
+    version: Literal[3] = VERSION
     run: RunKey
     epochs: int
     test_images: int
@@ -210,7 +223,7 @@ def read_params(content: dict[str, Any], path: Path) -> RunParams:
     """The parameters in a ``params.json`` of any version. Raises ``RunError`` for what is none."""
     if "version" not in content:  # without engine and watched images at first
         content = {"engine": None, "watched": None} | _without_version(content)
-    return _checked(RunParams, content, path)
+    return _checked(RunParams, _current(content), path)
 
 
 def read_summary(content: dict[str, Any], path: Path) -> RunSummary:
@@ -229,7 +242,7 @@ def read_summary(content: dict[str, Any], path: Path) -> RunSummary:
                 "hyperparameters": None,
                 "provenance": _with(content.get("provenance"), peak_memory_bytes=None, pieces=[]),
             }
-    return _checked(RunSummary, content, path)
+    return _checked(RunSummary, _current(content), path)
 
 
 def read_model_summary(content: dict[str, Any], path: Path) -> ModelSummary:
@@ -238,7 +251,7 @@ def read_model_summary(content: dict[str, Any], path: Path) -> ModelSummary:
         kept = {"rule": "last", "epoch": content.get("epochs")}
         provenance = _with(content.get("provenance"), peak_memory_bytes=None, pieces=[])
         content = {"kept": kept} | _without_version(content) | {"provenance": provenance}
-    return _checked(ModelSummary, content, path)
+    return _checked(ModelSummary, _current(content), path)
 
 
 def _checked(kind: type[R], content: dict[str, Any], path: Path) -> R:
@@ -254,8 +267,18 @@ def _checked(kind: type[R], content: dict[str, Any], path: Path) -> R:
 
 
 def _without_version(content: dict[str, Any]) -> dict[str, Any]:
-    """Records without a version did not have the arithmetic of SMOTE."""
-    return content | {"version": VERSION, "data": _with(content.get("data"), arithmetic=None)}
+    """Version 2 has the arithmetic of SMOTE."""
+    return content | {"version": 2, "data": _with(content.get("data"), arithmetic=None)}
+
+
+def _current(content: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 has how torch computed."""
+    if content.get("version") != 2:
+        return content
+    content = content | {"version": VERSION}
+    if "provenance" in content:
+        content["provenance"] = _with(content["provenance"], numerics=None)
+    return content
 
 
 def _with(values: Any, **missing: Any) -> Any:

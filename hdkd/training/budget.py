@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from hdkd.config import Settings, Training
 from hdkd.data.batches.loader import batch_bounds
@@ -67,6 +66,9 @@ def forward_macs(settings: Settings, run: RunKey, classes: int) -> int:
 
     Counted by torch; ``models/complexity.py`` counts as the paper's tables do.
     """
+    # It imports Triton, which only controls need.
+    from torch.utils.flop_counter import FlopCounterMode
+
     images = settings.images(run.dataset)
     model = build(run.role, **network_arguments(settings, run, classes)).eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():

@@ -1,52 +1,35 @@
 """One step of training, computed as the device does it fastest.
 
-On a CPU that is one pass in float32. On a GPU the passes can run in bfloat16 (the losses stay in
-float32), be compiled, and be recorded once as a CUDA graph, because at the paper's batch size the
-GPU would otherwise wait for its kernels to be launched. Nothing in a step waits for the device.
+On a CPU that is one pass in float32. On a GPU the passes can run in bfloat16 (heads and losses stay
+in float32), be compiled, and be recorded as CUDA graphs, because at the paper's batch size the GPU
+would otherwise wait for its kernels to be launched. Nothing in a step waits for the device.
 """
 
-import os
-import resource
-import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hdkd.config import Augmentation, Engine
 from hdkd.data.batches.augment import augment, normalise
-from hdkd.data.batches.loader import Batch
+from hdkd.data.batches.loader import Batch, as_it_is
 from hdkd.distillation.hdkd import Teaching, distillation_loss
+from hdkd.errors import RunError
 from hdkd.models import ImageModel
 
 EAGER_STEPS = 3  # before a graph is recorded, so that kernels are chosen and states exist
-
-
-def prepare_process(threads: int | None) -> None:
-    """Set up torch for reproducible training in this process, on ``threads`` of the CPU."""
-    if threads:
-        torch.set_num_threads(threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may vary
-    # As use_deterministic_algorithms(True, warn_only=True), which imports the compiler, too.
-    torch.set_deterministic_debug_mode("warn")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by torch, not declared
-
-
-def peak_memory(device: str) -> int:
-    """Most bytes that this process has had so far, of the GPU's memory or of the machine's."""
-    if device == "cuda":
-        return torch.cuda.max_memory_reserved()
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
 class Step:
     """Callable: one step of ``optimizer`` on a batch, adding to ``sums``.
 
     ``sums`` has each loss term times its number of images, and under ``accuracy`` how many were
-    predicted correctly, as scalars on the device. Batches of ``batch_size`` images can use the
-    graph, others do without. The teacher is frozen here. ``layout`` is the memory format of images
-    and teacher; the model should have it, too.
+    predicted correctly, as scalars on the device. ``gather`` turns what the step is given into
+    images, labels and draws, as part of the step (see :meth:`Loader.gather`). The model is laid out
+    in memory as the step wants it, and the teacher is frozen, here.
     """
 
     def __init__(
@@ -56,44 +39,36 @@ class Step:
         augmentation: Augmentation,
         engine: Engine,
         device: str,
-        batch_size: int,
         teaching: Teaching | None = None,
-        layout: torch.memory_format = torch.channels_last,
+        gather: Callable[..., Batch] = as_it_is,
     ) -> None:
+        on_gpu = device == "cuda"
+        self.layout = LAYOUTS[engine.layout]
         self.model, self.optimizer, self.device = model, optimizer, device
-        self.augmentation, self.layout = augmentation, layout
         self.sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
         self.finite_steps = torch.zeros((), device=device)  # number of steps with a finite loss
-        on_gpu = device == "cuda"
+        self._augmentation, self._gather = augmentation, gather
         self._half = on_gpu and engine.precision == "bfloat16"
         compiled = torch.compile if on_gpu and engine.compile else lambda network: network
-        self._forward = compiled(model)
+        self._forward = compiled(model.to(memory_format=self.layout))
         self._teaching = teaching
         if teaching:
             teacher = teaching.teacher.eval().requires_grad_(False)
-            self._teacher = compiled(teacher.to(device).to(memory_format=layout))
-        self._batch_size = batch_size
-        self._wants_graph = on_gpu and engine.cuda_graph
-        self._eager_steps = 0
-        self._stream: torch.cuda.Stream | None = None
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._inputs: Batch  # where the graph reads its batch
+            teacher = teacher.to(device).to(memory_format=self.layout)
+            self._teacher = compiled(hold_in_half(teacher) if self._half else teacher)
+        self._graphs: Graphs | None = None
+        if on_gpu and engine.cuda_graph:
+            self._graphs = Graphs(self._compute, optimizer)
 
-    def __call__(self, images: Tensor, labels: Tensor, draws: Tensor) -> None:
-        """Bytes ``(b, channels, h, w)``, labels ``(b,)``, draws ``(b, 8)``, all on the device."""
-        batch = images, labels, draws
-        if not self._wants_graph or len(labels) != self._batch_size:
-            self._compute(*batch)
-        elif self._eager_steps < EAGER_STEPS:
-            self._eager_steps += 1
-            self._on_side_stream(batch)
+    def __call__(self, *batch: Tensor) -> None:
+        """Take a step on what ``gather`` makes a batch of, which is on the device.
+
+        Raises ``RunError`` where the step cannot be recorded.
+        """
+        if self._graphs:
+            self._graphs(*batch)
         else:
-            self._graph = self._graph or self._record(batch)
-            if self._graph is None:
-                return self._compute(*batch)
-            for place, value in zip(self._inputs, batch, strict=True):
-                place.copy_(value)
-            self._graph.replay()
+            self._compute(*batch)
 
     def means(self, images: int) -> dict[str, float]:
         """The sums divided by ``images``; sets them to zero. The only wait for a GPU."""
@@ -102,8 +77,9 @@ class Step:
             value.zero_()
         return dict(zip(self.sums, values, strict=True))
 
-    def _compute(self, images: Tensor, labels: Tensor, draws: Tensor) -> None:
-        images = augment(images.float() / 255, draws, self.augmentation)
+    def _compute(self, *batch: Tensor) -> None:
+        images, labels, draws = self._gather(*batch)
+        images = augment(images.float() / 255, draws, self._augmentation)
         self.update(normalise(images).contiguous(memory_format=self.layout), labels)
 
     def update(self, images: Tensor, labels: Tensor) -> None:
@@ -133,29 +109,69 @@ class Step:
         terms = distillation_loss(output, taught.float(), labels, self._teaching.settings)
         return terms, self.model.combine(output)
 
-    def _on_side_stream(self, batch: Batch) -> None:
+
+def hold_in_half(teacher: nn.Module) -> nn.Module:
+    """Keep a frozen network's convolutions in bfloat16, as autocast would cast them at each step.
+
+    Normalisations and heads stay in float32, in which they are computed.
+    """
+    for module in teacher.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(torch.bfloat16)
+    return teacher
+
+
+class Graphs:
+    """Callable: ``compute`` on a batch, recorded once for each number of images and replayed then.
+
+    An epoch has two, that of a batch and that of the images left over. The first steps of each are
+    computed eagerly, because kernels are chosen and the optimiser's state is made in them.
+    """
+
+    def __init__(self, compute: Callable[..., None], optimizer: torch.optim.Optimizer) -> None:
+        self._compute, self._optimizer = compute, optimizer
+        self._eager_steps: Counter[int] = Counter()
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        # Graphs are replayed one at a time, and none needs what another has left in memory.
+        self._pool = torch.cuda.graph_pool_handle()
+        self._recorded: dict[int, tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]]] = {}
+
+    def __call__(self, *batch: Tensor) -> None:
+        """Compute a step of a batch. Raises ``RunError`` where it cannot be recorded."""
+        count = len(batch[0])
+        if count not in self._recorded and self._eager_steps[count] < EAGER_STEPS:
+            self._eager_steps[count] += 1
+            return self._on_side_stream(batch)
+        if count not in self._recorded:
+            self._recorded[count] = self._record(batch)
+        graph, inputs = self._recorded[count]
+        for place, value in zip(inputs, batch, strict=True):
+            place.copy_(value)
+        graph.replay()
+
+    def _on_side_stream(self, batch: tuple[Tensor, ...]) -> None:
         """A step on a stream of its own, as those before a recording have to be."""
-        self._stream = self._stream or torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             self._compute(*batch)
         torch.cuda.current_stream().wait_stream(self._stream)
 
-    def _record(self, batch: Batch) -> torch.cuda.CUDAGraph | None:
-        """Record a step on copies of ``batch``, which computes nothing; ``None`` where it fails."""
-        images, labels, draws = self._inputs = (
-            batch[0].clone(),
-            batch[1].clone(),
-            batch[2].clone(),
-        )
-        self.optimizer.zero_grad(set_to_none=True)
+    def _record(self, batch: tuple[Tensor, ...]) -> tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]]:
+        """Record a step on copies of ``batch``, which computes nothing."""
+        inputs = tuple(each.clone() for each in batch)
+        self._optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
-                self._compute(images, labels, draws)
+            # The thread that gathers batches pins memory, which must not end the recording.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                self._compute(*inputs)
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            print(f"warning: steps are not recorded as a CUDA graph ({reason})", file=sys.stderr)
-            self._wants_graph = False
-            return None
-        return graph
+            cause: BaseException = error
+            while cause.__context__:  # the end of a recording that failed is an error of its own
+                cause = cause.__context__
+            reason = (str(cause).splitlines() or [type(cause).__name__])[0]
+            raise RunError(
+                f"a step cannot be recorded as a CUDA graph ({reason}): set engine.cuda_graph to "
+                "false in the parameters"
+            ) from error
+        return graph, inputs

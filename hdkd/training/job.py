@@ -163,9 +163,8 @@ def fingerprint(assembled: Assembled) -> dict[str, Any]:
     for name in [n for n in parts if n in NAMES_ONLY or n.startswith("engine.")]:
         del parts[name]
     parts["device"] = device
-    if device == "cuda":
-        parts["engine.precision"] = engine.precision
-        parts["engine.compile"] = engine.compile
+    if device == "cuda":  # a recorded step computes what it would compute if it were not
+        parts |= {f"engine.{n}": v for n, v in vars(engine).items() if n != "cuda_graph"}
     parts["torch"] = torch.__version__
     for name in code.files("train"):
         parts[f"hdkd/{name}"] = sha256(code.PACKAGE / name)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ def train(
     """
     loop = Loop(model, setup)
     epochs = setup.training.epochs
-    finished, slowest = 0, 0.0
+    finished, seconds = 0, []
     if checkpoint:
         checkpoint.restore(loop.state)
         finished = checkpoint.finished
@@ -90,8 +91,8 @@ def train(
             raise RunError(f"{error}: lower the learning rate{saved}") from None
         on_epoch(row)
         finished += 1
-        slowest = max(slowest, time.perf_counter() - started)
-        late = deadline is not None and time.monotonic() + slowest > deadline
+        seconds.append(time.perf_counter() - started)
+        late = deadline is not None and time.monotonic() + expected_seconds(seconds) > deadline
         stops = late and finished < epochs
         if checkpoint and (checkpoint.due or stops):
             checkpoint.save(finished, loop.state)
@@ -100,12 +101,20 @@ def train(
     return loop.state.kept
 
 
+def expected_seconds(seconds: Sequence[float]) -> float:
+    """How long another epoch takes: the median of those before, without the first if it can be.
+
+    The first warms up: kernels are chosen, steps recorded.
+    """
+    return median(seconds[1:] or seconds)
+
+
 class Loop:
     """The epochs of a run, one after the other; all that changes is in ``state``."""
 
     def __init__(self, model: ImageModel, setup: Setup) -> None:
         training, teaching = setup.training, setup.teaching
-        model.to(setup.device).to(memory_format=torch.channels_last)
+        model.to(setup.device)
         if teaching:
             assert isinstance(model, HDKD)  # no other network has a head for a teacher
             set_batchnorm_momentum(model, teaching.settings.batchnorm_updates)
@@ -117,16 +126,16 @@ class Loop:
         torch.manual_seed(setup.seed + 2_000_003)  # of dropout, which takes no generator
         self.state = State(model, optimizer, generators, KeptWeights(training.keep))
         self._setup = setup
+        self._loader = Loader(setup.training_set, setup.device, training.epoch_images)
         self._step = Step(
             model,
             optimizer,
             setup.augmentation,
             setup.engine,
             setup.device,
-            training.batch_size,
             teaching,
+            self._loader.gather,
         )
-        self._loader = Loader(setup.training_set, setup.device, training.epoch_images)
         self._pixels = torch.from_numpy(np.array(setup.watched.images)).to(setup.device)
 
     def epoch(self, finished: int) -> Row:

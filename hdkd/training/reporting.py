@@ -9,9 +9,9 @@ from typing import Any
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import Origin, Piece, Provenance
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.engine import peak_memory
 from hdkd.training.job import Assembled
 from hdkd.training.loop import Row
+from hdkd.training.numerics import peak_memory
 
 
 class Observer:

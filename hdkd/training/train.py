@@ -1,6 +1,7 @@
 """One run from prepared data to a finished run folder."""
 
 import gc
+import sys
 import time
 
 import numpy as np
@@ -21,10 +22,10 @@ from hdkd.runs.records import (
 )
 from hdkd.study.plan import hyperparameters
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.engine import prepare_process
-from hdkd.training.job import Assembled, Job, assemble, fingerprint
+from hdkd.training.job import Assembled, Job, assemble, choose_device, fingerprint
 from hdkd.training.kept import KeptWeights
 from hdkd.training.loop import WATCHED_METRICS, Row, predict, train
+from hdkd.training.numerics import set_up
 from hdkd.training.reporting import Observer, Reporter
 
 
@@ -43,16 +44,17 @@ def run(
     version of torch; ``UnfinishedError`` when ``deadline``, a reading of ``time.monotonic``, comes
     before the last epoch.
     """
-    prepare_process(threads)
+    numerics = set_up(job.settings.parameters.engine, choose_device(job.device), threads)
     since = time.perf_counter()
     assembled = assemble(job)
     observer = observer or Observer()
     with Checkpoint(job.output, fingerprint(assembled), restart=restart) as checkpoint:
         reporter = Reporter(assembled, checkpoint, observer, since)
-        reporter.begin(origin(assembled.setup.device))
+        reporter.begin(origin(assembled.setup.device, numerics))
         # What is loaded by now stays to the end. The collector would walk these million objects
         # again and again, and once more at the end: two seconds of a short run.
-        gc.freeze()
+        if "triton" not in sys.modules:  # it complains of objects that outlive it
+            gc.freeze()
         try:
             kept = train(assembled.model, assembled.setup, reporter.epoch, checkpoint, deadline)
             finish(assembled, reporter, kept)

@@ -1,21 +1,18 @@
 """What is done for speed against the plain computation that it replaces."""
 
-import numpy as np
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
-from hdkd.config import Engine, Training
-from hdkd.data.batches.imageset import ImageSet, TrainingSet
-from hdkd.data.batches.loader import Loader
-from hdkd.distillation.hdkd import Teaching
+from hdkd.distillation.hdkd import distillation_loss
 from hdkd.models import build
 from hdkd.models.blocks import CBAM
-from hdkd.training.engine import Step
-from hdkd.training.schedule import build_optimizer
-from small import AUGMENTATION, DISTILLATION, ENGINE, SIZES, STUDENT
-
-TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
+from hdkd.training.engine import LAYOUTS, hold_in_half
+from hdkd.training.loop import expected_seconds
+from small import DISTILLATION, ENGINE, SIZES, STUDENT, epochs_of
 
 
 def equation_3(cbam: CBAM, x: Tensor) -> Tensor:
@@ -52,46 +49,67 @@ def test_attention_without_a_gradient_is_the_same():
         assert torch.allclose(cbam(x), equation_3(cbam, x), rtol=1e-12, atol=1e-13)
 
 
-def after_six_epochs(
-    source: ImageSet, device: str, engine: Engine
-) -> tuple[list, dict[str, Tensor]]:
-    torch.manual_seed(0)
-    teacher = build("teacher", **SIZES).eval()
-    model = build("hdkd", **SIZES, **STUDENT).to(device)
-    optimizer = build_optimizer(model, TRAINING)
-    teaching = Teaching(teacher, DISTILLATION)
-    step = Step(model, optimizer, AUGMENTATION, engine, device, 4, teaching)
-    feed = Loader(TrainingSet(source, np.arange(13)), device)
-    order, draws = (torch.Generator().manual_seed(seed) for seed in (0, 1))
-    means = []
-    for _ in range(6):
-        for batch in feed.epoch(4, order, draws):
-            step(*batch)
-        means.append(step.means(len(feed)))
-    return means, {name: tensor.cpu() for name, tensor in model.state_dict().items()}
-
-
 def test_the_means_of_an_epoch_start_from_zero(source):
-    means, _ = after_six_epochs(source, "cpu", ENGINE)
+    means, _ = epochs_of(source)
     assert all(0 <= each["accuracy"] <= 1 for each in means)
     assert means[-1]["loss"] < means[0]["loss"]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-@pytest.mark.parametrize(
-    ("engine", "tolerance"),
-    [
-        (ENGINE, 2e-3),
-        (Engine("float32", cuda_graph=True, compile=False), 2e-3),
-        (Engine("bfloat16", cuda_graph=True, compile=False), 5e-2),
-    ],
-    ids=["eager", "graph", "bfloat16"],
-)
-def test_a_gpu_computes_the_losses_of_a_cpu(source, engine, tolerance):
-    """Relative difference of an epoch's mean losses over the first six epochs."""
-    torch.backends.cudnn.allow_tf32 = False
-    expected, _ = after_six_epochs(source, "cpu", ENGINE)
-    found, _ = after_six_epochs(source, "cuda", engine)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_step_does_not_depend_on_how_maps_lie_in_memory(source, layout):
+    (expected, _), (found, _) = epochs_of(source), epochs_of(source, replace(ENGINE, layout=layout))
     for ours, theirs in zip(found, expected, strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=tolerance)
-        assert ours["features"] == pytest.approx(theirs["features"], rel=tolerance)
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+
+
+def test_members_of_a_resident_set_train_as_their_images_do(source):
+    (expected, weights), (found, other) = (
+        epochs_of(source, resident=resident) for resident in (False, True)
+    )
+    assert found == expected
+    assert all(torch.equal(weights[name], other[name]) for name in weights)
+
+
+def test_a_teacher_held_in_half_precision_says_what_autocast_makes_it_say(source):
+    torch.manual_seed(0)
+    teacher = build("teacher", **SIZES).eval()
+    images = torch.randn(4, 1, 16, 16)
+    said = []
+    for network in (teacher, hold_in_half(copy.deepcopy(teacher))):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+            said.append(network(images))
+    assert torch.equal(said[0].logits, said[1].logits)
+    assert all(map(torch.equal, said[0].features, said[1].features))
+
+
+@pytest.mark.parametrize("role", ["teacher", "student", "hdkd"])
+def test_heads_compute_in_float32_where_autocast_computes_the_rest_in_less(role):
+    torch.manual_seed(0)
+    model = build(role, **SIZES, **({} if role == "teacher" else STUDENT)).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        output = model(torch.randn(4, 1, 16, 16))
+    assert output.features[-1].dtype == torch.bfloat16
+    assert output.logits.dtype == torch.float32
+    if role == "hdkd":
+        assert output.distillation_logits.dtype == torch.float32
+
+
+def test_bfloat16_computes_the_loss_terms_of_float32_at_224_pixels():
+    sizes = {"num_classes": 7, "image_size": 224, "in_channels": 3}
+    torch.manual_seed(0)
+    teacher, student = build("teacher", **sizes).eval(), build("hdkd", **sizes).train()
+    images, labels = torch.randn(2, 3, 224, 224), torch.tensor([0, 1])
+    found = []
+    for half in (False, True):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+            outputs = [network(images).float() for network in (student, teacher)]
+        found.append(distillation_loss(*outputs, labels, DISTILLATION))
+    expected, rounded = found
+    for name, term in expected.items():
+        assert rounded[name] == pytest.approx(term.item(), rel=2e-3), name
+
+
+def test_a_run_stops_by_the_epochs_after_the_first(source):
+    # The first warms up, and one in between was disturbed.
+    assert expected_seconds([60.0, 2.0, 2.5, 9.0, 2.2]) == pytest.approx(2.35)
+    assert expected_seconds([60.0]) == 60.0

@@ -49,7 +49,9 @@ def test_a_record_without_a_version_says_the_same_with_one(name):
     content = json.loads((UNVERSIONED / name).read_text("utf-8"))
     folder = RunFolder(UNVERSIONED)
     record = folder.summary if name == "summary.json" else folder.params
-    assert record.content() == {"version": 2} | content
+    if name == "summary.json":
+        content["provenance"]["numerics"] = None
+    assert record.content() == {"version": 3} | content
 
 
 @pytest.mark.parametrize("folder", EXPORTED, ids=lambda path: path.name)
@@ -77,7 +79,7 @@ def test_what_is_written_is_read_again(tmp_path):
     [
         ({"epochs": None}, "(epochs: "),
         ({"speed": 3}, "(speed: "),
-        ({"version": 3}, "(version: "),
+        ({"version": 4}, "(version: "),
         ({"final": {}}, "(final.accuracy: "),
     ],
 )

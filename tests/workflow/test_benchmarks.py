@@ -34,7 +34,10 @@ def test_the_table_of_a_gpu_is_rehearsed_on_a_cpu(tmp_path):
     assert result.returncode == 0, result.stderr
     report = (tmp_path / "gpu.md").read_text()
     assert "a CPU: a rehearsal, not a result" in report
-    assert "| hdkd | without the recorded graph |" in report
+    assert "| hdkd | no recorded graph |" in report
+    assert "| hdkd | timm, distilling logits, from files |" in report
+    assert "| a large product |" in report
+    assert "  layout: " in report, "the settings that are recommended"
     assert "| runs of HDKD at once |" in report
 
 

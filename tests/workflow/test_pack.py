@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hdkd.remote.pack import missing
+from hdkd.remote.pack import missing, other_versions
 from hdkd.runs import evidence
 from project import Project
 
@@ -28,6 +28,15 @@ def home(tmp_path_factory, tiny_parameters) -> Project:
     return Project(tmp_path_factory.mktemp("home") / "project", parameters)
 
 
+def stand_in_for_mps(folder: Path) -> Path:
+    """A folder with a command of MPS's name, which notes what it is told beside itself."""
+    folder.mkdir(exist_ok=True)
+    command = folder / "nvidia-cuda-mps-control"
+    command.write_text('#!/bin/sh\n[ "$1" ] || read line\necho "$1$line" >> "$0.log"\n')
+    command.chmod(0o755)
+    return folder
+
+
 def there(home: Project, carried: Path, minutes: str) -> subprocess.CompletedProcess:
     """What is typed on the machine without a network, which has the packages of this one."""
     command = ["bash", str(carried / "offline.sh"), minutes, "2"]
@@ -35,7 +44,8 @@ def there(home: Project, carried: Path, minutes: str) -> subprocess.CompletedPro
     if subprocess.run(["unshare", "--map-root-user", "--net", "true"]).returncode == 0:
         command = isolated
     environment = home.environment(PYTHONPATH="")
-    environment["PATH"] = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    mps = stand_in_for_mps(carried.with_name("mps"))
+    environment["PATH"] = f"{mps}:{Path(sys.executable).parent}:/usr/bin:/bin"
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
@@ -58,6 +68,8 @@ def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path)
             assert sum(path.stat().st_size for path in folder.iterdir()) <= LIMIT
         result = there(home, carried, "1")
         assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+        told = (tmp_path / "mps" / "nvidia-cuda-mps-control.log").read_text().split()
+        assert told == ["-d", "quit"] * piece, "MPS is started for two runs at once, and stopped"
         home.run("hdkd", "import-runs", str(carried / "bundle"))
         if len(list((home.folder / "models").rglob("SHA256SUMS"))) == 3:
             break
@@ -77,6 +89,16 @@ def test_only_packages_that_training_needs_and_the_machine_lacks_come_along():
     names = {each.partition("==")[0] for each in missing("torch==2.11.0\ntorchvision\ntimm\n")}
     assert {"snakemake", "pandas", "scikit-learn", "imbalanced-learn"} <= names
     assert not names & {"torch", "mlflow", "dvc", "pulp"}
+
+
+def test_versions_that_differ_are_named_and_so_are_those_that_are_too_old():
+    here = {name: metadata.version(name).partition("+")[0] for name in ("torch", "numpy")}
+    assert other_versions(f"torch=={here['torch']}+cu999\nnumpy=={here['numpy']}\n") == []
+    found = other_versions("Torch==2.11.0\nnumpy==1.2\npytest==1.0\nscipy @ file:///scipy\n")
+    assert found == [
+        f"numpy 1.2, {here['numpy']} here, but numpy>=1.26 is needed",
+        f"torch 2.11.0, {here['torch']} here",
+    ]
 
 
 def test_packing_removes_nothing_but_what_it_packed_before(home, image_folder, tmp_path):

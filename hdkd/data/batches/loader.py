@@ -1,13 +1,14 @@
 """The batches of a run, on the device where its arithmetic happens.
 
 On a GPU the bytes of the whole training set lie in its memory where they fit, and SMOTE's images
-are blended there as they are drawn. Otherwise batches are gathered in memory: for a GPU ahead of
+are blended there as part of the step. Otherwise batches are gathered in memory: for a GPU ahead of
 time, in pages that it can copy from while it computes.
 """
 
+import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -17,10 +18,16 @@ from torch import Tensor
 from hdkd.data.batches.augment import draw
 from hdkd.data.batches.imageset import TrainingSet
 
-RESIDENT_SHARE = 0.25  # of the GPU's free memory; runs share a GPU
+RESIDENT_SHARE = 0.25  # of a run's share of the GPU's memory
+RUNS_ON_GPU = "HDKD_RUNS_ON_GPU"  # how many share it; the workflow sets this variable
 PREFETCHED = 2  # batches that wait for a GPU
 
 Batch = tuple[Tensor, Tensor, Tensor]
+
+
+def as_it_is(images: Tensor, labels: Tensor, draws: Tensor) -> Batch:
+    """A batch that needs no gathering."""
+    return images, labels, draws
 
 
 class Loader:
@@ -43,6 +50,7 @@ class Loader:
         if resident is None:
             resident = device == "cuda" and fits_on_gpu(training_set)
         self._resident = Resident(training_set, device) if resident else None
+        self.gather: Callable[..., Batch] = self._gather_resident if resident else as_it_is
 
     def __len__(self) -> int:
         """Images of an epoch."""
@@ -50,11 +58,14 @@ class Loader:
 
     def epoch(
         self, batch_size: int, order: torch.Generator, draws: torch.Generator
-    ) -> Iterator[Batch]:
-        """Images in random order: bytes ``(b, channels, h, w)``, labels ``(b,)``, draws ``(b, 8)``.
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """In random order what ``gather`` makes batches of.
 
-        Within an epoch none comes again before all have come. Both generators are on the CPU. A
-        single image left over joins the batch before it, because batch statistics need two.
+        A batch is bytes ``(b, channels, h, w)``, labels ``(b,)`` and draws ``(b, 8)``. ``gather``
+        runs on the device and can be recorded; what it takes are members ``(b,)`` and draws where
+        images are resident, else the batch as it is. Within an epoch no image comes again before
+        all have come. Both generators are on the CPU. A single image left over joins the batch
+        before it, because batch statistics need two.
         """
         rounds = -(-len(self) // len(self._set))
         members = torch.cat(
@@ -63,16 +74,17 @@ class Loader:
         members = members[: len(self)]
         drawn = draw(len(self), draws).to(self.device)
         parts = [slice(*ends) for ends in pairwise(batch_bounds(len(self), batch_size))]
-        labels = self._labels[members.to(self.device)]
-        for part, images in zip(parts, self._images(members, parts), strict=True):
-            yield images, labels[part], drawn[part]
-
-    def _images(self, members: Tensor, parts: list[slice]) -> Iterator[Tensor]:
+        on_device = members.to(self.device)
         if self._resident:
-            members = members.to(self.device)
-            return (self._resident.images(members[part]) for part in parts)
+            return ((on_device[part], drawn[part]) for part in parts)
+        labels = self._labels[on_device]
         gathered = (torch.from_numpy(self._set.images(members[part].numpy())) for part in parts)
-        return prefetched(gathered) if self.device == "cuda" else gathered
+        images = prefetched(gathered) if self.device == "cuda" else gathered
+        return ((each, labels[p], drawn[p]) for p, each in zip(parts, images, strict=True))
+
+    def _gather_resident(self, members: Tensor, draws: Tensor) -> Batch:
+        assert self._resident
+        return self._resident.images(members), self._labels[members], draws
 
 
 class Resident:
@@ -119,10 +131,11 @@ def batch_bounds(count: int, batch_size: int) -> list[int]:
 
 
 def fits_on_gpu(training_set: TrainingSet) -> bool:
-    """Whether the bytes take no more than a share of what the GPU has free."""
+    """Whether the bytes take no more than a part of a run's share of the GPU's memory."""
     _, *shape = training_set.source.images.shape
-    free, _ = torch.cuda.mem_get_info()
-    return len(training_set.positions) * int(np.prod(shape)) <= RESIDENT_SHARE * free
+    _, memory = torch.cuda.mem_get_info()
+    share = memory / int(os.environ.get(RUNS_ON_GPU, "1"))
+    return len(training_set.positions) * int(np.prod(shape)) <= RESIDENT_SHARE * share
 
 
 def prefetched(batches: Iterator[Tensor]) -> Iterator[Tensor]:

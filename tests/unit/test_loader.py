@@ -17,7 +17,8 @@ def epoch(
     training_set: TrainingSet, resident: bool, batch_size: int = 4, images: int | None = None
 ):
     generators = (torch.Generator().manual_seed(seed) for seed in (0, 1))
-    return list(Loader(training_set, "cpu", images, resident).epoch(batch_size, *generators))
+    loader = Loader(training_set, "cpu", images, resident)
+    return [loader.gather(*batch) for batch in loader.epoch(batch_size, *generators)]
 
 
 @pytest.mark.parametrize("resident", [False, True])

@@ -1,0 +1,53 @@
+"""How torch computes in this process: threads, precision of products, determinism.
+
+Everything that decides it is set here, explicitly, because torch's own defaults differ between a
+CPU and a GPU, and between its convolutions and its matrix products.
+"""
+
+import os
+import resource
+
+import torch
+
+from hdkd.config import Engine
+from hdkd.runs.records import Numerics
+
+
+def set_up(engine: Engine, device: str, threads: int | None = None) -> Numerics:
+    """Set this process up for ``cpu`` or ``cuda``, on ``threads`` of the CPU; returns what holds.
+
+    A CPU computes in float32, deterministically. A GPU computes in ``engine.precision``:
+    ``bfloat16`` is that of a training step's passes (:class:`hdkd.training.engine.Step`), while
+    evaluation stays in float32. Where ``engine.deterministic`` is off, cuDNN tries its kernels and
+    takes the quickest, and two runs differ by rounding; where it is on, an operation without a
+    deterministic kernel raises ``RuntimeError``.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    on_gpu = device == "cuda"
+    tf32 = on_gpu and engine.precision == "tf32"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    deterministic = engine.deterministic or not on_gpu
+    torch.backends.cudnn.benchmark = on_gpu and not deterministic
+    if on_gpu and deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS may vary
+        torch.backends.cuda.enable_mem_efficient_sdp(False)  # its gradient varies
+        torch.set_deterministic_debug_mode("error")
+    else:
+        torch.set_deterministic_debug_mode("warn" if deterministic else "default")
+    # Nothing here reads memory before it writes it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by torch, not declared
+    return Numerics(
+        precision=engine.precision if on_gpu else "float32",
+        tf32=tf32,
+        deterministic=deterministic,
+        cudnn_benchmark=on_gpu and not deterministic,
+    )
+
+
+def peak_memory(device: str) -> int:
+    """Most bytes that this process has had so far, of the GPU's memory or of the machine's."""
+    if device == "cuda":
+        return torch.cuda.max_memory_reserved()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

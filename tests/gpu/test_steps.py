@@ -1,0 +1,130 @@
+"""Steps on a GPU: recorded, in bfloat16, of every network, beside those of a CPU."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hdkd.config import Engine, Training
+from hdkd.data.batches.loader import Batch, as_it_is
+from hdkd.distillation.hdkd import Teaching
+from hdkd.errors import RunError
+from hdkd.models import build
+from hdkd.study.names import BASELINES, ROLES
+from hdkd.training.engine import EAGER_STEPS, LAYOUTS, Step
+from hdkd.training.numerics import set_up
+from hdkd.training.schedule import build_optimizer
+from small import AUGMENTATION, DISTILLATION, ENGINE, epochs_of
+
+EAGER = replace(ENGINE, precision="float32")
+RECORDED = replace(ENGINE, cuda_graph=True)
+HALF = replace(RECORDED, precision="bfloat16")
+TRAINING = Training("adamw", 1e-4, 1e-4, 1e-4, 0, 0.05, 1, 4, 1)
+
+
+def equal_losses(found, expected, tolerance: float) -> None:
+    """Mean losses, epoch by epoch, up to a relative ``tolerance``."""
+    for ours, theirs in zip(found, expected, strict=True):
+        for name in ("loss", "features"):
+            assert ours[name] == pytest.approx(theirs[name], rel=tolerance), name
+
+
+def test_a_gpu_computes_the_losses_of_a_cpu(source, device):
+    set_up(EAGER, device)
+    expected, _ = epochs_of(source)
+    found, _ = epochs_of(source, EAGER, device)
+    equal_losses(found, expected, 2e-3)
+
+
+@pytest.mark.parametrize("resident", [True, False], ids=["resident", "gathered"])
+def test_a_recorded_step_computes_what_an_eager_one_does(source, device, resident):
+    """Three batches of four images and the one left over in each epoch: two recordings."""
+    set_up(RECORDED, device)
+    expected, _ = epochs_of(source, EAGER, device, resident=resident)
+    found, _ = epochs_of(source, RECORDED, device, resident=resident)
+    equal_losses(found, expected, 1e-3)
+
+
+def test_a_step_that_cannot_be_recorded_says_why_and_what_to_do(device):
+    def waits(*batch: torch.Tensor) -> Batch:
+        if device == "cuda":
+            torch.cuda.synchronize()  # what a recording must not do
+        return as_it_is(*batch)
+
+    model = build("student", num_classes=2, image_size=32, in_channels=1).to(device)
+    step = Step(
+        model, build_optimizer(model, TRAINING), AUGMENTATION, RECORDED, device, None, waits
+    )
+    batch = small_batch(4, 1, 32, device)
+    for _ in range(EAGER_STEPS):
+        step(*batch)
+    if device == "cuda":
+        with pytest.raises(
+            RunError, match=r"recorded as a CUDA graph \(.+\): set engine.cuda_graph"
+        ):
+            step(*batch)
+
+
+def small_batch(count: int, channels: int, size: int, device: str) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, channels, size, size), generator=generator)
+    draws = torch.rand(count, 8, generator=generator)
+    return images.to(torch.uint8).to(device), (torch.arange(count) % 2).to(device), draws.to(device)
+
+
+def losses_of(
+    role: str, engine: Engine, device: str, size: int = 64, steps: int = 6
+) -> list[float]:
+    """Losses of some steps of a network of the paper's size on the same batch."""
+    torch.manual_seed(0)
+    model = build(role, num_classes=2, image_size=size, in_channels=3).to(device).train()
+    teaching = None
+    if role == "hdkd":
+        teacher = build("teacher", num_classes=2, image_size=size, in_channels=3)
+        teaching = Teaching(teacher, DISTILLATION)
+    step = Step(model, build_optimizer(model, TRAINING), AUGMENTATION, engine, device, teaching)
+    found = []
+    for _ in range(6):
+        torch.manual_seed(1)  # of dropout, alike in all
+        step(*small_batch(4, 3, size, device))
+        found.append(step.means(4)["loss"])
+    return found
+
+
+NETWORKS = [*ROLES, *BASELINES]
+
+
+@pytest.mark.parametrize("role", NETWORKS)
+def test_every_network_can_be_recorded(role, device):
+    """Before the first recording the losses are equal; after it dropout draws anew."""
+    set_up(RECORDED, device)
+    expected, found = (losses_of(role, engine, device) for engine in (EAGER, RECORDED))
+    assert found[:EAGER_STEPS] == pytest.approx(expected[:EAGER_STEPS], rel=2e-3)
+    assert all(map(math.isfinite, found))
+
+
+@pytest.mark.parametrize("role", ["teacher", "hdkd"])
+def test_bfloat16_computes_the_losses_of_float32_at_224_pixels(role, device):
+    set_up(HALF, device)
+    expected, found = (losses_of(role, engine, device, 224) for engine in (EAGER, HALF))
+    assert found == pytest.approx(expected, rel=3e-2)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_agree(source, device, layout):
+    set_up(RECORDED, device)
+    expected, _ = epochs_of(source, EAGER, device)
+    found, _ = epochs_of(source, replace(RECORDED, layout=layout), device)
+    equal_losses(found, expected, 1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_deterministic_runs_are_equal_bit_for_bit(source, device, precision):
+    engine = replace(RECORDED, precision=precision, deterministic=True)
+    set_up(engine, device)
+    try:
+        (_, first), (_, second) = (epochs_of(source, engine, device) for _ in range(2))
+    finally:
+        set_up(EAGER, device)
+    assert all(torch.equal(first[name], second[name]) for name in first)
