@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: all setup study test test-slow chaos audit bench lint mlflow pull clean
+.PHONY: all setup study test test-slow test-older-torch chaos audit bench lint mlflow pull clean
 
 all: setup
 	snakemake --cores $(CORES) all
@@ -38,8 +38,22 @@ test: setup
 
 # What takes minutes: a small fixed configuration trained again beside its recorded range, kills at every
 # moment, a study carried away and home, every benchmark at its smallest, the committed models on the real images.
-test-slow: setup
+test-slow: setup test-older-torch
 	pytest -m slow
+
+# The tests of training with the torch that GPU machines have today, which is older than the pinned one. All other
+# packages are those of the ordinary environment.
+OLDER := .venv-older-torch
+TRAINING := $(addprefix tests/unit/test_,$(addsuffix .py,augment checkpoint engine instruction_sets kept loader losses models schedule training))
+test-older-torch: setup $(OLDER)/.installed
+	$(OLDER)/bin/python -m pytest $(TRAINING) tests/gpu
+
+$(OLDER)/.installed: requirements.lock
+	$(PYTHON) -m venv $(OLDER)
+	$(OLDER)/bin/python -m pip install --quiet torch==2.11.0 torchvision==0.26.0
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(OLDER)/others.pth
+	mv $(OLDER)/others.pth "$$($(OLDER)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	touch $@
 
 # Kills, cuts off and damages what a study makes, and writes reports/reliability.md.
 chaos: setup

@@ -30,13 +30,15 @@ PARAMS = Path(f".snakemake/hdkd/{PROFILE}-{DIGEST}.yaml")
 os.environ["HDKD_PARAMS"] = PARAMS.as_posix()
 
 
-# How many runs share a GPU (`--resources gpu=4`), so that each takes its share of the memory only.
-runs_on_gpu = dict(workflow.global_resources).get("gpu", 1)
+# How many runs share this machine's GPU (`--resources gpu=4`), so that each takes its share of the
+# memory only. A job that a cluster starts has a GPU for itself.
+runs_on_gpu = 1 if workflow.remote_exec else dict(workflow.global_resources).get("gpu", 1)
 os.environ["HDKD_RUNS_ON_GPU"] = str(getattr(runs_on_gpu, "value", runs_on_gpu))
 
 
 envvars:
     "HDKD_PARAMS",
+    "HDKD_RUNS_ON_GPU",
 
 
 def write_params():
