@@ -53,7 +53,12 @@ METRICS = {
     "recall": {"a": 1.0, "b": 1.0},
     "confusion_matrix": [[7, 0], [0, 6]],
 }
-PROVENANCE = ORIGIN | {"duration_seconds": 60.0, "peak_memory_bytes": 2**20, "pieces": []}
+PROVENANCE = ORIGIN | {
+    "duration_seconds": 60.0,
+    "startup_seconds": 0.0,
+    "peak_memory_bytes": 2**20,
+    "pieces": [],
+}
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
 STUDENT = {"layers": 1, "patch_size": 1, "embed_dim": 8, "heads": 2, "head_dim": 4}
 

@@ -88,7 +88,8 @@ def missing(settings: Settings, device: str) -> list[MissingRun]:
             training, _ = cost.length(settings, run, images[run.dataset])
             seconds *= 1 - epochs_in(run.folder / CHECKPOINT) / training.epochs
             teacher = plan.teacher_of(settings, run) if run.role == "hdkd" else None
-            missing_runs.append(MissingRun(run, seconds + STARTING_SECONDS, teacher))
+            seconds += max(rates.startup, STARTING_SECONDS)
+            missing_runs.append(MissingRun(run, seconds, teacher))
     return missing_runs
 
 

@@ -63,9 +63,14 @@ class Piece(Record):
 
 
 class Provenance(Origin):
-    """Where and with what a run was trained, and what it took; old records have no ``pieces``."""
+    """Where and with what a run was trained, and what it took.
+
+    ``startup_seconds`` of the duration is what its pieces took before training, and what their
+    first epochs took longer than later ones. Old records know neither this nor ``pieces``.
+    """
 
     duration_seconds: float
+    startup_seconds: float | None
     peak_memory_bytes: int | None
     pieces: list[Piece]
 
@@ -272,12 +277,12 @@ def _without_version(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _current(content: dict[str, Any]) -> dict[str, Any]:
-    """Version 3 has how torch computed."""
+    """Version 3 has how torch computed, and what starting took."""
     if content.get("version") != 2:
         return content
     content = content | {"version": VERSION}
     if "provenance" in content:
-        content["provenance"] = _with(content["provenance"], numerics=None)
+        content["provenance"] = _with(content["provenance"], numerics=None, startup_seconds=None)
     return content
 
 

@@ -3,7 +3,10 @@
 The checkpoint's notes have it too, so that a resumed run goes on with what it had reported.
 """
 
+import itertools
 import time
+from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from hdkd.runs.folder import RunFolder
@@ -12,6 +15,16 @@ from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.job import Assembled
 from hdkd.training.loop import Row
 from hdkd.training.numerics import peak_memory
+
+
+def startup_seconds(ends: Sequence[float]) -> float:
+    """What a piece takes more than its epochs do, given the seconds at which each has ended.
+
+    An epoch is taken to last as long as the median of those after the first; 0 where there are no
+    others.
+    """
+    later = [end - before for before, end in itertools.pairwise(ends)]
+    return max(ends[0] - median(later), 0.0) if later else 0.0
 
 
 class Observer:
@@ -41,6 +54,7 @@ class Reporter:
         self._folder = RunFolder(assembled.job.output)
         self._since = since
         self._piece: dict[str, Any] = {}
+        self._ends: list[float] = []  # seconds of this piece when each of its epochs had ended
 
     @property
     def rows(self) -> list[Row]:
@@ -57,7 +71,12 @@ class Reporter:
         notes = self._checkpoint.notes
         if not notes:
             notes |= {"rows": [], "origin": origin.content(), "pieces": [], "mlflow_run": None}
-        self._piece = {"started": origin.started, "seconds": 0.0, "peak_memory_bytes": 0}
+        self._piece = {
+            "started": origin.started,
+            "seconds": 0.0,
+            "startup_seconds": 0.0,
+            "peak_memory_bytes": 0,
+        }
         notes["pieces"].append(self._piece)
         self._folder.start(self._assembled.params)
         for row in self.rows:
@@ -73,6 +92,8 @@ class Reporter:
         self._folder.append_metrics(row)
         self._observer.epoch_ended()
         self.rows.append(row)
+        self._ends.append(time.perf_counter() - self._since)
+        self._piece["startup_seconds"] = round(startup_seconds(self._ends), 2)
         self._note_cost()
         setup = self._assembled.setup
         part = setup.watched.part
@@ -93,6 +114,7 @@ class Reporter:
         return Provenance(
             **notes["origin"],
             duration_seconds=round(sum(piece["seconds"] for piece in pieces), 2),
+            startup_seconds=round(sum(piece["startup_seconds"] for piece in pieces), 2),
             peak_memory_bytes=max(piece["peak_memory_bytes"] for piece in pieces),
             pieces=[Piece(started=p["started"], seconds=p["seconds"]) for p in pieces],
         )

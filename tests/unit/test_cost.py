@@ -10,6 +10,7 @@ from hdkd.report.tables.cost import macs
 from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 from hdkd.training.budget import epoch_images
+from hdkd.training.reporting import startup_seconds
 from small import PROVENANCE, summary_of
 
 IMAGES = {"a": {"train": 30, "test": 5}, "b": {"train": 10, "test": 5}}
@@ -49,6 +50,19 @@ def test_an_epoch_can_count_so_many_images_at_every_size(parameters):
     settings = config.resolve(parameters)
     for subset in ("80", "all"):
         assert epoch_images(settings, run(settings, "student", subset), [30, 10]) == 320
+
+
+def test_the_first_epoch_of_a_piece_starts_up_as_long_as_it_takes_more_than_later_ones():
+    assert startup_seconds([10.0, 12.0, 14.0, 19.0]) == 8.0
+    assert startup_seconds([10.0]) == 0.0
+    assert startup_seconds([1.0, 3.0]) == 0.0
+
+
+def test_starting_up_is_no_part_of_the_rate(settings):
+    student = run(settings, "student", "20")
+    rates = cost.Rates(settings, [summary(student, 70.0, startup_seconds=10.0)], FACTS)
+    assert rates.startup == 10
+    assert rates.of("student") == cost.work(settings, student, IMAGES) / 60
 
 
 def test_a_step_is_three_forward_passes_and_a_test_is_one(settings):

@@ -9,7 +9,7 @@ from hdkd.study.plan import RunKey
 from hdkd.tracking import live, mirror, store
 from hdkd.tracking.live import Live
 from hdkd.tracking.mirror import Mirror, deliver
-from small import ORIGIN, params_of, summary_of
+from small import ORIGIN, PROVENANCE, params_of, summary_of
 
 KEY = RunKey("demo", "noise", "students", "student", "all", 0)
 
@@ -32,10 +32,9 @@ def start_run(path, minute: int) -> tuple[RunFolder, Origin]:
 
 
 def end(folder: RunFolder, origin: Origin) -> None:
-    cost = {"duration_seconds": 60.0, "peak_memory_bytes": 1, "pieces": []}
     (folder.path / "predictions.csv").write_text("")
     (folder.path / "model.safetensors").write_text("")
-    folder.write_summary(summary_of(KEY, provenance=origin.content() | cost))
+    folder.write_summary(summary_of(KEY, provenance=PROVENANCE | origin.content()))
     (folder.path / "model.safetensors").unlink()  # as it travels: a model is logged elsewhere
 
 

@@ -71,7 +71,7 @@ def work(settings: Settings, run: RunKey, images: dict[str, Any]) -> float:
 
 
 class Rates:
-    """Multiply-accumulates per second of finished runs, by role."""
+    """Multiply-accumulates per second of finished runs, by role; ``startup`` is in seconds."""
 
     def __init__(
         self,
@@ -81,13 +81,17 @@ class Rates:
     ) -> None:
         planned = {run for dataset in settings.study for run in plan.all_runs(settings, dataset)}
         self._rates: dict[str, list[float]] = {}
+        startups = []
         for summary in summaries:
             run = summary.run
             images = images_of(settings, run.dataset, facts) if run in planned else {}
             if images:
-                seconds = summary.provenance.duration_seconds
+                startup = summary.provenance.startup_seconds or 0.0
+                seconds = summary.provenance.duration_seconds - startup
+                startups.append(startup)
                 rate = work(settings, run, images) / seconds
                 self._rates.setdefault(run.role, []).append(rate)
+        self.startup = float(np.median(startups)) if startups else 0.0
 
     def of(self, role: str) -> float | None:
         """The median of the role's runs, or else of all; ``None`` before there is any."""
@@ -120,7 +124,7 @@ def table(
             training, each = length(settings, runs[0], images)
             trained = training.epochs * each
             if rate := rates.of(role):
-                minutes = work(settings, runs[0], images) / rate / 60
+                minutes = (rates.startup + work(settings, runs[0], images) / rate) / 60
         if finished:
             minutes = float(np.median([each.duration_seconds for each in finished])) / 60
         memory = [size for each in finished if (size := each.peak_memory_bytes)]
