@@ -26,4 +26,5 @@ rule all:
         rules.students.input,
         rules.ablations.input,
         rules.baselines.input,
+        rules.methods.input,
         rules.report.input,

@@ -7,7 +7,8 @@ from torch import nn
 
 from hdkd.config import Augmentation, Distillation, Engine, Training
 from hdkd.data.batches.loader import Batch, as_it_is
-from hdkd.distillation.hdkd import Teaching
+from hdkd.distillation.hdkd import HDKD
+from hdkd.distillation.method import Teaching
 from hdkd.models import ImageModel, build
 from hdkd.training.engine import Step
 from hdkd.training.schedule import build_optimizer
@@ -33,7 +34,7 @@ def network(role: str, size: int, channels: int = 3) -> ImageModel:
 
 def teaching(role: str, size: int) -> Teaching | None:
     """What HDKD learns from; nothing for another ``role``."""
-    return Teaching(network("teacher", size), DISTILLATION) if role == "hdkd" else None
+    return Teaching(network("teacher", size), HDKD(DISTILLATION)) if role == "hdkd" else None
 
 
 def training(role: str, batch: int) -> Training:

@@ -10,8 +10,9 @@ from torch import Tensor
 from hdkd.config import Augmentation, Distillation, Engine, Training
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.data.batches.loader import Loader
-from hdkd.distillation.hdkd import Teaching
-from hdkd.models import build
+from hdkd.distillation.hdkd import HDKD
+from hdkd.distillation.method import Method, Seen, Teaching
+from hdkd.models import ImageModel, Output, build
 from hdkd.runs.records import RunParams, RunSummary
 from hdkd.study.plan import RunKey
 from hdkd.training.engine import Step
@@ -128,7 +129,7 @@ def epochs_of(
     model = build("hdkd", **SIZES, **STUDENT).to(device)
     optimizer = build_optimizer(model, TRAINING)
     loader = Loader(TrainingSet(source, np.arange(13)), device, resident=resident)
-    teaching = Teaching(teacher, DISTILLATION)
+    teaching = Teaching(teacher, HDKD(DISTILLATION))
     step = Step(model, optimizer, AUGMENTATION, engine, device, teaching, loader.gather)
     order, draws = (torch.Generator().manual_seed(seed) for seed in (0, 1))
     means = []
@@ -137,6 +138,16 @@ def epochs_of(
             step(*batch)
         means.append(step.means(len(loader)))
     return means, {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+
+
+def losses_of(
+    method: Method, student: Output, teacher: Output | None, labels: list[int], progress: float = 0
+) -> dict[str, torch.Tensor]:
+    """Loss terms of a method for what two networks gave, by name; ``loss`` is their sum."""
+    nothing = ImageModel()
+    seen = None if teacher is None else Seen(nothing, teacher)
+    given = (Seen(nothing, student), seen, torch.tensor(labels), torch.tensor(float(progress)))
+    return Teaching(None, method).losses(*given)
 
 
 def setup(source: ImageSet, training: Training, teaching: Teaching | None = None) -> Setup:

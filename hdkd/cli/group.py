@@ -12,6 +12,7 @@ from hdkd.cli.log import logging_to
 MODULES = {
     "profile": "study",
     "runs": "study",
+    "methods": "study",
     "acquire": "data",
     "prepare": "data",
     "split": "data",

@@ -1,4 +1,4 @@
-"""A study: its profile, its runs, and those that MLflow missed."""
+"""A study: its profile, its runs, the methods that it can compare, and what MLflow missed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,37 @@ def runs(settings: "Settings", group: str | None, output: Path | None) -> None:
         output.write_text(text, "utf-8")
     else:
         print(text, end="")
+
+
+@click.command()
+@with_settings
+@click.option("--dataset", help="whose image and classes to count with (the study's first)")
+def methods(settings: "Settings", dataset: str | None) -> None:
+    """List every method of distillation: its origin, its source, and what it costs here."""
+    import textwrap
+
+    from hdkd.config import LEFT_OUT
+    from hdkd.config import methods as described
+    from hdkd.report.additions import additions
+    from hdkd.study.names import NETWORKS
+
+    found = {name: additions(settings, dataset or settings.study[0], name) for name in NETWORKS}
+    for name, about in described().items():
+        licence = f" ({about.licence})" if about.licence else ""
+        lines = [f"{name}: {about.title}", *textwrap.wrap(about.origin, 92)]
+        lines.append(f"source: {about.source}{licence}")
+        if about.published:
+            lines.append(f"weights: {about.published}")
+        for network in about.networks:
+            adds = found[network][name]
+            lines.append(
+                f"{NETWORKS[network]}: {adds.parameters:,} parameters more, {adds.exported:,} of "
+                f"them in the student; a step takes {adds.ratio:.2f} times as long as alone"
+            )
+        print("\n    ".join(lines), end="\n\n")
+    print("Not here:")
+    for title, reason in LEFT_OUT.items():
+        print(textwrap.fill(f"{title}: {reason}", 96, subsequent_indent="    "))
 
 
 @click.command()

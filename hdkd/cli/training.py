@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,15 +46,18 @@ def subset(context: click.Context, option: click.Parameter, given: str) -> str:
     "--block", type=click.Choice(["mbcsa", "mbconv"]), help="instead of the parameters' block"
 )
 @click.option("--stem-stride", type=click.Choice([2, 4]), help="instead of the parameters' stride")
+@click.option("--method", default="", help="how a hybrid or vit is taught: see `hdkd methods`")
 @click.option(
-    "--point", default="", help="distillation, control or trial, by its name in the parameters"
+    "--point",
+    default="",
+    help="distillation, control, trial or strength, by its name in the parameters",
 )
 @click.option(
     "--group", type=click.Choice(GROUPS), default="students", help="group that the run belongs to"
 )
 @prepared_option
 @path("--recipes", "SMOTE recipes to add to the training images")
-@path("--teacher", "run folder of the teacher, for hdkd")
+@path("--teacher", "run folder of the teacher, for whatever is taught")
 @path("--tuned", "settings that `hdkd tune` has chosen")
 @path("--output", "run folder (below models/)")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
@@ -78,6 +82,7 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
     settings.dataset(dataset)
     chosen = {name: options[name] for name in ("group", "role", "subset", "seed", "point")}
     key = run_key(settings, dataset, **chosen, variant=(options["block"], options["stem_stride"]))
+    key = replace(key, method=method_of(options["role"], options["method"]))
     folder = prepared_folder(settings, dataset, options["prepared"])
     require(folder / "split.csv", "split")
     for name, command in (("recipes", "smote"), ("tuned", "tune")):
@@ -88,6 +93,17 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
     job = Job(settings, key, folder, output, **files, device=options["device"])
     observer = None if options["no_tracking"] else Live()
     run(job, observer, options["threads"], ends, options["restart"])
+
+
+def method_of(role: str, method: str) -> str:
+    """The method that teaches a hybrid or vit, which need one. Raises ``UsageError`` for others."""
+    from hdkd.config import methods
+
+    fitting = [name for name, about in methods().items() if role in about.networks]
+    if method not in (fitting or [""]):
+        what = f"one of {', '.join(fitting)}" if fitting else "left out"
+        raise click.UsageError(f"--method of a {role} must be {what}, not {method or 'missing'}")
+    return method
 
 
 @click.command()

@@ -21,14 +21,18 @@ from hdkd.config.datasets import (
 )
 from hdkd.config.images import Augmentation, Images
 from hdkd.config.load import default_params, load, plain, read, resolve, save
+from hdkd.config.methods import LEFT_OUT, About, methods
 from hdkd.config.parameters import PROFILES
 from hdkd.config.settings import Settings
-from hdkd.config.study import CONTROL, Tuning, ValidationSplit
+from hdkd.config.study import CONTROL, STRENGTH, Tuning, ValidationSplit
 from hdkd.config.training import Distillation, Engine, Network, Training
 
 __all__ = [
     "CONTROL",
+    "LEFT_OUT",
     "PROFILES",
+    "STRENGTH",
+    "About",
     "Augmentation",
     "Dataset",
     "Distillation",
@@ -50,6 +54,7 @@ __all__ = [
     "ValidationSplit",
     "default_params",
     "load",
+    "methods",
     "plain",
     "read",
     "resolve",

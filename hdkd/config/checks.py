@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from hdkd.config.datasets import Dataset, Generated
+from hdkd.config.methods import methods
 from hdkd.config.settings import Settings
 from hdkd.config.study import CONTROL, TRIAL
 from hdkd.errors import ParameterError
@@ -19,7 +20,9 @@ def check(settings: Settings) -> None:
     """Raise ``ParameterError`` with the first contradiction."""
     for name in settings.study:
         settings.dataset(name)
-    for contradictions in (_sizes, _names, _rates, _keep, _subsets, _datasets, _seeds):
+    for contradictions in (
+        _sizes, _names, _rates, _keep, _subsets, _methods, _datasets, _seeds,
+    ):  # fmt: skip
         for sentence in contradictions(settings):
             raise ParameterError(sentence)
 
@@ -51,6 +54,7 @@ def _names(settings: Settings) -> Iterator[str]:
         "ablations.distillation.datasets": points.datasets if points else (),
         "ablations.controls.datasets": controls.datasets if controls else (),
         "tuning.datasets": parameters.tuning.datasets,
+        "methods.subsets": parameters.methods.subsets,
     }
     for key, names in named.items():
         for name in names:
@@ -118,6 +122,32 @@ def _subsets(settings: Settings) -> Iterator[str]:
                     f"{key} is {subset}, which datasets.{name}.subsets lacks: take one of "
                     f"{', '.join(map(str, subsets))}, or add it there"
                 )
+
+
+def _methods(settings: Settings) -> Iterator[str]:
+    """Methods that cannot teach a student, nothing to compare them with, or to choose on."""
+    section = settings.parameters.methods
+    for network in ("hybrid", "vit"):
+        names: tuple[str, ...] = getattr(section, network)
+        for name in names:
+            if network not in methods()[name].networks:
+                yield f"methods.{network} names {name}, which cannot teach that student"
+        if names and "alone" not in names:
+            yield f"methods.{network} must have alone, with which the others are compared"
+    if 1 not in section.strengths:
+        yield "methods.strengths must have 1, the published weights"
+    if (
+        len(section.strengths) > 1
+        and section.subsets
+        and not settings.parameters.split.validation_fraction
+    ):
+        yield (
+            "methods.strengths has weights to choose from, but split.validation_fraction 0 leaves "
+            "no images to choose on: raise it, or set methods.strengths to [1]"
+        )
+    dim, heads = settings.parameters.network.embed_dim, settings.parameters.network.heads
+    if section.vit and dim % heads:
+        yield f"network.embed_dim ({dim}) must be a multiple of network.heads ({heads}) for a vit"
 
 
 def _datasets(settings: Settings) -> Iterator[str]:

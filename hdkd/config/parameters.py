@@ -10,7 +10,15 @@ from pydantic.json_schema import GenerateJsonSchema
 from hdkd.config.datasets import Datasets
 from hdkd.config.fields import AtLeastOne, ChangesOf, model, typed_dict
 from hdkd.config.images import Augmentation, ImageSection
-from hdkd.config.study import Ablations, Balancing, Baselines, Sweep, Tuning, ValidationSplit
+from hdkd.config.study import (
+    Ablations,
+    Balancing,
+    Baselines,
+    Methods,
+    Sweep,
+    Tuning,
+    ValidationSplit,
+)
 from hdkd.config.training import Distillation, Engine, Network, Schedule, Student, Teacher
 
 Profile = Literal["demo", "pilot", "reduced", "paper"]
@@ -36,6 +44,7 @@ class Parameters:
     distillation: Distillation
     ablations: Ablations
     baselines: Baselines
+    methods: Methods
     engine: Engine
 
 

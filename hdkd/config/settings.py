@@ -7,7 +7,7 @@ from typing import Any
 from hdkd.config.datasets import Dataset
 from hdkd.config.images import Images
 from hdkd.config.parameters import Parameters
-from hdkd.config.study import CONTROL, TRIAL, Controls, DistillationPoints, Tuning
+from hdkd.config.study import CONTROL, STRENGTH, TRIAL, Controls, DistillationPoints, Tuning
 from hdkd.config.training import Distillation, Network, Training
 from hdkd.errors import ParameterError
 
@@ -70,7 +70,7 @@ class Settings:
     def distillation(self, point: str = "") -> Distillation:
         """How HDKD is taught, or how at a ``point`` of the ablations."""
         distillation = self.parameters.distillation
-        if not point or TRIAL.fullmatch(point) or CONTROL.fullmatch(point):
+        if not point or any(kind.fullmatch(point) for kind in (TRIAL, CONTROL, STRENGTH)):
             return distillation
         declared = self.parameters.ablations.distillation
         points = declared.points if declared else {}

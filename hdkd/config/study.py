@@ -13,16 +13,19 @@ from hdkd.config.fields import (
     Distinct,
     Identifier,
     Names,
+    Rate,
     Seeds,
     Subset,
     Whole,
     model,
 )
+from hdkd.config.methods import methods
 from hdkd.config.training import Block, Distillation, Stride, StudentTraining
 
 # Names of runs beside the sweep: trials of the tuning, and controls (see ``plan.control_runs``).
 TRIAL = re.compile(r"trial\d+")
 CONTROL = re.compile(r"subset_teacher|teacher_seed\d+|same_steps|same_macs")
+STRENGTH = re.compile(r"times(\d+)(?:_(\d+))?")
 
 TUNABLE = ("lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay")
 BaselineName = Literal[
@@ -112,6 +115,30 @@ class Ablations:
     seeds: Seeds
     distillation: DistillationPoints | None
     controls: Controls | None
+
+
+def _known(name: str) -> str:
+    if name not in methods():
+        raise ValueError(f"must be one of {', '.join(methods())}, not {name!r}")
+    return name
+
+
+MethodNames = Distinct[Annotated[str, AfterValidator(_known)]]
+
+
+@model
+class Methods:
+    """Other ways to teach, each a file of ``hdkd/distillation``, on some ``subsets`` of datasets.
+
+    ``hybrid`` and ``vit`` name those that teach this student. ``strengths`` multiply the published
+    weights of all that a method adds to the labels.
+    """
+
+    subsets: dict[str, AtLeastOne[Count]]
+    seeds: Seeds
+    hybrid: MethodNames
+    vit: MethodNames
+    strengths: AtLeastOne[Rate]
 
 
 @model

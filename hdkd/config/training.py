@@ -25,7 +25,7 @@ EpochImages = Annotated[int, Field(strict=True, ge=2)] | None
 
 @model
 class Network:
-    """Sizes of the networks (paper, Table 1)."""
+    """Sizes of the networks (paper, Table 1); ``vit_layers`` are a plain transformer's."""
 
     block: Block
     stem_stride: Stride
@@ -38,14 +38,22 @@ class Network:
     embed_dim: Count
     heads: Count
     head_dim: Count
+    vit_layers: Count
 
     def arguments(self, role: str) -> dict[str, Any]:
         """Sizes for :func:`hdkd.models.build`; none for a baseline, a published network."""
         sizes = vars(self)
+        if role == "vit":  # with as many patches, and tokens as wide, as the hybrid student has
+            return {
+                "patch_pixels": 4 * self.stem_stride * self.patch_size,
+                "layers": self.vit_layers,
+                "embed_dim": self.embed_dim,
+                "heads": self.heads,
+            }
         common = {name: sizes[name] for name in ("block", "stem_stride", "channels")}
         if role == "teacher":
             return common | {"depths": self.teacher_depths, "head_width": self.head_width}
-        if role not in ("student", "hdkd"):
+        if role not in ("student", "hdkd", "hybrid"):
             return {}
         names = ("layers", "patch_size", "embed_dim", "heads", "head_dim")
         return common | {"depths": self.student_depths} | {name: sizes[name] for name in names}

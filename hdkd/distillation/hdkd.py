@@ -1,24 +1,30 @@
-"""HDKD's losses (paper, section 3.5, equations 6 to 8), as pure functions of tensors."""
+"""HDKD (paper, section 3.5, equations 6 to 8)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hdkd.config import Distillation
-from hdkd.models import Output
+from hdkd.distillation.method import Method, Pair, Seen, Term
+from hdkd.models.student import Student
 
+ABOUT = {
+    "title": "HDKD",
+    "origin": "El-Assiouti et al. (2024) teach a second token by the teacher's probabilities, and "
+    "the convolutional stages by the teacher's maps, which are of the same shapes. This is the "
+    "paper that this project makes again.",
+    "source": "omarsherif200/HDKD, losses.py",
+    "licence": "MIT",
+    "published": "α 0.5, temperature 1, λ 10, stage j weighs j",
+    "logits": "KL, by batch × classes",
+    "networks": ["hybrid"],
+    "predicting": "both",
+    "taught": True,
+}
 KL_NORMALISATIONS = ("batch", "batch_and_classes")
-
-
-@dataclass(frozen=True)
-class Teaching:
-    """A trained teacher, and how its knowledge enters the loss."""
-
-    teacher: nn.Module
-    settings: Distillation
+BATCHNORM_MOMENTUM = 0.1
 
 
 def kl_divergence(
@@ -72,30 +78,57 @@ def feature_loss(
     return total
 
 
-def distillation_loss(
-    student: Output, teacher: Output, labels: Tensor, settings: Distillation
-) -> dict[str, Tensor]:
-    """Equation 8 with its terms, each a scalar: ``loss``, ``cross_entropy``, ``kl``, ``features``.
+class HDKD(Method):
+    """Equation 8: the labels teach the class logits, the teacher the distillation logits and maps.
 
-    The labels ``(batch,)`` train HDKD's class logits, the teacher's distribution its distillation
-    logits, as in the released implementation. With ``targets`` ``hard`` instead of ``soft`` the
-    term ``hard_labels`` stands in place of ``kl``. Raises ``ValueError`` for a student without
-    distillation logits.
+    So it is in the released implementation, too. With ``targets`` ``hard`` instead of ``soft`` the
+    term ``hard_labels`` stands in place of ``kl``.
     """
-    distillation_logits = student.distillation_logits
-    if distillation_logits is None:
-        raise ValueError("the student has no distillation head")
-    cross_entropy = F.cross_entropy(student.logits, labels)
-    if settings.targets == "hard":
-        name, taught = "hard_labels", hard_label_loss(distillation_logits, teacher.logits)
-    else:
+
+    def __init__(self, settings: Distillation) -> None:
+        super().__init__()
+        self.settings = settings
+
+    @classmethod
+    def of(cls, pair: Pair) -> "HDKD":
+        """With the section ``distillation`` of the parameters."""
+        return cls(pair.settings)
+
+    def prepare(self, student: nn.Module) -> None:
+        """Have one pass update the running statistics as the released code's passes do."""
+        assert isinstance(student, Student)  # no other network has these stages
+        set_batchnorm_momentum(student.convolutions.stages, self.settings.batchnorm_updates)
+
+    def forward(
+        self, student: Seen, teacher: Seen | None, labels: Tensor, progress: Tensor
+    ) -> dict[str, Term]:
+        """The terms ``cross_entropy``, ``kl`` (or ``hard_labels``) and ``features``."""
+        output, settings = student.output, self.settings
+        assert teacher is not None
+        assert output.distillation_logits is not None
+        name, taught = self.logit_term(output.distillation_logits, teacher.output.logits)
+        features = feature_loss(output.features, teacher.output.features, settings.stage_power)
+        return {
+            "cross_entropy": Term(F.cross_entropy(output.logits, labels), 1 - settings.alpha),
+            name: Term(taught, settings.alpha),
+            "features": Term(features, settings.feature_weight),
+        }
+
+    def logit_term(self, logits: Tensor, teacher_logits: Tensor) -> tuple[str, Tensor]:
+        """The name and the value of equation 6's second term, or of what stands in its place."""
+        settings = self.settings
+        if settings.targets == "hard":
+            return "hard_labels", hard_label_loss(logits, teacher_logits)
         temperature, normalisation = settings.temperature, settings.kl_normalisation
-        taught = kl_divergence(distillation_logits, teacher.logits, temperature, normalisation)
-        name = "kl"
-    features = feature_loss(student.features, teacher.features, settings.stage_power)
-    loss = (
-        (1 - settings.alpha) * cross_entropy
-        + settings.alpha * taught
-        + settings.feature_weight * features
-    )
-    return {"loss": loss, "cross_entropy": cross_entropy, name: taught, "features": features}
+        return "kl", kl_divergence(logits, teacher_logits, temperature, normalisation)
+
+
+def set_batchnorm_momentum(stages: nn.ModuleList, updates: Sequence[int]) -> None:
+    """Make one pass update the running statistics of stage j as ``updates[j]`` passes would.
+
+    k updates with momentum m and the same batch are one with momentum 1 - (1 - m)^k.
+    """
+    for stage, count in zip(stages, updates, strict=True):
+        for module in stage.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1 - (1 - BATCHNORM_MOMENTUM) ** count

@@ -74,12 +74,13 @@ class TransformerLayer(nn.Module):
 class DFLT(nn.Module):
     """Distilled feature-level transformer: a map ``(batch, channels, side, side)`` to tokens.
 
-    Returns ``(batch, tokens, embed_dim)``, of which the first ``special`` belong to no patch: the
+    They are ``(batch, tokens, embed_dim)``, of which the first ``special`` belong to no patch: the
     class token, and HDKD's distillation token. ``side`` must be a multiple of the patch size.
     """
 
     def __init__(self, side: int, sizes: StudentSizes, special: int) -> None:
         super().__init__()
+        self.special = special
         self.patch_size, dim = sizes.patch_size, sizes.embed_dim
         patch_dim = sizes.channels[2] * sizes.patch_size**2
         self.embed = nn.Sequential(
@@ -100,11 +101,18 @@ class DFLT(nn.Module):
         x = x.view(batch, channels, height // p, p, width // p, p)
         return x.permute(0, 2, 4, 3, 5, 1).reshape(batch, -1, p * p * channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Embed patches, put the special tokens before them, add positions, apply the layers."""
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Embed patches, put the special tokens before them, add positions, apply the layers.
+
+        Returns all tokens, normalised, and the patches' tokens after each layer.
+        """
         patches = self.embed(self.patches(x))
-        tokens = torch.cat([self.tokens.expand(len(x), -1, -1), patches], dim=1)
-        return self.norm(self.layers(tokens + self.positions))
+        tokens = torch.cat([self.tokens.expand(len(x), -1, -1), patches], dim=1) + self.positions
+        after = []
+        for layer in self.layers:
+            tokens = layer(tokens)
+            after.append(tokens[:, self.special :])
+        return self.norm(tokens), tuple(after)
 
 
 class Student(ImageModel):
@@ -132,17 +140,21 @@ class Student(ImageModel):
         self.class_head = nn.Linear(sizes.embed_dim, num_classes)
 
     def forward(self, images: Tensor) -> Output:
-        """Logits of the first token, and the features of the three stages."""
+        """Logits of the first token, the features of the three stages, and the patches' tokens."""
         features = self.convolutions(images)
-        tokens = self.transformer(features[-1])
-        return Output(in_float32(self.class_head, tokens[:, 0]), features=features)
+        tokens, layers = self.transformer(features[-1])
+        logits = in_float32(self.class_head, tokens[:, 0])
+        return Output(logits, None, features, layers, tokens[:, self.special_tokens :])
+
+    def classify(self, vectors: Tensor) -> Tensor:
+        """Logits ``(…, classes)`` of tokens ``(…, embed_dim)``."""
+        return in_float32(self.class_head, vectors)
 
 
 class HDKD(Student):
     """The student with a second token and a head on it, which the teacher trains (paper, Table 2).
 
-    ``predicting`` names the logits that predict: of the head ``class`` or ``distillation``, or the
-    mean of ``both`` (section 3.4).
+    The paper predicts with the mean of ``both`` heads (section 3.4).
     """
 
     special_tokens = 2
@@ -162,17 +174,11 @@ class HDKD(Student):
     def forward(self, images: Tensor) -> Output:
         """As the student's, with the logits of the second token."""
         features = self.convolutions(images)
-        tokens = self.transformer(features[-1])
-        return Output(
-            in_float32(self.class_head, tokens[:, 0]),
-            in_float32(self.distillation_head, tokens[:, 1]),
-            features,
-        )
+        tokens, layers = self.transformer(features[-1])
+        logits = in_float32(self.class_head, tokens[:, 0])
+        second = self.classify(tokens[:, 1])
+        return Output(logits, second, features, layers, tokens[:, self.special_tokens :])
 
-    def combine(self, output: Output) -> Tensor:
-        """The logits of the head that ``predicting`` names, or the mean of both."""
-        if self.predicting == "class" or output.distillation_logits is None:
-            return output.logits
-        if self.predicting == "distillation":
-            return output.distillation_logits
-        return (output.logits + output.distillation_logits) / 2
+    def classify(self, vectors: Tensor) -> Tensor:
+        """Logits ``(…, classes)`` of tokens ``(…, embed_dim)``, by the head that is taught."""
+        return in_float32(self.distillation_head, vectors)

@@ -38,3 +38,10 @@ class Teacher(ImageModel):
         features = self.convolutions(images)
         logits = in_float32(self.head, self.pool(features[-1]).flatten(1))
         return Output(logits, features=features)
+
+    def classify(self, vectors: Tensor) -> Tensor:
+        """Logits ``(…, classes)`` of vectors ``(…, channels)`` of the last stage.
+
+        The head is affine: the mean of its logits over positions are those of the whole image.
+        """
+        return in_float32(self.head, vectors)

@@ -48,14 +48,16 @@ def value_order(settings: Settings) -> list[RunKey]:
 
     Dataset by dataset the teacher, the tuning, then student and HDKD by subset with all seeds,
     because fewer than three decide no verdict; then the ablations of Tables 6 and 7, the baselines
-    of Table 5, controls, and other distillations, each with its first seed before the others.
+    of Table 5, controls, other distillations and methods, each with its first seed before others.
     """
     ordered = []
     for dataset in settings.study:
         ordered += plan.teacher_runs(settings, dataset)
         ordered += plan.tuning_runs(settings, dataset)
         ordered += plan.student_runs(settings, dataset)
-    for runs in (plan.variant_runs, plan.baseline_runs, plan.control_runs, plan.point_runs):
+    for runs in (
+        plan.variant_runs, plan.baseline_runs, plan.control_runs, plan.point_runs, plan.method_runs,
+    ):  # fmt: skip
         found = [run for dataset in settings.study for run in runs(settings, dataset)]
         first = {run.model: run.seed for run in reversed(found)}
         ordered += sorted(found, key=lambda run: run.seed != first[run.model])
@@ -87,7 +89,7 @@ def missing(settings: Settings, device: str) -> list[MissingRun]:
             seconds = cost.work(settings, run, images[run.dataset]) / rate
             training, _ = cost.length(settings, run, images[run.dataset])
             seconds *= 1 - epochs_in(run.folder / CHECKPOINT) / training.epochs
-            teacher = plan.teacher_of(settings, run) if run.role == "hdkd" else None
+            teacher = plan.teacher_of(settings, run) if run.is_taught else None
             seconds += max(rates.startup, STARTING_SECONDS)
             missing_runs.append(MissingRun(run, seconds, teacher))
     return missing_runs

@@ -67,7 +67,7 @@ def needed_runs(settings: Settings) -> list[RunKey]:
     needed = []
     for dataset in settings.study:
         missing = [run for run in plan.all_runs(settings, dataset) if run not in done]
-        needed += [plan.teacher_of(settings, run) for run in missing if run.role == "hdkd"]
+        needed += [plan.teacher_of(settings, run) for run in missing if run.is_taught]
         if not (plan.tuned_settings(settings.profile, dataset)).exists():
             needed += plan.tuning_runs(settings, dataset)
     return [run for run in dict.fromkeys(needed) if run in done]

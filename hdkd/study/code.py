@@ -16,7 +16,7 @@ STEP_CODE = {
     "train": (
         "data/batches",
         "models",
-        "distillation",
+        *(f"distillation/{name}.py" for name in ("hdkd", "method", "parts")),
         "training",
         "evaluation/metrics.py",
         "study/names.py",
@@ -30,20 +30,24 @@ STEP_CODE = {
 SUFFIXES = {".py", ".yaml", ".html", ".md", ".rst", ".mplstyle"}
 
 
-def files(step: str) -> list[str]:
-    """The files that ``step`` runs, relative to the package, in a fixed order."""
+def files(step: str, method: str = "") -> list[str]:
+    """The files that ``step`` runs, relative to the package, in a fixed order.
+
+    A run that a ``method`` teaches runs the file of that, too.
+    """
     found = []
-    for name in STEP_CODE[step]:
+    own = [f"distillation/{method}.py"] if method not in ("", "hdkd") else []
+    for name in [*STEP_CODE[step], *own]:
         path = PACKAGE / name
         every = sorted(path.rglob("*")) if path.is_dir() else [path]
         found += [p.relative_to(PACKAGE).as_posix() for p in every if p.suffix in SUFFIXES]
     return found
 
 
-def inputs(step: str) -> list[str]:
+def inputs(step: str, method: str = "") -> list[str]:
     """The files of ``step`` as inputs of its rule, below the project folder where possible."""
     try:
         package = PACKAGE.relative_to(Path.cwd())
     except ValueError:
         package = PACKAGE
-    return [(package / name).as_posix() for name in files(step)]
+    return [(package / name).as_posix() for name in files(step, method)]

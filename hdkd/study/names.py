@@ -27,16 +27,24 @@ BASELINES = {
     "pvt_v2_b0": Baseline("PVTv2-B0", "Hybrid", "timm", "pvt_v2_b0"),
     "coatnet_0": Baseline("CoAtNet-0", "Hybrid", "timm", "coatnet_0_rw_224"),
 }
-GROUPS = ("teacher", "tuning", "students", "ablations", "baselines")
-ROLES = ("teacher", "student", "hdkd")
+GROUPS = ("teacher", "tuning", "students", "ablations", "baselines", "methods")
+ROLES = ("teacher", "student", "hdkd", "hybrid", "vit")
 ROLE_NAMES = {"teacher": "Teacher", "student": "Student alone", "hdkd": "HDKD"}
+# The students of the methods, which are taught in one way or another.
+NETWORKS = {"hybrid": "Hybrid student", "vit": "Plain ViT"}
 BLOCK_NAMES = {"mbcsa": "MBCSA", "mbconv": "MBConv"}
-FAMILIES = {"teacher": "ConvNet", "student": "Hybrid", "hdkd": "Hybrid"}
+FAMILIES = {
+    "teacher": "ConvNet",
+    "student": "Hybrid",
+    "hdkd": "Hybrid",
+    "hybrid": "Hybrid",
+    "vit": "ViT",
+}
 
 
 def model_name(role: str) -> str:
     """``Teacher``, or the name of a baseline as Table 5 prints it."""
-    return ROLE_NAMES.get(role) or BASELINES[role].title
+    return (ROLE_NAMES | NETWORKS).get(role) or BASELINES[role].title
 
 
 def family(role: str) -> str:

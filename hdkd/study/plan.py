@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hdkd.config import Settings, plain
+from hdkd.config import STRENGTH, Settings, methods, plain
 from hdkd.study.names import BASELINES
 
 BUDGETS = ("same_steps", "same_macs")  # controls: the student alone, trained as long as HDKD
@@ -46,7 +46,8 @@ class RunKey:
     """What tells one run from another.
 
     ``role`` is one of ``ROLES`` or, for a baseline, of ``BASELINES``, which have neither ``block``
-    nor ``stem_stride``. ``point`` names a changed distillation, a control or a trial of the tuning.
+    nor ``stem_stride``. ``method`` is how a student of the group ``methods`` is taught. ``point``
+    names a changed distillation, a control, a trial of the tuning or the strength of a method.
     """
 
     profile: str
@@ -58,12 +59,24 @@ class RunKey:
     block: str = ""
     stem_stride: int = 0
     point: str = ""
+    method: str = ""
 
     @property
     def variant(self) -> str:
-        """``mbcsa-s2``, behind it the point if there is one; empty for a baseline's run."""
+        """``mbcsa-s2``, behind it method and point if there are any; empty for a baseline's run."""
         stride = f"s{self.stem_stride}" if self.stem_stride else ""
-        return "-".join(part for part in (self.block, stride, self.point) if part)
+        return "-".join(part for part in (self.block, stride, self.method, self.point) if part)
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether a teacher teaches it."""
+        return self.role == "hdkd" or (bool(self.method) and methods()[self.method].taught)
+
+    @property
+    def strength(self) -> float:
+        """By what its method's published weights are multiplied."""
+        found = STRENGTH.fullmatch(self.point)
+        return float(".".join(filter(None, found.groups()))) if found else 1.0
 
     @property
     def model(self) -> str:
@@ -95,10 +108,12 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
         "precision": settings.parameters.engine.precision,
         "split": vars(settings.dataset(key.dataset).split) | vars(settings.parameters.split),
     }
-    if key.role == "hdkd":
+    if key.is_taught:
         distillation = settings.distillation(key.point)
         chosen["distillation"] = vars(distillation) | {"heads": distillation.heads}
         chosen["teacher"] = hyperparameters(settings, teacher_of(settings, key))
+    if key.method:
+        chosen["method"] = {"name": key.method, "strength": key.strength}
     if key.point in BUDGETS:
         chosen["as_long_as"] = hyperparameters(settings, replace(key, role="hdkd", point=""))
         chosen["taught_by_the_teacher"] = len(taught_runs(settings, key.dataset))
@@ -113,7 +128,8 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
 
 def is_tuned(settings: Settings, key: RunKey) -> bool:
     """Whether a run has settings that trials on the validation images chose."""
-    return key.role != "teacher" and key.group != "tuning" and bool(settings.tuning(key.dataset))
+    alike = key.role == "teacher" or key.group in ("tuning", "methods")
+    return not alike and bool(settings.tuning(key.dataset))
 
 
 def is_finished(folder: Path) -> bool:
@@ -253,8 +269,36 @@ def baseline_runs(settings: Settings, dataset: str) -> list[RunKey]:
     ]
 
 
+def method_runs(settings: Settings, dataset: str) -> list[RunKey]:
+    """Both students, taught in every way that the parameters name, on the same images and seeds.
+
+    As strongly as published, and where there are other strengths once with each of them.
+    """
+    section = settings.parameters.methods
+    runs = []
+    for role in ("hybrid", "vit"):
+        for method in getattr(section, role):
+            # Nothing is added to the labels of a student alone.
+            strengths = section.strengths if method != "alone" else (1,)
+            points = [point_of(strength) for strength in strengths]
+            runs += [
+                replace(run_key(settings, dataset, "methods", role, n, seed, point), method=method)
+                for point in points
+                for n in section.subsets.get(dataset, ())
+                for seed in section.seeds
+            ]
+    return runs
+
+
+def point_of(strength: float) -> str:
+    """How a strength is named in run folders: ``times0_25``, and nothing for 1."""
+    return "" if strength == 1 else f"times{str(strength).replace('.', '_')}"
+
+
 def teacher_of(settings: Settings, key: RunKey) -> RunKey:
-    """The teacher of an HDKD run: the one with the same block and stride, or its control's."""
+    """The teacher of a taught run: the one with the same block and stride, or its control's."""
+    if key.method:
+        return teacher_runs(settings, key.dataset)[0]
     teacher = replace(key, role="teacher")
     if key.point == "subset_teacher":
         return teacher
@@ -275,6 +319,7 @@ def all_runs(settings: Settings, dataset: str) -> list[RunKey]:
         *student_runs(settings, dataset),
         *ablation_runs(settings, dataset),
         *baseline_runs(settings, dataset),
+        *method_runs(settings, dataset),
     ]
 
 
@@ -295,5 +340,7 @@ def run_key(
 ) -> RunKey:
     """A run of the parameters' network, or of another ``variant`` (block, stem stride) of it."""
     network = settings.network(*variant)
-    block, stride = ("", 0) if role in BASELINES else (network.block, network.stem_stride)
+    block, stride = (
+        ("", 0) if role in BASELINES or role == "vit" else (network.block, network.stem_stride)
+    )
     return RunKey(settings.profile, dataset, group, role, str(subset), seed, block, stride, point)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hdkd.config import Settings, Training
+from hdkd.config import Settings, Training, methods
 from hdkd.data.batches.loader import batch_bounds
 from hdkd.models import build
 from hdkd.study import plan
@@ -87,4 +87,6 @@ def network_arguments(settings: Settings, run: RunKey, classes: int) -> dict[str
     }
     if run.role == "hdkd":
         arguments["predicting"] = settings.distillation(run.point).heads
+    if run.method:
+        arguments["predicting"] = methods()[run.method].predicting
     return arguments

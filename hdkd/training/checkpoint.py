@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -76,12 +76,16 @@ def is_locked(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class State:
-    """All that changes while a run trains; ``generators`` by what they draw."""
+    """All that changes while a run trains; ``generators`` by what they draw.
+
+    ``method`` is what the method of distillation learns itself.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     generators: dict[str, torch.Generator]
     kept: KeptWeights
+    method: nn.Module = field(default_factory=nn.Module)
 
 
 class Checkpoint:
@@ -162,6 +166,7 @@ class Checkpoint:
             part, _, rest = name.partition("/")
             parts[part][rest] = tensor
         state.model.load_state_dict(parts["model"])
+        state.method.load_state_dict(parts["method"])
         _restore_optimizer(state.optimizer, parts["optimizer"])
         state.kept.epoch, state.kept.score = header["kept"]["epoch"], header["kept"]["score"]
         state.kept.state = parts["kept"]
@@ -176,6 +181,7 @@ class Checkpoint:
         """Write the state after ``finished`` epochs, with every random stream and the notes."""
         started = time.monotonic()
         tensors = {f"model/{name}": t for name, t in state.model.state_dict().items()}
+        tensors |= {f"method/{name}": t for name, t in state.method.state_dict().items()}
         for index, fields in state.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{field}": t for field, t in fields.items()}
         tensors |= {f"random/{name}": g.get_state() for name, g in state.generators.items()}

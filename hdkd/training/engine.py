@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from hdkd.config import Augmentation, Engine
 from hdkd.data.batches.augment import augment, normalise
 from hdkd.data.batches.loader import Batch, as_it_is
-from hdkd.distillation.hdkd import Teaching, distillation_loss
+from hdkd.distillation.method import Seen, Teaching
 from hdkd.errors import RunError
 from hdkd.models import ImageModel
 
@@ -47,15 +47,18 @@ class Step:
         self.model, self.optimizer, self.device = model, optimizer, device
         self.sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
         self.finite_steps = torch.zeros((), device=device)  # number of steps with a finite loss
+        self.progress = torch.zeros((), device=device)  # share of the epochs that are over
         self._augmentation, self._gather = augmentation, gather
         self._half = on_gpu and engine.precision == "bfloat16"
         compiled = torch.compile if on_gpu and engine.compile else lambda network: network
         self._forward = compiled(model.to(memory_format=self.layout))
         self._teaching = teaching
-        if teaching:
+        self._teacher: ImageModel | None = None
+        if teaching and teaching.teacher:
             teacher = teaching.teacher.eval().requires_grad_(False)
             teacher = teacher.to(device).to(memory_format=self.layout)
-            self._teacher = compiled(hold_in_half(teacher) if self._half else teacher)
+            self._teacher = hold_in_half(teacher) if self._half else teacher
+            self._ask = compiled(self._teacher)
         self._graphs: Graphs | None = None
         if on_gpu and engine.cuda_graph:
             self._graphs = Graphs(self._compute, optimizer)
@@ -98,19 +101,20 @@ class Step:
 
         ``images`` are normalised. One pass of the teacher and one of the student give all terms.
         """
+        taught = None
         with torch.autocast(self.device, torch.bfloat16, enabled=self._half, cache_enabled=False):
-            if self._teaching is None:
-                logits = self.model.combine(self._forward(images)).float()
-                return {"loss": F.cross_entropy(logits, labels)}, logits
-            with torch.no_grad():
-                taught = self._teacher(images)
-            output = self._forward(images)
-        output = output.float()
-        terms = distillation_loss(output, taught.float(), labels, self._teaching.settings)
-        return terms, self.model.combine(output)
+            if self._teacher is not None:
+                with torch.no_grad():
+                    taught = Seen(self._teacher, self._ask(images).float())
+            output = self._forward(images).float()
+        logits = self.model.combine(output)
+        if self._teaching is None:
+            return {"loss": F.cross_entropy(logits, labels)}, logits
+        student = Seen(self.model, output)
+        return self._teaching.losses(student, taught, labels, self.progress), logits
 
 
-def hold_in_half(teacher: nn.Module) -> nn.Module:
+def hold_in_half(teacher: ImageModel) -> ImageModel:
     """Keep a frozen network's convolutions in bfloat16, as autocast would cast them at each step.
 
     Normalisations and heads stay in float32, in which they are computed.

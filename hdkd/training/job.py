@@ -13,7 +13,7 @@ import torch
 from hdkd.config import Settings
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.data.batches.subsets import draw_subset
-from hdkd.distillation.hdkd import Teaching
+from hdkd.distillation.method import Teaching, build_method
 from hdkd.errors import RunError
 from hdkd.files import sha256
 from hdkd.models import ImageModel, build
@@ -34,8 +34,8 @@ NAMES_ONLY = ("version", "teacher", "data.title", "data.synthetic")
 class Job:
     """A run to train: what ``key`` names, on ``prepared`` data, into the run folder ``output``.
 
-    ``recipes`` is a table of SMOTE recipes to add; ``teacher`` the run folder that HDKD is taught
-    by; ``tuned`` what ``hdkd tune`` has chosen. ``device`` is ``auto``, ``cpu`` or ``cuda``.
+    ``recipes`` is a table of SMOTE recipes to add; ``teacher`` the run folder that it is taught by;
+    ``tuned`` what ``hdkd tune`` has chosen. ``device`` is ``auto``, ``cpu`` or ``cuda``.
     """
 
     settings: Settings
@@ -79,7 +79,7 @@ class Assembled:
 def assemble(job: Job) -> Assembled:
     """Read what a job needs and build its network, with the seed of its key.
 
-    Raises ``RunError`` when HDKD has no teacher, or one that does not fit.
+    Raises ``RunError`` when a taught run has no teacher, or one that does not fit.
     """
     settings, key = job.settings, job.key
     tuned = job.tuned_settings or {}
@@ -91,10 +91,7 @@ def assemble(job: Job) -> Assembled:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key.seed)
         model = build(key.role, **arguments)
-    teaching = None
-    if key.role == "hdkd":
-        teacher = load_teacher(job.teacher, source)
-        teaching = Teaching(teacher, settings.distillation(key.point))
+    teaching = teaching_of(job, source, model)
     setup = Setup(
         training_set,
         watched_images(job, source),
@@ -106,6 +103,21 @@ def assemble(job: Job) -> Assembled:
         teaching,
     )
     return Assembled(job, source, model, setup, parameters(job, source, setup, arguments))
+
+
+def teaching_of(job: Job, source: ImageSet, model: ImageModel) -> Teaching | None:
+    """How a student is taught, by whom; ``None`` for teachers, baselines, the student alone."""
+    key = job.key
+    name = "hdkd" if key.role == "hdkd" else key.method
+    if not name:
+        return None
+    teacher = load_teacher(job.teacher, source) if key.is_taught else None
+    images = job.settings.images(key.dataset)
+    shape = (images.channels, images.size, images.size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key.seed + 3_000_017)
+        method = build_method(name, model, teacher, shape, job.settings.distillation(key.point))
+    return Teaching(teacher, method, key.strength)
 
 
 def training_images(job: Job, source: ImageSet) -> TrainingSet:
@@ -129,7 +141,9 @@ def watched_images(job: Job, source: ImageSet) -> Watched:
 
 def parameters(job: Job, source: ImageSet, setup: Setup, arguments: dict[str, Any]) -> RunParams:
     """What ``params.json`` says of a run."""
-    training_set, watched = setup.training_set, setup.watched
+    key, training_set, watched = job.key, setup.training_set, setup.watched
+    distillation = vars(job.settings.distillation(key.point)) if key.is_taught else {}
+    method = {"method": key.method, "strength": key.strength} if key.method else {}
     return RunParams(
         run=job.key,
         classes=source.classes,
@@ -138,8 +152,8 @@ def parameters(job: Job, source: ImageSet, setup: Setup, arguments: dict[str, An
         training=vars(setup.training),
         augmentation=vars(setup.augmentation),
         engine=vars(setup.engine),
-        distillation=vars(setup.teaching.settings) if setup.teaching else None,
-        teacher=str(job.teacher) if setup.teaching else None,
+        distillation=(distillation | method) or None,
+        teacher=str(job.teacher) if key.is_taught else None,
         training_images=len(training_set.positions),
         synthetic_images=len(training_set) - len(training_set.positions),
         watched=WatchedPart(part=watched.part, images=len(watched.labels)),
@@ -166,7 +180,7 @@ def fingerprint(assembled: Assembled) -> dict[str, Any]:
     if device == "cuda":  # a recorded step computes what it would compute if it were not
         parts |= {f"engine.{n}": v for n, v in vars(engine).items() if n != "cuda_graph"}
     parts["torch"] = torch.__version__
-    for name in code.files("train"):
+    for name in code.files("train", assembled.job.key.method):
         parts[f"hdkd/{name}"] = sha256(code.PACKAGE / name)
     if teacher := assembled.job.teacher:
         weights = in_half_precision(RunFolder(teacher).read("model.safetensors"))

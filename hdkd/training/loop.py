@@ -14,11 +14,10 @@ from hdkd.config import Augmentation, Engine, Training
 from hdkd.data.batches.augment import normalise
 from hdkd.data.batches.imageset import TrainingSet
 from hdkd.data.batches.loader import Loader
-from hdkd.distillation.hdkd import Teaching
+from hdkd.distillation.method import Teaching
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import balanced_accuracy
 from hdkd.models import ImageModel
-from hdkd.models.student import HDKD, Student
 from hdkd.progress import progress
 from hdkd.runs.records import Part
 from hdkd.training.checkpoint import Checkpoint, State
@@ -27,7 +26,6 @@ from hdkd.training.kept import KeptWeights
 from hdkd.training.schedule import build_optimizer, learning_rate, set_learning_rate
 
 EVALUATION_BATCH = 256
-BATCHNORM_MOMENTUM = 0.1
 WATCHED_METRICS = ("loss", "accuracy", "balanced_accuracy")
 
 
@@ -45,7 +43,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a network is trained with: images, schedule, seed, device and, for HDKD, its teacher."""
+    """What a network is trained with: images, schedule, seed, device and how it is taught."""
 
     training_set: TrainingSet
     watched: Watched
@@ -115,16 +113,17 @@ class Loop:
     def __init__(self, model: ImageModel, setup: Setup) -> None:
         training, teaching = setup.training, setup.teaching
         model.to(setup.device)
+        # What a method learns itself is trained along.
+        method = teaching.method.to(setup.device) if teaching else nn.Module()
         if teaching:
-            assert isinstance(model, HDKD)  # no other network has a head for a teacher
-            set_batchnorm_momentum(model, teaching.settings.batchnorm_updates)
-        optimizer = build_optimizer(model, training)
+            teaching.method.prepare(model)
+        optimizer = build_optimizer(model, training, method)
         generators = {
             "order": torch.Generator().manual_seed(setup.seed),
             "draws": torch.Generator().manual_seed(setup.seed + 1_000_003),
         }
         torch.manual_seed(setup.seed + 2_000_003)  # of dropout, which takes no generator
-        self.state = State(model, optimizer, generators, KeptWeights(training.keep))
+        self.state = State(model, optimizer, generators, KeptWeights(training.keep), method)
         self._setup = setup
         self._loader = Loader(setup.training_set, setup.device, training.epoch_images)
         self._step = Step(
@@ -170,6 +169,7 @@ class Loop:
         training = self._setup.training
         started = time.perf_counter()
         self.state.model.train()
+        self._step.progress.fill_(finished / training.epochs)
         batches = self._loader.epoch(training.batch_size, **self.state.generators)
         title = f"epoch {finished + 1}/{training.epochs}"
         for batch in progress(batches, title, -(-len(self._loader) // training.batch_size)):
@@ -182,7 +182,7 @@ class Loop:
         self._step.finite_steps.zero_()
         if not np.isfinite(loss):
             fault = f"the loss is {loss} from step {finite_steps + 1} of epoch {number} on"
-        elif not has_finite_weights(self.state.model):
+        elif not has_finite_weights(self.state.model, self.state.method):
             fault = f"a weight is no finite number after epoch {number}"
         else:
             return
@@ -200,20 +200,10 @@ def evaluated(model: ImageModel, images: Tensor, labels: np.ndarray) -> dict[str
     }
 
 
-def set_batchnorm_momentum(model: Student, updates: Sequence[int]) -> None:
-    """Make one pass update the running statistics of stage j as ``updates[j]`` passes would.
-
-    k updates with momentum m and the same batch are one with momentum 1 - (1 - m)^k.
-    """
-    for stage, count in zip(model.convolutions.stages, updates, strict=True):
-        for module in stage.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = 1 - (1 - BATCHNORM_MOMENTUM) ** count
-
-
-def has_finite_weights(model: nn.Module) -> bool:
+def has_finite_weights(*modules: nn.Module) -> bool:
     """Whether all parameters and running statistics are finite numbers."""
-    tensors = [value for value in model.state_dict().values() if value.is_floating_point()]
+    states = [value for module in modules for value in module.state_dict().values()]
+    tensors = [value for value in states if value.is_floating_point()]
     return bool(torch.stack([value.isfinite().all() for value in tensors]).all())
 
 

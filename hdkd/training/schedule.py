@@ -27,10 +27,16 @@ def learning_rate(epoch: int, settings: Training) -> float:
     return settings.min_lr + (settings.lr - settings.min_lr) * cosine
 
 
-def build_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """Adam or AdamW; biases and normalisations are not decayed, as in the released code."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+def build_optimizer(
+    model: nn.Module, settings: Training, method: nn.Module | None = None
+) -> torch.optim.Optimizer:
+    """Adam or AdamW of a network, and of what a method learns itself.
+
+    Biases and normalisations are not decayed, as in the released code.
+    """
+    parameters = [*model.parameters(), *(method.parameters() if method else ())]
+    decayed = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -8,7 +8,8 @@ import torch
 
 from hdkd.config import Engine, Training
 from hdkd.data.batches.loader import Batch, as_it_is
-from hdkd.distillation.hdkd import Teaching
+from hdkd.distillation.hdkd import HDKD
+from hdkd.distillation.method import Teaching
 from hdkd.errors import RunError
 from hdkd.models import build
 from hdkd.study.names import BASELINES, ROLES
@@ -82,7 +83,7 @@ def losses_of(
     teaching = None
     if role == "hdkd":
         teacher = build("teacher", num_classes=2, image_size=size, in_channels=3)
-        teaching = Teaching(teacher, DISTILLATION)
+        teaching = Teaching(teacher, HDKD(DISTILLATION))
     step = Step(model, build_optimizer(model, TRAINING), AUGMENTATION, engine, device, teaching)
     found = []
     for _ in range(6):

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from hdkd.config import Training
-from hdkd.distillation.hdkd import Teaching
+from hdkd.distillation.hdkd import HDKD
+from hdkd.distillation.method import Teaching
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint, State
@@ -32,7 +33,7 @@ def trained(
     """Weights, rows of this part, and the epochs that were behind it at its start."""
     torch.manual_seed(0)
     model = build(role, **SIZES, **STUDENT) if role == "hdkd" else baseline()
-    teaching = Teaching(build("teacher", **SIZES), DISTILLATION) if role == "hdkd" else None
+    teaching = Teaching(build("teacher", **SIZES), HDKD(DISTILLATION)) if role == "hdkd" else None
     rows = []
 
     def on_epoch(row):

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from hdkd.distillation.hdkd import distillation_loss
+from hdkd.distillation.hdkd import HDKD
 from hdkd.models import build
 from hdkd.models.blocks import CBAM
 from hdkd.training.engine import LAYOUTS, hold_in_half
 from hdkd.training.loop import expected_seconds
-from small import DISTILLATION, ENGINE, SIZES, STUDENT, epochs_of
+from small import DISTILLATION, ENGINE, SIZES, STUDENT, epochs_of, losses_of
 
 
 def equation_3(cbam: CBAM, x: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def test_bfloat16_computes_the_loss_terms_of_float32_at_224_pixels():
     for half in (False, True):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
             outputs = [network(images).float() for network in (student, teacher)]
-        found.append(distillation_loss(*outputs, labels, DISTILLATION))
+        found.append(losses_of(HDKD(DISTILLATION), *outputs, labels.tolist()))
     expected, rounded = found
     for name, term in expected.items():
         assert rounded[name] == pytest.approx(term.item(), rel=2e-3), name

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from hdkd.config import Distillation
-from hdkd.distillation.hdkd import distillation_loss, feature_loss, hard_label_loss, kl_divergence
+from hdkd.distillation.hdkd import HDKD, feature_loss, hard_label_loss, kl_divergence
 from hdkd.models import Output
+from small import losses_of
 
 SETTINGS = Distillation(
     alpha=0.25,
@@ -71,7 +72,7 @@ def test_features_of_different_shape_are_refused():
 def test_total_is_equation_8():
     hdkd = Output(logits(0.8, 0.2), logits(0.5, 0.5), (torch.full((1, 1, 2, 2), 0.3),))
     teacher = Output(logits(0.75, 0.25), features=(torch.zeros(1, 1, 2, 2),))
-    terms = distillation_loss(hdkd, teacher, torch.tensor([0]), SETTINGS)
+    terms = losses_of(HDKD(SETTINGS), hdkd, teacher, [0])
     cross_entropy = -math.log(0.8)
     kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     assert terms["cross_entropy"].item() == pytest.approx(cross_entropy, abs=1e-6)
@@ -79,12 +80,6 @@ def test_total_is_equation_8():
     assert terms["features"].item() == pytest.approx(0.09, abs=1e-6)
     expected = 0.75 * cross_entropy + 0.25 * kl + 10 * 0.09
     assert terms["loss"].item() == pytest.approx(expected, abs=1e-6)
-
-
-def test_a_student_without_a_distillation_head_is_refused():
-    output = Output(logits(0.8, 0.2))
-    with pytest.raises(ValueError, match="no distillation head"):
-        distillation_loss(output, output, torch.tensor([0]), SETTINGS)
 
 
 def test_hard_labels_are_the_teachers_most_probable_classes():
@@ -96,7 +91,7 @@ def test_hard_labels_replace_the_kl_term():
     hdkd = Output(logits(0.9, 0.1), logits(0.2, 0.8), (torch.zeros(1),))
     teacher = Output(logits(0.6, 0.4), features=(torch.zeros(1),))
     hard = dataclasses.replace(SETTINGS, targets="hard", temperature=3.0)
-    terms = distillation_loss(hdkd, teacher, torch.tensor([0]), hard)
+    terms = losses_of(HDKD(hard), hdkd, teacher, [0])
     assert "kl" not in terms
     by_hand = -0.75 * math.log(0.9) - 0.25 * math.log(0.2)
     assert terms["loss"].item() == pytest.approx(by_hand, abs=1e-6)

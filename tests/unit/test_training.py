@@ -8,14 +8,15 @@ from torch import nn
 
 from hdkd.config import Training
 from hdkd.data.batches.imageset import ImageSet
-from hdkd.distillation.hdkd import Teaching
+from hdkd.distillation.hdkd import HDKD, set_batchnorm_momentum
+from hdkd.distillation.method import Teaching
 from hdkd.errors import RunError
 from hdkd.models import build
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.weights import in_half_precision
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.job import load_teacher
-from hdkd.training.loop import set_batchnorm_momentum, train
+from hdkd.training.loop import train
 from small import DISTILLATION, SIZES, STUDENT, params_of, setup
 
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
@@ -25,7 +26,7 @@ def trained(source: ImageSet, training: Training = TRAINING, distilled: bool = T
     """A small HDKD after training, and the rows that it reported."""
     torch.manual_seed(0)
     model = build("hdkd" if distilled else "student", **SIZES, **STUDENT)
-    teaching = Teaching(build("teacher", **SIZES), DISTILLATION) if distilled else None
+    teaching = Teaching(build("teacher", **SIZES), HDKD(DISTILLATION)) if distilled else None
     rows = []
     train(model, setup(source, training, teaching), rows.append)
     return model, rows
@@ -59,7 +60,7 @@ def test_the_teacher_does_not_change(source):
     teacher = build("teacher", **SIZES)
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     model = build("hdkd", **SIZES, **STUDENT)
-    train(model, setup(source, TRAINING, Teaching(teacher, DISTILLATION)), lambda row: None)
+    train(model, setup(source, TRAINING, Teaching(teacher, HDKD(DISTILLATION))), lambda row: None)
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
 
 
@@ -96,7 +97,7 @@ def test_momentum_stands_for_repeated_passes():
     images = torch.randn(6, 1, 16, 16)
     repeated, once = (build("hdkd", **SIZES, **STUDENT) for _ in range(2))
     once.load_state_dict(repeated.state_dict())
-    set_batchnorm_momentum(once, (4, 4, 4))
+    set_batchnorm_momentum(once.convolutions.stages, (4, 4, 4))
     for _ in range(4):
         repeated(images)
     once(images)

@@ -56,7 +56,7 @@ if workflow.remote_exec:  # a job on another machine, where nothing starts
 
 PREPARED = f"data/prepared/{PROFILE}/{{dataset}}"
 RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{role}}{{variant}}/n{{subset}}/seed{{seed}}"
-VARIANT = re.compile(r"(?:-(mbcsa|mbconv)-s([24]))?(?:-([a-z][a-z0-9_]*))?")
+VARIANT = re.compile(r"(?:-(mbcsa|mbconv)-s([24]))?(?:-([a-z][a-z0-9_]*))?(?:-([a-z][a-z0-9_]*))?")
 REPORT = f"reports/{PROFILE}"
 
 
@@ -75,7 +75,9 @@ def summaries(runs):
 
 def run_key(wildcards):
     """Which run the wildcards of a rule are of."""
-    block, stride, point = VARIANT.fullmatch(wildcards.variant).groups("")
+    block, stride, method, point = VARIANT.fullmatch(wildcards.variant).groups("")
+    if method and wildcards.role not in names.NETWORKS:  # there the only name behind is a point
+        method, point = "", method
     return plan.RunKey(
         profile=PROFILE,
         dataset=wildcards.dataset,
@@ -86,6 +88,7 @@ def run_key(wildcards):
         block=block,
         stem_stride=int(stride or 0),
         point=point,
+        method=method,
     )
 
 
@@ -99,9 +102,9 @@ def recipes(wildcards):
 
 
 def teacher_files(wildcards):
-    """What HDKD reads of its teacher."""
+    """What a taught run reads of its teacher."""
     run = run_key(wildcards)
-    if run.role != "hdkd":
+    if not run.is_taught:
         return []
     folder = plan.teacher_of(SETTINGS, run).folder.as_posix()
     return [f"{folder}/model.safetensors", f"{folder}/params.json"]
@@ -121,6 +124,7 @@ def options(wildcards, input):
     flags = {
         "--block": run.block,
         "--stem-stride": run.stem_stride,
+        "--method": run.method,
         "--point": run.point,
         "--teacher": Path(input.teacher[0]).parent.as_posix() if input.teacher else None,
         "--recipes": input.recipes,

@@ -34,6 +34,13 @@ rule baselines:
         f"models/{PROFILE}/baselines/runs.txt",
 
 
+# The hybrid and a plain transformer, taught in other ways on a few images.
+rule methods:
+    input:
+        summaries(plan.method_runs),
+        f"models/{PROFILE}/methods/runs.txt",
+
+
 rule train_student:
     input:
         images=f"{PREPARED}/images.npy",
@@ -42,7 +49,7 @@ rule train_student:
         recipes=recipes,
         teacher=teacher_files,
         tuned=tuned,
-        code=code.inputs("train"),
+        code=lambda wildcards: code.inputs("train", run_key(wildcards).method),
     output:
         **{name.replace(".", "_"): f"{RUN}/{name}" for name in plan.RUN_FILES},
     params:
@@ -80,6 +87,11 @@ use rule train_student as train_hdkd with:
     wildcard_constraints:
         role="hdkd",
     priority: 5  # longer than a student alone: short runs fill the end
+
+
+use rule train_student as train_taught with:
+    wildcard_constraints:
+        role="|".join(names.NETWORKS),
 
 
 use rule train_student as train_baseline with:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hdkd.config import Images, Network, Settings, Training, plain
+from hdkd.config import Images, Network, Settings, Training, methods, plain
 from hdkd.runs.records import Piece, RunSummary
 from hdkd.study import plan
 from hdkd.study.plan import RunKey
@@ -25,17 +25,18 @@ GIBIBYTE = 2**30
 def macs(settings: Settings, key: RunKey, num_classes: int) -> int:
     """Multiply-accumulates of one image in the network of ``key``."""
     network = settings.network(key.block or None, key.stem_stride or None)
-    return _macs(key.role, network, settings.images(key.dataset), num_classes)
+    heads = methods()[key.method].predicting if key.method else ""
+    return _macs(key.role, network, settings.images(key.dataset), num_classes, heads)
 
 
 @cache
-def _macs(role: str, network: Network, images: Images, num_classes: int) -> int:
+def _macs(role: str, network: Network, images: Images, num_classes: int, heads: str) -> int:
     # Slow to import, and the page needs neither.
     from hdkd.models import build
     from hdkd.models.complexity import complexity
 
     size, channels = images.size, images.channels
-    sizes = network.arguments(role)
+    sizes = network.arguments(role) | ({"predicting": heads} if heads else {})
     model = build(role, num_classes=num_classes, image_size=size, in_channels=channels, **sizes)
     return complexity(model, size, channels).macs
 
@@ -62,7 +63,7 @@ def work(settings: Settings, run: RunKey, images: dict[str, Any]) -> float:
     classes = len(images)
     forward = macs(settings, run, classes)
     step = 3 * forward
-    if run.role == "hdkd":
+    if run.is_taught:
         step += macs(settings, plan.teacher_of(settings, run), classes)
     training, each = length(settings, run, images)
     tests = -(-training.epochs // training.evaluate_every)
@@ -113,7 +114,7 @@ def table(
     cells: dict[tuple[Any, ...], list[RunKey]] = {}
     for dataset in settings.study:
         for run in plan.all_runs(settings, dataset):
-            control = run.point if run.point in plan.BUDGETS else ""
+            control = run.point if run.point in plan.BUDGETS else run.method
             cell = (dataset, run.role, run.block, run.stem_stride, run.subset, control)
             cells.setdefault(cell, []).append(run)
     rows = []

@@ -119,7 +119,7 @@ def baseline_cells(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
     own = runs[(runs["dataset"] == dataset) & (runs["subset"] == "all")]
     if not (own["group"] == "baselines").any():
         return EMPTY
-    cells = results.cells(own[own["group"] != "ablations"])
+    cells = results.cells(own[own["group"].isin(["teacher", "students", "baselines"])])
     return _in_order(cells, [*BASELINES, *ROLE_NAMES])
 
 

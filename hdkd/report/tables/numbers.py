@@ -112,6 +112,6 @@ class Numbers:
 
 def _read(path: Path) -> pd.DataFrame:
     """A table in which a text is empty where the file has nothing."""
-    texts = ("subset", "block", "point", "control", "device")
+    texts = ("subset", "block", "method", "point", "control", "device")
     table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
     return table.fillna({name: "" for name in texts if name in table})

@@ -45,7 +45,7 @@ METRIC_OF = {
 }
 NO_PREDICTIONS = Predictions()
 UNKNOWN = Estimate((math.nan,), 0.0, 0.0)
-CELL = ["dataset", "group", "role", "block", "stem_stride", "point", "subset"]
+CELL = ["dataset", "group", "role", "block", "stem_stride", "method", "point", "subset"]
 
 
 def runs(settings: Settings, summaries: list[RunSummary]) -> pd.DataFrame:

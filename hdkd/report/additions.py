@@ -1,0 +1,103 @@
+"""What each method adds to a step of its students: parameters, and time on this machine."""
+
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+import torch
+
+from hdkd.config import Settings, methods
+from hdkd.data.batches.augment import draw
+from hdkd.distillation.method import Teaching, build_method
+from hdkd.models import ImageModel, build
+from hdkd.progress import progress
+from hdkd.training.engine import Step
+from hdkd.training.schedule import build_optimizer
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Addition:
+    """Parameters that a method trains beside those of the student alone, and a step's duration.
+
+    ``exported`` of the parameters stay with the student; ``ratio`` is to the student alone.
+    """
+
+    parameters: int
+    exported: int
+    ratio: float
+
+
+def additions(settings: Settings, dataset: str, network: str) -> dict[str, Addition]:
+    """What every method that teaches ``network`` adds, with the networks of a dataset's study.
+
+    Steps are of the section ``student``, on noise; the methods take turns, and the median of some
+    rounds counts.
+    """
+    names = [name for name, about in methods().items() if network in about.networks]
+    tried = {name: Trial(settings, dataset, network, name) for name in names}
+    for _ in progress(range(ROUNDS), f"steps of a {network}", ROUNDS):
+        for trial in tried.values():
+            trial.step()
+    alone = tried["alone"]
+    return {
+        name: Addition(
+            trial.trained - alone.trained,
+            trial.exported - alone.exported,
+            median(trial.seconds) / median(alone.seconds),
+        )
+        for name, trial in tried.items()
+    }
+
+
+class Trial:
+    """A student with a method, and how long its steps take on a batch of noise.
+
+    ``exported`` counts the student's parameters, ``trained`` the method's, too.
+    """
+
+    def __init__(self, settings: Settings, dataset: str, network: str, name: str) -> None:
+        images = settings.images(dataset)
+        classes = len(settings.dataset(dataset).classes or ()) or 2
+        shape = (images.channels, images.size, images.size)
+
+        def made(role: str, **heads: str) -> ImageModel:
+            return build(
+                role,
+                num_classes=classes,
+                image_size=images.size,
+                in_channels=images.channels,
+                **settings.network().arguments(role),
+                **heads,
+            )
+
+        about = methods()[name]
+        student = made(network, predicting=about.predicting).train()
+        teacher = made("teacher") if about.taught else None
+        method = build_method(name, student, teacher, shape, settings.distillation())
+        self.exported = sum(p.numel() for p in student.parameters())
+        self.trained = self.exported + sum(p.numel() for p in method.parameters())
+        self.seconds: list[float] = []
+        training = settings.training("student", "all", dataset)
+        self._step = Step(
+            student,
+            build_optimizer(student, training, method),
+            settings.parameters.augmentation,
+            settings.parameters.engine,
+            "cpu",
+            Teaching(teacher, method),
+        )
+        generator, count = torch.Generator().manual_seed(0), training.batch_size
+        self._batch = (
+            torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator),
+            torch.randint(0, classes, (count,), generator=generator),
+            draw(count, generator),
+        )
+        self._step(*self._batch)  # warms up
+
+    def step(self) -> None:
+        """Take a step."""
+        started = perf_counter()
+        self._step(*self._batch)
+        self.seconds.append(perf_counter() - started)
