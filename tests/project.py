@@ -53,11 +53,16 @@ def tiny(parameters: dict) -> dict:
         },
     }
     parameters["baselines"]["demo"] = {"models": ["mobilenet_v2"]}
-    return without_controls(parameters)
+    without_controls(parameters)
+    parameters["methods"]["demo"] = {
+        "subsets": {"phantom": [16]}, "seeds": [0], "hybrid": ["alone", "cskd"],
+    }  # fmt: skip
+    return parameters
 
 
 def without_controls(parameters: dict) -> dict:
-    """Parameters of a demo without controls and tuning, so that its subsets can be changed."""
+    """A demo without controls, tuning and methods, so that its subsets can be changed."""
+    parameters["methods"]["demo"] = {}
     parameters["ablations"]["demo"]["controls"] = None
     parameters["tuning"]["demo"] = {"grid": []}
     return parameters

@@ -38,9 +38,9 @@ def runs(settings: "Settings", group: str | None, output: Path | None) -> None:
 
 @click.command()
 @with_settings
-@click.option("--dataset", help="whose image and classes to count with (the study's first)")
+@click.option("--dataset", help="whose images to count with (the study's first)")
 def methods(settings: "Settings", dataset: str | None) -> None:
-    """List every method of distillation: its origin, its source, and what it costs here."""
+    """List the methods of distillation: origin, source, costs."""
     import textwrap
 
     from hdkd.config import LEFT_OUT

@@ -21,7 +21,7 @@ def check(settings: Settings) -> None:
     for name in settings.study:
         settings.dataset(name)
     for contradictions in (
-        _sizes, _names, _rates, _keep, _subsets, _methods, _datasets, _seeds,
+        _sizes, _names, _rates, _keep, _subsets, _methods, _method_subsets, _datasets, _seeds,
     ):  # fmt: skip
         for sentence in contradictions(settings):
             raise ParameterError(sentence)
@@ -148,6 +148,18 @@ def _methods(settings: Settings) -> Iterator[str]:
     dim, heads = settings.parameters.network.embed_dim, settings.parameters.network.heads
     if section.vit and dim % heads:
         yield f"network.embed_dim ({dim}) must be a multiple of network.heads ({heads}) for a vit"
+
+
+def _method_subsets(settings: Settings) -> Iterator[str]:
+    """More images for the methods than there are."""
+    for name, subsets in settings.parameters.methods.subsets.items():
+        if classes := settings.dataset(name).classes:
+            total = sum(count.train for count in classes.values())
+            if max(subsets) > total:
+                yield (
+                    f"methods.subsets.{name}: {max(subsets)} images exceed the {total} of the "
+                    "training set"
+                )
 
 
 def _datasets(settings: Settings) -> Iterator[str]:

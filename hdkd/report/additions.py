@@ -43,56 +43,81 @@ def additions(settings: Settings, dataset: str, network: str) -> dict[str, Addit
     alone = tried["alone"]
     return {
         name: Addition(
-            trial.trained - alone.trained,
-            trial.exported - alone.exported,
+            trial.parameters.trained - alone.parameters.trained,
+            trial.parameters.exported - alone.parameters.exported,
             median(trial.seconds) / median(alone.seconds),
         )
         for name, trial in tried.items()
     }
 
 
-class Trial:
-    """A student with a method, and how long its steps take on a batch of noise.
+@dataclass(frozen=True)
+class Parameters:
+    """How many a student ``exported`` has, and how many are ``trained`` with the method's."""
 
-    ``exported`` counts the student's parameters, ``trained`` the method's, too.
-    """
+    exported: int
+    trained: int
+
+
+def built(
+    settings: Settings, dataset: str, network: str, name: str
+) -> tuple[ImageModel, Teaching, tuple[int, int, int]]:
+    """A student, how it is taught, and the shape of its images."""
+    images = settings.images(dataset)
+    classes = len(settings.dataset(dataset).classes or ()) or 2
+    shape = (images.channels, images.size, images.size)
+
+    def made(role: str, **heads: str) -> ImageModel:
+        return build(
+            role,
+            num_classes=classes,
+            image_size=images.size,
+            in_channels=images.channels,
+            **settings.network().arguments(role),
+            **heads,
+        )
+
+    about = methods()[name]
+    student = made(network, predicting=about.predicting).train()
+    teacher = made("teacher") if about.taught else None
+    method = build_method(name, student, teacher, shape, settings.distillation())
+    return student, Teaching(teacher, method), shape
+
+
+def parameters(settings: Settings, dataset: str, network: str, name: str) -> Parameters:
+    """What a method trains."""
+    student, teaching, _ = built(settings, dataset, network, name)
+    return count(student, teaching)
+
+
+def count(student: ImageModel, teaching: Teaching) -> Parameters:
+    """Parameters of a student, and those with its method's."""
+    exported = sum(p.numel() for p in student.parameters())
+    return Parameters(exported, exported + sum(p.numel() for p in teaching.method.parameters()))
+
+
+class Trial:
+    """A student with a method, and how long its steps take on a batch of noise."""
 
     def __init__(self, settings: Settings, dataset: str, network: str, name: str) -> None:
-        images = settings.images(dataset)
-        classes = len(settings.dataset(dataset).classes or ()) or 2
-        shape = (images.channels, images.size, images.size)
-
-        def made(role: str, **heads: str) -> ImageModel:
-            return build(
-                role,
-                num_classes=classes,
-                image_size=images.size,
-                in_channels=images.channels,
-                **settings.network().arguments(role),
-                **heads,
-            )
-
-        about = methods()[name]
-        student = made(network, predicting=about.predicting).train()
-        teacher = made("teacher") if about.taught else None
-        method = build_method(name, student, teacher, shape, settings.distillation())
-        self.exported = sum(p.numel() for p in student.parameters())
-        self.trained = self.exported + sum(p.numel() for p in method.parameters())
+        student, teaching, shape = built(settings, dataset, network, name)
+        self.parameters = count(student, teaching)
         self.seconds: list[float] = []
         training = settings.training("student", "all", dataset)
         self._step = Step(
             student,
-            build_optimizer(student, training, method),
+            build_optimizer(student, training, teaching.method),
             settings.parameters.augmentation,
             settings.parameters.engine,
             "cpu",
-            Teaching(teacher, method),
+            teaching,
         )
-        generator, count = torch.Generator().manual_seed(0), training.batch_size
+        generator, images = torch.Generator().manual_seed(0), training.batch_size
+        classes = student(torch.zeros(2, *shape)).logits.shape[1]
         self._batch = (
-            torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator),
-            torch.randint(0, classes, (count,), generator=generator),
-            draw(count, generator),
+            torch.randint(0, 256, (images, *shape), dtype=torch.uint8, generator=generator),
+            torch.randint(0, classes, (images,), generator=generator),
+            draw(images, generator),
         )
         self._step(*self._batch)  # warms up
 

@@ -1,5 +1,7 @@
 """Draws the figures of one dataset, each for a light and for a dark page, as self-contained SVG."""
 
+import io
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from hdkd.data.batches.imageset import ImageSet
 from hdkd.report import figures
 from hdkd.report.figures import FigureSpec
 from hdkd.report.tables import frames, results
+from hdkd.report.tables.methods import method_table
 from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 
@@ -43,11 +46,18 @@ def write_figures(
 
 def write_figure(spec: FigureSpec, data: "FigureData", theme: str, path: Path) -> None:
     """Draw one figure into an SVG file, in the ``theme`` of a light or a dark page."""
+    path.write_bytes(drawn(lambda figure: spec.draw(data, figure), theme))
+
+
+def drawn(draw: Callable[[Figure], None], theme: str) -> bytes:
+    """What ``draw`` puts onto an empty figure, as SVG."""
     styles = [STYLES / f"{name}.mplstyle" for name in ("common", theme)]
+    content = io.BytesIO()
     with matplotlib.style.context(styles):
         figure = Figure(layout="constrained")
-        spec.draw(data, figure)
-        figure.savefig(path, transparent=True, metadata={"Date": None})
+        draw(figure)
+        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
+    return content.getvalue()
 
 
 class FigureData:
@@ -55,7 +65,8 @@ class FigureData:
 
     ``table`` has the dataset's runs (``results.runs``), ``gains`` and ``cells`` are the tables of
     these names in ``results.py``, ``points`` is ``frames.distillation_points``, ``variants``
-    ``frames.variant_cells`` and ``baselines`` ``frames.baseline_cells``. Each ``has_`` is whether
+    ``frames.variant_cells``, ``baselines`` ``frames.baseline_cells`` and ``methods`` the table of
+    ``tables/methods.py``. Each ``has_`` is whether
     there is something to show: student and HDKD with the same subset and seed, the teacher, the
     prepared images, SMOTE's recipes.
     """
@@ -78,6 +89,7 @@ class FigureData:
         self.points = frames.distillation_points(settings, dataset, self.table)
         self.variants = frames.variant_cells(settings, dataset, self.table)
         self.baselines = frames.baseline_cells(dataset, self.table)
+        self.methods = method_table(settings, dataset, self.table, summaries)
         self.prepared = plan.prepared_folder(settings.profile, dataset)
         self.has_pairs = not self.gains.empty
         self.has_teacher = (self.table["group"] == "teacher").any()

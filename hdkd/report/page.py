@@ -2,16 +2,17 @@
 
 import base64
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hdkd import templates
+from hdkd import config, templates
 from hdkd.config import Settings, plain
 from hdkd.paper import ledger, published
-from hdkd.report import figures
-from hdkd.report.tables import columns, formats, sentences, tables
+from hdkd.report import drawing, figures, ranks
+from hdkd.report.tables import columns, formats, methods, sentences, tables
 from hdkd.report.tables.columns import shown
 from hdkd.report.tables.numbers import Numbers
 
@@ -35,6 +36,7 @@ def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
         "headline": ledger.headline(rows),
         "copies": ledger.copies(rows),
         "ledger": ledger.by_place(rows),
+        "methods": methods_of(numbers),
     }
     for dataset in content["datasets"]:
         name = dataset["name"]
@@ -89,6 +91,27 @@ def headline(gain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def methods_of(numbers: Numbers) -> dict[str, Any] | None:
+    """The methods of a study in sentences, and their ranks in a figure; ``None`` without any."""
+    own = numbers.runs[numbers.runs["group"] == "methods"]
+    if own.empty:
+        return None
+    found = methods.ranks(numbers.runs)
+    diagram = {}
+    if found:
+        diagram = {
+            theme: data_uri(drawing.drawn(partial(ranks.draw, found), theme))
+            for theme in drawing.SUFFIXES
+        }
+    described = config.methods()
+    names = [name for name in described if name in set(own["method"])]
+    return {
+        "diagram": diagram,
+        "described": [described[name] for name in names],
+        "left_out": config.LEFT_OUT,
+    }
+
+
 def figures_of(settings: Settings, name: str, folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The figures that are in ``folder``, by the section of the page that shows them."""
     found: dict[str, list[dict[str, Any]]] = {}
@@ -106,7 +129,12 @@ def figures_of(settings: Settings, name: str, folder: Path) -> dict[str, list[di
 
 def embedded(path: Path) -> str:
     """An SVG file as a data URI."""
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+    return data_uri(path.read_bytes())
+
+
+def data_uri(svg: bytes) -> str:
+    """SVG as a data URI."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 def protocol_rows(settings: Settings) -> list[dict[str, str]]:

@@ -5,8 +5,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 
 RESULTS = ("evaluation", "paper", "runs", "study/names.py", "templates.py")
-TABLES = ("models/complexity.py", "report/tables", *RESULTS)
+TABLES = ("models/complexity.py", "report/tables", "report/additions.py", *RESULTS)
 FIGURES = ("report/figures", "report/drawing.py")
+PAGE = ("page.py", "page.html", "page.rst", "ranks.py")
 # What decides no result is not in it (paths, records, logs); settings are parameters of the rules.
 STEP_CODE = {
     "acquire": ("data/acquire",),
@@ -25,7 +26,7 @@ STEP_CODE = {
     "compare": ("models", *RESULTS),
     "tables": TABLES,
     "figures": (*TABLES, *FIGURES),
-    "page": (*TABLES, *FIGURES, "report/page.py", "report/page.html", "report/page.rst"),
+    "page": (*TABLES, *FIGURES, *(f"report/{name}" for name in PAGE)),
 }
 SUFFIXES = {".py", ".yaml", ".html", ".md", ".rst", ".mplstyle"}
 

@@ -4,9 +4,17 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from hdkd.config import methods
 from hdkd.report.tables import formats
 from hdkd.report.tables.formats import between, decimals, percent, ranged, signed, text, thousands
-from hdkd.study.names import BLOCK_NAMES, ROLE_NAMES, family, model_name, network_name
+from hdkd.study.names import (
+    BLOCK_NAMES,
+    NETWORKS,
+    ROLE_NAMES,
+    family,
+    model_name,
+    network_name,
+)
 
 METRICS = {
     "accuracy": "Accuracy",
@@ -114,6 +122,27 @@ CONTROLS = (
     Column("p (Holm)", formats.p_value, "p_value"),
     Column("Gain without leaks", signed, "new_gain"),
     Column("Its 95 % interval", between, "new_low", "new_high"),
+    SEEDS,
+)
+
+METHODS = (
+    IMAGES,
+    Column("Student", NETWORKS.get, "role"),
+    Column("Method", lambda name: methods()[name].title, "method"),
+    Column("Weights", text, "weights"),
+    ACCURACY,
+    Column("Balanced (%)", percent, "balanced_accuracy", "balanced_accuracy_sd"),
+    Column("Gain over the student alone", signed, "gain"),
+    Column("95 % interval", between, "gain_low", "gain_high"),
+    Column("p (Holm)", formats.p_value, "p_value"),
+    Column("Balanced gain", signed, "balanced_gain"),
+    Column("Its 95 % interval", between, "balanced_low", "balanced_high"),
+    Column("Gain over HDKD", signed, "hdkd_gain"),
+    Column("95 % interval of it", between, "hdkd_low", "hdkd_high"),
+    Column("p of it (Holm)", formats.p_value, "hdkd_p"),
+    Column("Logit term", text, "logits"),
+    Column("Time", decimals(2), "ratio"),
+    Column("Parameters more", thousands, "added"),
     SEEDS,
 )
 

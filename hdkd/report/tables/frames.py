@@ -15,6 +15,7 @@ from hdkd.evaluation.statistics import holm
 from hdkd.paper import published
 from hdkd.paper.published import PaperNetwork
 from hdkd.report.tables import results
+from hdkd.report.tables.methods import method_table
 from hdkd.report.tables.numbers import Numbers
 from hdkd.study import plan
 from hdkd.study.names import BASELINES, ROLE_NAMES
@@ -243,6 +244,13 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
     )
     leaks = has_leaks(pd.concat(parts.values()))
     return frame if leaks else frame.drop(columns=["new_accuracy", "new_gain", "new_low"])
+
+
+def methods(numbers: Numbers, dataset: str) -> pd.DataFrame:
+    """Other ways to teach the hybrid student and a plain transformer, on small subsets."""
+    return method_table(
+        numbers.settings, dataset, numbers.runs, numbers.summaries, numbers.predictions
+    )
 
 
 def trials(numbers: Numbers, dataset: str) -> pd.DataFrame:

@@ -5,7 +5,8 @@ from typing import Any
 import pandas as pd
 
 from hdkd.config import Settings
-from hdkd.report.tables import cost
+from hdkd.config import methods as described
+from hdkd.report.tables import cost, methods
 from hdkd.report.tables.formats import span
 from hdkd.report.tables.numbers import Numbers
 from hdkd.runs.records import RunSummary
@@ -24,6 +25,16 @@ CONTROLS_EXPLAINED = (
     "given as many steps or multiply-accumulates as HDKD and its share of the teacher, whose cost "
     "the HDKDs of the sweep share), and how much it matters which teacher it has. “HDKD's gain” "
     "is over the row's model, in points."
+)
+METHODS_EXPLAINED = (
+    "Other ways to teach the same students, each with the same teacher, images, seeds, "
+    "augmentation and steps. “Published” weights are those of a method's authors, in their "
+    "normalisation: a "
+    "divergence by batch × classes is as many times weaker as there are classes. “Chosen” weights "
+    "are those times the factor that was best on the validation images; all methods, HDKD too, had "
+    "the same factors to choose from. Gains are in points, over the same student alone and over "
+    "HDKD. “Time” is that of a run beside the student alone; “parameters more” are trained along, "
+    "and most are dropped afterwards."
 )
 KEPT_EPOCHS = {
     "last": "after the last epoch",
@@ -65,6 +76,20 @@ def costs(numbers: Numbers) -> list[str]:
         lines.append(f"{missing} runs are missing: {about}, by their work and the rates so far.")
     lines.append("Images per second are training images, over all of a run with its tests.")
     return lines
+
+
+def ranks(numbers: Numbers) -> str:
+    """What the ranks of the methods say, over datasets and subsets; empty without them."""
+    found = methods.ranks(numbers.runs)
+    if not found:
+        return ""
+    order = ", ".join(f"{described()[name].title} {rank:.1f}" for name, rank in found.means.items())
+    return (
+        f"Mean ranks of the hybrid's teaching by balanced accuracy, over {found.blocks} pairs of "
+        f"dataset and subset, 1 being best: {order}. Ranks closer than {found.difference:.1f} may "
+        f"be equal (Nemenyi, 5 %); that all are equal has p {found.p_value:.2g} (Friedman). "
+        "Subsets of one dataset are not independent of each other, so both are optimistic."
+    )
 
 
 def hours_of(summaries: list[RunSummary]) -> float:

@@ -23,6 +23,7 @@ TABLES: dict[str, tuple[Frame, Sequence[Column]]] = {
     "variants": (frames.variants, columns.VARIANTS),
     "distillation": (frames.distillation, columns.DISTILLATION),
     "controls": (frames.controls, columns.CONTROLS),
+    "methods": (frames.methods, columns.METHODS),
     "trials": (frames.trials, columns.TRIALS),
     "baselines": (frames.baselines, columns.BASELINES),
 }
@@ -53,6 +54,8 @@ def of_study(numbers: Numbers) -> dict[str, Any]:
         "kept": sentences.KEPT_EPOCHS[numbers.settings.parameters.student.keep],
         "intervals": sentences.INTERVALS,
         "controls_explained": sentences.CONTROLS_EXPLAINED,
+        "methods_explained": sentences.METHODS_EXPLAINED,
+        "ranks": sentences.ranks(numbers),
         "unfinished": sentences.unfinished(numbers),
         "cost_text": sentences.costs(numbers),
         "costs": shown(frames.costs(numbers), columns.COSTS),

@@ -1,0 +1,157 @@
+"""The other methods beside the student alone and HDKD: gains, costs and ranks."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hdkd.config import STRENGTH, Settings, methods
+from hdkd.evaluation.statistics import LEVEL, Estimate, holm
+from hdkd.report.additions import parameters
+from hdkd.report.tables import results
+from hdkd.report.tables.results import NO_PREDICTIONS
+from hdkd.runs.predictions import Predictions
+from hdkd.runs.records import RunSummary
+from hdkd.study.plan import RunKey
+from hdkd.training import tune
+
+PUBLISHED = "published"
+EMPTY = pd.DataFrame()
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs of a method on a subset, one a seed, and which ``weights`` they have."""
+
+    method: str
+    weights: str
+    runs: pd.DataFrame
+
+
+def strength_of(point: str) -> float:
+    """The factor on the published weights that a run's ``point`` names."""
+    return RunKey("", "", "", "", "", 0, point=point).strength
+
+
+def rows_of(cell: pd.DataFrame, summaries: list[RunSummary]) -> Iterator[Row]:
+    """The methods of one student on one subset: with published weights, and with chosen ones.
+
+    Those with the best validation metrics over seeds are chosen (``tune.best``), where every seed
+    has been trained with every strength.
+    """
+    found = {summary.run.folder.as_posix(): summary for summary in summaries}
+    for method, own in cell.groupby("method", sort=False):
+        by_point = dict(list(own.groupby("point")))
+        if "" in by_point:
+            yield Row(method, PUBLISHED, by_point[""])
+        seeds = {tuple(sorted(runs["seed"])) for runs in by_point.values()}
+        if len(by_point) > 1 and len(seeds) == 1:
+            trials = [[found[run] for run in runs["run"]] for runs in by_point.values()]
+            point = list(by_point)[tune.best(trials)[1]]
+            yield Row(method, f"chosen: × {strength_of(point):g}", by_point[point])
+
+
+def method_table(
+    settings: Settings,
+    dataset: str,
+    runs: pd.DataFrame,
+    summaries: list[RunSummary],
+    known: Predictions = NO_PREDICTIONS,
+) -> pd.DataFrame:
+    """A row for each subset, student, method and kind of weights; empty without methods.
+
+    ``gain`` and ``balanced_gain`` are over the same student alone, ``hdkd_gain`` over HDKD with
+    weights of the same kind, in points, paired by seed, and by image where predictions are
+    ``known``; p values are corrected within the dataset (Holm). ``ratio`` is how long a run took
+    beside one of the student alone, ``added`` how many parameters more it has trained.
+    """
+    own = runs[(runs["dataset"] == dataset) & (runs["group"] == "methods")]
+    pairs = {*zip(own["role"], own["method"], strict=True)}
+    pairs |= {(role, "alone") for role, _ in pairs}
+    trained = {pair: parameters(settings, dataset, *pair).trained for pair in pairs}
+    table = []
+    for (images, subset, role), cell in own.groupby(["training_images", "subset", "role"]):
+        rows = list(rows_of(cell, summaries))
+        found = {(row.method, row.weights.partition(":")[0]): row.runs for row in rows}
+        alone = found.get(("alone", PUBLISHED))
+        for row in rows:
+            kind = row.weights.partition(":")[0]
+            gains = _paired(alone, row.runs, known, own=row.method == "alone")
+            hdkd = found.get(("hdkd", kind))
+            to_hdkd = _paired(hdkd, row.runs, known, own=row.method == "hdkd")["gain"]
+            low, high = to_hdkd.interval
+            took = row.runs["duration_seconds"].mean()
+            base = math.nan if alone is None else alone["duration_seconds"].mean()
+            about = methods()[row.method]
+            table.append(
+                {
+                    "training_images": images,
+                    "subset": subset,
+                    "role": role,
+                    "method": row.method,
+                    "weights": row.weights if about.published else "",
+                    **results.cells(row.runs).iloc[0][
+                        ["accuracy", "accuracy_sd", "balanced_accuracy", "balanced_accuracy_sd"]
+                    ],
+                    **results.with_intervals(gains),
+                    "p_value": gains["gain"].p_value,
+                    "hdkd_gain": to_hdkd.mean,
+                    "hdkd_low": low,
+                    "hdkd_high": high,
+                    "hdkd_p": to_hdkd.p_value,
+                    "logits": about.logits,
+                    "ratio": took / base,
+                    "added": trained[role, row.method] - trained[role, "alone"],
+                    "seeds": len(row.runs),
+                }
+            )
+    if not table:
+        return EMPTY
+    frame = pd.DataFrame(table)
+    for name in ("p_value", "hdkd_p"):
+        frame[name] = holm(frame[name].tolist())
+    return frame
+
+
+def _paired(
+    base: pd.DataFrame | None, better: pd.DataFrame, known: Predictions, own: bool
+) -> dict[str, Estimate]:
+    """Gains over ``base``; unknown where there is none, or it is the ``own`` row."""
+    if own or base is None or not set(base["seed"]) & set(better["seed"]):
+        return dict.fromkeys(results.ENDS, results.UNKNOWN)
+    return results.paired(base, better, known)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Mean ranks by method, 1 for the highest, over ``blocks``: datasets, subsets and students.
+
+    Ranks of methods that are closer than ``difference`` may be equal (Nemenyi's test at 5 %);
+    ``p_value`` is Friedman's of all being equal.
+    """
+
+    means: dict[str, float]
+    blocks: int
+    difference: float
+    p_value: float
+
+
+def ranks(runs: pd.DataFrame, role: str = "hybrid") -> Ranks | None:
+    """Ranks of the methods of a student by balanced accuracy, with published weights.
+
+    Of methods that are in every block; ``None`` for fewer than three, or in a single block.
+    """
+    from scipy.stats import friedmanchisquare, studentized_range  # slow to import
+
+    own = runs[(runs["group"] == "methods") & (runs["role"] == role)]
+    own = own[~own["point"].str.fullmatch(STRENGTH.pattern)]
+    table = own.pivot_table("balanced_accuracy", ["dataset", "subset"], "method").dropna(axis=1)
+    blocks, count = table.shape
+    if blocks < 2 or count < 3:
+        return None
+    means = table.rank(axis=1, ascending=False).mean().sort_values()
+    deviation = math.sqrt(count * (count + 1) / (6 * blocks))
+    reach = float(studentized_range.ppf(LEVEL, count, math.inf)) / math.sqrt(2)
+    p_value = float(friedmanchisquare(*table.to_numpy().T).pvalue)
+    return Ranks(means.to_dict(), blocks, reach * deviation, p_value)
