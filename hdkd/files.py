@@ -3,6 +3,7 @@
 A folder's checksums are in ``SHA256SUMS``, in the format of the command ``sha256sum --check``.
 """
 
+import ast
 import hashlib
 import json
 import os
@@ -13,6 +14,17 @@ from pathlib import Path
 from typing import Any
 
 CHECKSUMS = "SHA256SUMS"
+
+
+def literal(path: Path, name: str) -> Any:
+    """What a Python file assigns to ``name``, without running it; ``None`` where it does not.
+
+    Raises ``ValueError`` for what is no literal.
+    """
+    for statement in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:
+            return ast.literal_eval(statement.value)
+    return None
 
 
 @contextmanager

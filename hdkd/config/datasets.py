@@ -1,6 +1,6 @@
 """Datasets: where their images come from and how they lie there, are split and balanced."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -50,6 +50,20 @@ class Local:
 
 
 @model
+class MedMNIST:
+    """One of the flat sets of MedMNIST+, ``size`` pixels wide and high.
+
+    The environment variable ``variable`` names its file, or a folder that has it.
+    """
+
+    variable: ClassVar[str] = "HDKD_MEDMNIST"
+
+    kind: Literal["medmnist"]
+    name: Identifier
+    size: Literal[28, 64, 128, 224]
+
+
+@model
 class TrainTestFolders:
     """A folder ``train`` and a folder ``test``, in each one folder per class."""
 
@@ -93,7 +107,7 @@ class DrawnSplit:
     seed: Whole
 
 
-Source = Annotated[Generated | Kaggle | Local, Field(discriminator="kind")]
+Source = Annotated[Generated | Kaggle | Local | MedMNIST, Field(discriminator="kind")]
 Layout = Annotated[TrainTestFolders | ClassFolders | HamLayout, Field(discriminator="kind")]
 Split = Annotated[PublishedSplit | DrawnSplit, Field(discriminator="kind")]
 

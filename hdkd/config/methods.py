@@ -1,9 +1,10 @@
 """What the files of ``hdkd/distillation`` say of the methods in them, without importing torch."""
 
-import ast
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+
+from hdkd.files import literal
 
 # Methods of the paper's section 2 that have no file, and why.
 LEFT_OUT = {
@@ -41,8 +42,6 @@ def methods() -> dict[str, About]:
     """Every method by the name of its file, the student alone and HDKD before the others."""
     found = {}
     for path in sorted(FOLDER.glob("*.py")):
-        for statement in ast.parse(path.read_text("utf-8")).body:
-            if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "ABOUT":
-                values = ast.literal_eval(statement.value)
-                found[path.stem] = About(**values | {"networks": tuple(values["networks"])})
+        if values := literal(path, "ABOUT"):
+            found[path.stem] = About(**values | {"networks": tuple(values["networks"])})
     return {name: found[name] for name in dict.fromkeys(("alone", "hdkd", *found))}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from hdkd import templates
-from hdkd.config import Kaggle, Settings
+from hdkd.config import Kaggle, MedMNIST, Settings
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.deploy.predict import CARD
 from hdkd.errors import DataError, RunError
@@ -146,6 +146,8 @@ def exported_summary(
     source: str = dataset.source.kind
     if isinstance(dataset.source, Kaggle):
         source = f"Kaggle, {dataset.source.handle}, version {dataset.source.version}"
+    elif isinstance(dataset.source, MedMNIST):
+        source = f"MedMNIST+, {dataset.source.name}, {dataset.source.size} pixels"
     return ModelSummary(
         run=summary.run,
         epochs=summary.epochs,

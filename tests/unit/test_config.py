@@ -132,7 +132,7 @@ def test_an_unknown_profile_is_refused_with_the_known_ones(parameters):
 def test_an_unknown_dataset_is_refused_with_the_known_ones(parameters):
     message = refused(parameters | {"study": ["brian_tumor"]})
     assert "'brian_tumor'" in message
-    assert "phantom, brain_tumor, ham10000, folder" in message
+    assert "phantom, brain_tumor, ham10000, medmnist, folder" in message
 
 
 def test_a_missing_key_is_named_with_where_to_give_it(parameters):
@@ -261,7 +261,7 @@ def test_keys_of_another_kind_of_source_are_refused(parameters):
 def test_an_unknown_kind_is_refused_with_the_known_ones(parameters):
     parameters["datasets"]["phantom"]["source"]["kind"] = "ftp"
     assert refused(parameters) == (
-        "datasets.phantom.source.kind must be one of generated, kaggle, local, not 'ftp'"
+        "datasets.phantom.source.kind must be one of generated, kaggle, local, medmnist, not 'ftp'"
     )
 
 

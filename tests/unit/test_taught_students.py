@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from hdkd.config import Training, methods
+from hdkd.config import About, Training, methods
 from hdkd.distillation.method import Teaching, build_method
 from hdkd.models import build
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.loop import train
+from project import ROOT
 from small import DISTILLATION, SIZES, STUDENT, setup
 
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 4, 4, 2)
@@ -99,3 +100,18 @@ def test_every_method_describes_itself():
 
 def test_the_student_alone_and_hdkd_come_first():
     assert list(methods())[:2] == ["alone", "hdkd"]
+
+
+def test_the_method_in_the_guide_is_one(source, tmp_path):
+    guide = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## To add a method")[2]
+    code = guide.partition("```python\n")[2].partition("```")[0]
+    assert len(code.splitlines()) <= 30
+    defined = {}
+    exec(code, defined)
+    About(**defined["ABOUT"])
+    torch.manual_seed(0)
+    student = build("hybrid", **SIZES, **STUDENT, predicting=defined["ABOUT"]["predicting"])
+    teaching = Teaching(build("teacher", **SIZES), defined["LogitRegression"]())
+    rows = []
+    train(student, setup(source, TRAINING, teaching), rows.append)
+    assert rows[-1]["train_logits"] > 0

@@ -1,4 +1,4 @@
-"""Where images come from: generated, Kaggle, or a local archive or folder.
+"""Where images come from: generated, Kaggle, MedMNIST, or a local archive or folder.
 
 Whatever the source, acquisition leaves ``files/`` in the public layout and ``manifest.csv`` with
 the size and SHA-256 of every file; nothing later cares where they came from.
@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from hdkd.config import Dataset, Generated, Kaggle, Local, plain
-from hdkd.data.acquire import phantom
+from hdkd.config import Dataset, Generated, Kaggle, Local, MedMNIST, plain
+from hdkd.data.acquire import medmnist, phantom
 from hdkd.errors import DataError, first_few, is_disk_error
 from hdkd.files import extract, replacing, sha256
 from hdkd.progress import progress
@@ -44,6 +44,8 @@ def acquire(name: str, dataset: Dataset, folder: Path) -> None:
     source = dataset.source
     if isinstance(source, Generated):
         phantom.write(partial, plain(dataset.classes), source.size, source.seed)
+    elif isinstance(source, MedMNIST):
+        medmnist.write(name, source, partial)
     else:
         _copy(_locate(name, source), partial)
     _check_names(name, partial)
@@ -62,7 +64,7 @@ def content_hash(manifest: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def local_source(source: Kaggle | Local) -> str | None:
+def local_source(source: Kaggle | Local | MedMNIST) -> str | None:
     """The archive or folder on this machine that the environment or the parameters name, if any."""
     return os.environ.get(source.variable) or (source.path if isinstance(source, Local) else None)
 
