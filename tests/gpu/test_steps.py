@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hdkd.config import Engine, Training
+from hdkd.config import Engine, Training, methods
 from hdkd.data.batches.loader import Batch, as_it_is
 from hdkd.distillation.hdkd import HDKD
-from hdkd.distillation.method import Teaching
+from hdkd.distillation.method import Teaching, build_method
 from hdkd.errors import RunError
 from hdkd.models import build
-from hdkd.study.names import BASELINES, ROLES
+from hdkd.study.names import BASELINES
 from hdkd.training.engine import EAGER_STEPS, LAYOUTS, Step
 from hdkd.training.numerics import set_up
 from hdkd.training.schedule import build_optimizer
@@ -93,7 +93,44 @@ def losses_of(
     return found
 
 
-NETWORKS = [*ROLES, *BASELINES]
+def taught_losses_of(name: str, network: str, engine: Engine, device: str) -> list[float]:
+    """Losses of some steps of a small student that a method teaches, which has half of its time."""
+    torch.manual_seed(0)
+    image = {"num_classes": 4, "image_size": 32, "in_channels": 1}
+    common = {"channels": (8, 16, 24), "depths": (1, 1, 1)}
+    sizes = {
+        "hybrid": common
+        | {"layers": 2, "patch_size": 1, "embed_dim": 8, "heads": 2, "head_dim": 4},
+        "vit": {"patch_pixels": 8, "layers": 2, "embed_dim": 8, "heads": 2},
+    }
+    about = methods()[name]
+    model = build(network, **image, **sizes[network], predicting=about.predicting)
+    teacher = build("teacher", **image, **common) if about.taught else None
+    method = build_method(name, model, teacher, (1, 32, 32), DISTILLATION).to(device)
+    optimizer = build_optimizer(model.to(device).train(), TRAINING, method)
+    teaching = Teaching(teacher, method)
+    step = Step(model, optimizer, AUGMENTATION, engine, device, teaching)
+    step.progress.fill_(0.5)
+    found = []
+    for _ in range(6):
+        step(*small_batch(8, 1, 32, device))
+        found.append(step.means(8)["loss"])
+    return found
+
+
+TAUGHT = [(name, network) for name, about in methods().items() for network in about.networks]
+
+
+@pytest.mark.parametrize(("name", "network"), TAUGHT)
+def test_every_method_can_be_recorded(name, network, device):
+    set_up(RECORDED, device)
+    expected, found = (
+        taught_losses_of(name, network, engine, device) for engine in (EAGER, RECORDED)
+    )
+    assert found == pytest.approx(expected, rel=5e-3)
+
+
+NETWORKS = ["teacher", "student", "hdkd", *BASELINES]
 
 
 @pytest.mark.parametrize("role", NETWORKS)
