@@ -53,11 +53,7 @@ def tiny(parameters: dict) -> dict:
         },
     }
     parameters["baselines"]["demo"] = {"models": ["mobilenet_v2"]}
-    without_controls(parameters)
-    parameters["methods"]["demo"] = {
-        "subsets": {"phantom": [16]}, "seeds": [0], "hybrid": ["alone", "cskd"],
-    }  # fmt: skip
-    return parameters
+    return without_controls(parameters)
 
 
 def without_controls(parameters: dict) -> dict:

@@ -1,6 +1,8 @@
 """Every method trains through the workflow, on both students."""
 
 import copy
+import html
+import re
 
 import pytest
 from safetensors import safe_open
@@ -9,6 +11,7 @@ from hdkd import config
 from hdkd.config import methods
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
+from hdkd.study.names import NETWORKS
 from project import Project
 
 
@@ -19,7 +22,10 @@ def parameters(tiny_parameters) -> dict:
         for network in ("hybrid", "vit")
     }
     parameters = copy.deepcopy(tiny_parameters)
-    parameters["methods"]["demo"] |= fitting
+    parameters["datasets"]["phantom"]["subsets"] = [16]
+    parameters["ablations"]["demo"] = {"variants": [], "subset": 16, "distillation": None}
+    parameters["baselines"]["demo"]["models"] = []
+    parameters["methods"]["demo"] = {"subsets": {"phantom": [16]}, "seeds": [0]} | fitting
     return parameters
 
 
@@ -27,7 +33,7 @@ def parameters(tiny_parameters) -> dict:
 def taught(tmp_path_factory, parameters) -> Project:
     """A project in which every method has trained."""
     project = Project(tmp_path_factory.mktemp("methods") / "project", parameters)
-    project.snakemake("methods")
+    project.snakemake("all")
     return project
 
 
@@ -55,8 +61,21 @@ def test_what_a_method_learns_itself_is_not_exported(taught, runs):
         assert keys == set(RunFolder(path).load_model().state_dict())
 
 
+def test_the_report_has_a_row_for_each_and_says_where_it_comes_from(taught, runs):
+    page = html.unescape((taught.folder / "reports/demo/report.html").read_text("utf-8"))
+    text = (taught.folder / "reports/demo/README.md").read_text("utf-8")
+    for run in runs:
+        about = methods()[run.method]
+        row = rf"\| *{NETWORKS[run.role]} *\| *{re.escape(about.title)} *\|"
+        assert re.search(row, text), run.name
+        assert about.origin in page
+    figures = taught.folder / "reports/demo/figures/phantom"
+    assert (figures / "methods.svg").exists()
+    assert (figures / "method_curves.dark.svg").exists()
+
+
 def test_there_is_nothing_left_to_do(taught):
-    assert "Nothing to be done" in taught.snakemake("--dry-run", "methods").stdout
+    assert "Nothing to be done" in taught.snakemake("--dry-run", "all").stdout
 
 
 def test_a_changed_file_trains_its_own_method_again_and_no_other(taught, runs):

@@ -20,8 +20,8 @@ from hdkd.study import plan
 from project import Project
 
 # Teacher; student and HDKD on two subsets; teacher, student, HDKD with the other block; HDKD with
-# hard labels; a baseline; the hybrid alone and with CSKD.
-RUNS = 12
+# hard labels; a baseline.
+RUNS = 10
 
 
 REPORTING = {"tables", "figures_phantom", "page", "all"}
