@@ -10,7 +10,7 @@ from hdkd import config
 from hdkd.report import drawing, figures
 from project import ROOT
 
-METHODS = {"methods", "method_curves"}
+METHODS = {"methods", "methods_learning"}
 ALWAYS = {"accuracy", "activation_maps", "confusion", "learning_curves", "samples"}
 
 

@@ -66,12 +66,12 @@ def test_the_report_has_a_row_for_each_and_says_where_it_comes_from(taught, runs
     text = (taught.folder / "reports/demo/README.md").read_text("utf-8")
     for run in runs:
         about = methods()[run.method]
-        row = rf"\| *{NETWORKS[run.role]} *\| *{re.escape(about.title)} *\|"
+        row = rf"\| *{re.escape(about.title)} *\| *{NETWORKS[run.role]} *\|"
         assert re.search(row, text), run.name
         assert about.origin in page
     figures = taught.folder / "reports/demo/figures/phantom"
     assert (figures / "methods.svg").exists()
-    assert (figures / "method_curves.dark.svg").exists()
+    assert (figures / "methods_learning.dark.svg").exists()
 
 
 def test_there_is_nothing_left_to_do(taught):

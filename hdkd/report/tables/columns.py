@@ -126,9 +126,9 @@ CONTROLS = (
 )
 
 METHODS = (
-    IMAGES,
-    Column("Student", NETWORKS.get, "role"),
     Column("Method", lambda name: methods()[name].title, "method"),
+    Column("Student", NETWORKS.get, "role"),
+    IMAGES,
     Column("Weights", text, "weights"),
     ACCURACY,
     Column("Balanced (%)", percent, "balanced_accuracy", "balanced_accuracy_sd"),
