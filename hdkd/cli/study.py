@@ -70,7 +70,8 @@ def methods(settings: "Settings", dataset: str | None) -> None:
 @click.command()
 @with_settings
 def deliver(settings: "Settings") -> None:
-    """Give MLflow what it missed of finished runs."""
-    from hdkd.tracking import study
+    """Give MLflow what it missed of finished runs and the report."""
+    from hdkd.report import steps
 
-    print(f"{study.deliver(settings)} runs were new to MLflow, or incomplete there")
+    runs, reports = steps.deliver(settings)
+    print(f"{runs} runs and {reports} reports were new to MLflow, or incomplete there")

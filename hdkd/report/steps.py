@@ -34,8 +34,24 @@ def figures(settings: Settings, dataset: str, folder: Path) -> None:
 def page(settings: Settings, folder: Path, ledger: Path) -> None:
     """Write the page from ``folder``'s tables and figures and the ``ledger``; MLflow gets all."""
     write_page(settings, folder, ledger)
-    metrics = {name: results.sweep_metrics(folder, name) for name in settings.study}
-    mlflow_study.show_report(settings, folder, metrics)
+    mlflow_study.show_report(settings, folder, sweep_metrics(settings, folder))
+
+
+def deliver(settings: Settings) -> tuple[int, int]:
+    """Give MLflow what it lacks of finished runs, and of the report where that is written.
+
+    Returns how many runs, and reports of datasets, were new or incomplete there. Raises
+    ``RunError`` where MLflow is out of reach.
+    """
+    folder = plan.report_folder(settings.profile)
+    return mlflow_study.deliver(settings, folder, sweep_metrics(settings, folder))
+
+
+def sweep_metrics(settings: Settings, folder: Path) -> dict[str, dict[str, float]]:
+    """The headline metrics of each dataset in ``folder``'s report; none before it is written."""
+    if not (folder / "report.html").exists():
+        return {}
+    return {name: results.sweep_metrics(folder, name) for name in settings.study}
 
 
 def write_report(settings: Settings, ledger: Path) -> None:

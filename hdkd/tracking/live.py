@@ -1,8 +1,6 @@
 """A run shown in MLflow while it trains."""
 
-import contextlib
 import time
-from collections.abc import Iterator
 
 from hdkd.errors import UnfinishedError
 from hdkd.runs.folder import RunFolder
@@ -18,43 +16,44 @@ SHARE = 0.02  # of the time that updates may take between epochs
 class Live(Observer):
     """Brings MLflow to the state of the run folder every so often.
 
-    Where MLflow fails, one line says so, and the run goes on without it.
+    Where MLflow fails, one line says so; the run goes on, and tries again as often as failing
+    attempts may cost.
     """
 
     def __init__(self) -> None:
+        self._run: tuple[RunFolder, Origin] | None = None
         self._mirror: Mirror | None = None
         self._due = 0.0  # when the next update is, by time.monotonic
+        self._warned = False
 
     def started(self, folder: RunFolder, origin: Origin) -> str | None:
         """Find or create the run in MLflow; returns its identifier, ``None`` without MLflow."""
-        run = None
-        with self._tolerating_errors():
-            self._mirror = Mirror(folder, origin)
-            run = self._mirror.run
-            self._mirror.update(RUNNING)
-        return run
+        self._run = folder, origin
+        self._update(RUNNING)
+        return self._mirror.run if self._mirror else None
 
     def epoch_ended(self) -> None:
         """Update the run, unless the last update was too short a time ago."""
-        before = time.monotonic()
-        if self._mirror and before >= self._due:
-            with self._tolerating_errors():
-                self._mirror.update(RUNNING)
-            after = time.monotonic()
-            self._due = after + max(SECONDS_BETWEEN, (after - before) / SHARE)
+        if time.monotonic() >= self._due:
+            self._update(RUNNING)
 
     def ended(self, status: str) -> None:
-        """Update the run a last time."""
-        if self._mirror:
-            with self._tolerating_errors():
-                self._mirror.update(status)
+        """Update the run a last time, even where MLflow was away just now."""
+        self._update(status)
 
-    @contextlib.contextmanager
-    def _tolerating_errors(self) -> Iterator[None]:
+    def _update(self, status: str) -> None:
+        before = time.monotonic()
         try:
-            yield
+            if self._mirror is None and self._run:
+                self._mirror = Mirror(*self._run)
+            if self._mirror:
+                self._mirror.update(status)
         except UnfinishedError:  # a signal, which is none of MLflow's doing
             raise
         except Exception as error:  # whatever MLflow raises, the run goes on
             self._mirror = None
-            warn(error)
+            if not self._warned:
+                warn(error)
+            self._warned = True
+        after = time.monotonic()
+        self._due = after + max(SECONDS_BETWEEN, (after - before) / SHARE)

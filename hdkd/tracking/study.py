@@ -4,17 +4,27 @@ from pathlib import Path
 
 from hdkd.config import Settings
 from hdkd.errors import RunError, UserError
+from hdkd.files import sha256
 from hdkd.study import plan
 from hdkd.tracking import mirror, store
 
+REPORT_TAG = "hdkd.report"  # of a sweep: the checksum of the report that it has
 
-def deliver(settings: Settings) -> int:
-    """Give MLflow what it lacks of finished runs; returns how many were new or incomplete.
 
-    Raises ``RunError`` where MLflow is out of reach.
+def deliver(
+    settings: Settings, folder: Path, metrics: dict[str, dict[str, float]]
+) -> tuple[int, int]:
+    """Give MLflow what it lacks of finished runs, and ``folder``'s report (:func:`log_report`).
+
+    Returns how many runs, and reports of datasets, were new or incomplete there. Raises
+    ``RunError`` where MLflow is out of reach.
     """
     try:
-        return mirror.deliver(finished(settings))
+        runs = mirror.deliver(finished(settings))
+        return runs, sum(
+            log_report(settings.profile, dataset, folder, values)
+            for dataset, values in metrics.items()
+        )
     except UserError:
         raise
     except Exception as error:
@@ -25,16 +35,11 @@ def deliver(settings: Settings) -> int:
 
 
 def show_report(settings: Settings, folder: Path, metrics: dict[str, dict[str, float]]) -> None:
-    """Give MLflow what it lacks, and ``folder``'s report and headline ``metrics`` by dataset.
-
-    A failure is a warning: the report is written, whatever MLflow raises.
-    """
+    """As :func:`deliver`, after the report: a failure is a warning, whatever MLflow raises."""
     try:
-        mirror.deliver(finished(settings))
-        for dataset, values in metrics.items():
-            log_report(settings.profile, dataset, folder, values)
+        deliver(settings, folder, metrics)
     except Exception as error:
-        store.warn(error)
+        store.warn(error.__context__ if isinstance(error.__context__, Exception) else error)
 
 
 def finished(settings: Settings) -> list[Path]:
@@ -43,12 +48,19 @@ def finished(settings: Settings) -> list[Path]:
     return [folder for folder in runs if plan.is_finished(folder)]
 
 
-def log_report(profile: str, dataset: str, folder: Path, metrics: dict[str, float]) -> None:
-    """Log a dataset's figures, tables, ledger and metrics to the parent run of its sweep."""
+def log_report(profile: str, dataset: str, folder: Path, metrics: dict[str, float]) -> bool:
+    """Log a dataset's figures, tables, ledger and headline metrics to the run of its sweep.
+
+    Whether that lacked this very report.
+    """
     experiment = store.find_experiment(profile, dataset)
     if not experiment:
-        return
+        return False
     client = store.connect().MlflowClient()
+    there = client.get_run(experiment.sweep).data
+    digest = sha256(folder / "report.html")
+    if there.tags.get(REPORT_TAG) == digest:
+        return False
     for path in sorted((folder / "figures" / dataset).glob("*.svg")):
         if not path.name.endswith(".dark.svg"):
             client.log_artifact(experiment.sweep, str(path), "figures")
@@ -56,4 +68,7 @@ def log_report(profile: str, dataset: str, folder: Path, metrics: dict[str, floa
     for path in [*tables, *plan.LEDGER]:
         client.log_artifact(experiment.sweep, str(path), "report")
     for name, value in metrics.items():
-        client.log_metric(experiment.sweep, name, value)
+        if there.metrics.get(name) != value:
+            client.log_metric(experiment.sweep, name, value)
+    client.set_tag(experiment.sweep, REPORT_TAG, digest)
+    return True

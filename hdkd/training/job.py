@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from hdkd.training.budget import network_arguments, training_of
 from hdkd.training.loop import Setup, Watched, has_finite_weights
 from hdkd.training.tune import chosen
 
+# By which SLURM tells a job which GPUs are its own.
+GIVEN_GPUS = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
 # Parameters that change no number.
 NAMES_ONLY = ("version", "teacher", "data.title", "data.synthetic")
 
@@ -208,8 +211,18 @@ def load_teacher(folder: Path | None, source: ImageSet) -> ImageModel:
 
 
 def choose_device(name: str) -> str:
-    """``auto`` takes a GPU where there is one."""
+    """``auto`` takes a GPU where there is one.
+
+    Raises ``RunError`` where a GPU is asked for, or the cluster has given one, that torch cannot
+    use.
+    """
     if name == "auto":
+        given = [f"{key}={os.environ[key]}" for key in GIVEN_GPUS if os.environ.get(key)]
+        if given and not torch.cuda.is_available():
+            raise RunError(
+                f"this job was given a GPU ({given[0]}) that torch cannot use: install a torch for "
+                "it, or train without one by --device cpu"
+            )
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise RunError("--device cuda: there is no GPU that torch can use; leave it at auto")

@@ -1,6 +1,7 @@
 """A stopped training continues exactly; what cannot be trusted is not continued."""
 
 import dataclasses
+import errno
 import fcntl
 import time
 from pathlib import Path
@@ -177,3 +178,18 @@ def test_saving_takes_no_more_than_its_share_of_the_time(tmp_path):
         assert checkpoint.due  # what it takes is not known yet
         checkpoint.save(1, State(model, optimizer, {}, KeptWeights("last")))
         assert not checkpoint.due
+
+
+def test_a_file_system_without_flock_has_locks_of_another_kind(tmp_path, monkeypatch):
+    def missing(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with (
+        pytest.warns(UserWarning, match="flock"),
+        Checkpoint(tmp_path / "run", SAME),
+        pytest.raises(RunError, match="another process trains"),
+    ):
+        Checkpoint(tmp_path / "run", SAME).__enter__()
+    with Checkpoint(tmp_path / "run", SAME):
+        pass

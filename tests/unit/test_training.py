@@ -15,7 +15,7 @@ from hdkd.models import build
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.weights import in_half_precision
 from hdkd.training.checkpoint import Checkpoint
-from hdkd.training.job import load_teacher
+from hdkd.training.job import choose_device, load_teacher
 from hdkd.training.loop import train
 from small import DISTILLATION, SIZES, STUDENT, params_of, setup
 
@@ -133,3 +133,12 @@ def test_a_teacher_is_the_same_from_a_copy_in_half_precision(source, tmp_path):
 def test_a_teacher_folder_that_is_no_run_is_refused(source, tmp_path):
     with pytest.raises(RunError, match=r"params\.json is missing"):
         load_teacher(tmp_path, source)
+
+
+def test_a_gpu_that_a_cluster_has_given_is_not_left_idle_without_a_word(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == "cpu"
+    monkeypatch.setenv("SLURM_JOB_GPUS", "0")
+    with pytest.raises(RunError, match=r"given a GPU .SLURM_JOB_GPUS=0. that torch cannot use"):
+        choose_device("auto")
+    assert choose_device("cpu") == "cpu"

@@ -137,10 +137,59 @@ def test_a_server_that_goes_away_in_the_middle_gets_the_rest_later(project, serv
     assert errors.count("warning: MLflow at") == 1
     assert "`hdkd deliver` gives it later what it misses" in errors
     with server.running():
-        assert "1 runs were new" in project.run("hdkd", "deliver", **variables).stdout
+        assert "1 runs and 0 reports were new" in project.run("hdkd", "deliver", **variables).stdout
         assert_whole(project, server.uri)
-        assert "0 runs were new" in project.run("hdkd", "deliver", **variables).stdout
+        assert "0 runs and 0 reports were new" in project.run("hdkd", "deliver", **variables).stdout
         assert_whole(project, server.uri)
+
+
+def test_a_server_that_is_back_before_the_end_misses_nothing(project, server):
+    variables = {"MLFLOW_TRACKING_URI": server.uri}
+    parameters = project.parameters
+    parameters["student"]["demo"] |= {"epochs": 4000, "evaluate_every": 1000}
+    project.write(parameters)
+    with server.running():
+        training = subprocess.Popen(
+            TRAIN, cwd=project.folder, env=project.environment(**variables),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        for line in training.stdout:
+            if " epoch 100/" in line:
+                break
+    for line in training.stdout:  # it trains on without the server
+        if " epoch 200/" in line:
+            break
+    with server.running():
+        _, errors = training.communicate()
+        assert training.returncode == 0
+        assert errors.count("warning: MLflow at") == 1
+        assert_whole(project, server.uri)
+
+
+def test_a_report_that_was_written_in_an_outage_is_delivered_later_once(built, tmp_path):
+    copy = tmp_path / "project"
+    subprocess.run(["cp", "-r", str(built.folder), str(copy)], check=True)
+    project = Project.existing(copy)
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = Server(folder, project.environment())
+    variables = {"MLFLOW_TRACKING_URI": server.uri}
+    page = project.run("hdkd", "page", **variables)
+    assert page.stderr.count("warning: MLflow at") == 1
+    with server.running():
+        assert (
+            "10 runs and 1 reports were new" in project.run("hdkd", "deliver", **variables).stdout
+        )
+        assert "0 runs and 0 reports were new" in project.run("hdkd", "deliver", **variables).stdout
+        project.run("hdkd", "page", **variables)  # another page: the hour is in it
+        client = mlflow.MlflowClient(server.uri)
+        experiment = client.get_experiment_by_name("hdkd-demo-phantom")
+        (sweep,) = client.search_runs([experiment.experiment_id], "tags.`hdkd.sweep` = 'true'")
+        names = {file.path for file in client.list_artifacts(sweep.info.run_id, "report")}
+        assert "report/report.html" in names
+        assert sweep.data.metrics
+        for name in sweep.data.metrics:
+            assert len(client.get_metric_history(sweep.info.run_id, name)) == 1, name
 
 
 def test_a_server_that_is_away_from_the_start_gets_everything_later(project, server):
