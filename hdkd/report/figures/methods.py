@@ -29,22 +29,25 @@ def draw(data: FigureData, fig: Figure) -> None:
     found = data.methods[data.methods["weights"].isin(["published", ""])]
     found = found[found["training_images"] == found["training_images"].min()]
     students = list(dict.fromkeys(found["role"]))
-    fig.set_size_inches(6.6 * len(students), 4.6)
+    fig.set_size_inches(7.2 * len(students), 4.8)
     for axes, role in zip(fig.subplots(1, len(students), squeeze=False)[0], students, strict=True):
         own = found[(found["role"] == role) & found["gain"].notna()].sort_values("gain")
         axes.axhline(0, color=COLOURS["student"], linewidth=1, linestyle="--", zorder=0)
-        for row in own.itertuples():
+        for place, row in enumerate(own.itertuples()):
             colour = COLOURS["hdkd" if row.method == "hdkd" else "ViT"]
             reach = [[row.gain - row.gain_low], [row.gain_high - row.gain]]
             axes.errorbar(
                 row.ratio, row.gain, yerr=reach, color=colour, marker="o", ms=5, elinewidth=0.8,
                 capsize=2, alpha=0.85,
             )  # fmt: skip
+            # Names stand beside the axes in the order of the gains, where they cannot overlap.
+            height = (place + 0.5) / len(own)
             axes.annotate(
-                methods()[row.method].title, (row.ratio, row.gain), (5, 3), fontsize=8,
-                textcoords="offset points", color=colour,
+                methods()[row.method].title, (row.ratio, row.gain), (1.04, height),
+                textcoords="axes fraction", va="center", fontsize=8, color=colour,
+                arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": colour},
             )  # fmt: skip
-        axes.margins(x=0.2)
+        axes.margins(x=0.08)
         axes.set_title(f"{NETWORKS[role]}, {found['training_images'].min()} images", fontsize=10)
         axes.set_xlabel("Time of a run, student alone = 1")
         axes.set_ylabel("Gain over the student alone (points)")
