@@ -34,7 +34,7 @@ test: setup
 	ruff format --check .
 	mypy
 	lint-imports
-	pytest
+	pytest --numprocesses 2 --dist loadfile
 
 # What takes minutes: a small fixed configuration trained again beside its recorded range, kills at every
 # moment, a study carried away and home, every benchmark at its smallest, the committed models on the real images.

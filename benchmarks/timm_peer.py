@@ -35,7 +35,7 @@ class Registered(nn.Module):
     def forward_features(self, images: Tensor) -> Tensor:
         """The last map of the teacher, the class token of the student."""
         last = self.network.convolutions(images)[-1]
-        return last if hasattr(self.network, "head") else self.network.transformer(last)[:, 0]
+        return last if hasattr(self.network, "head") else self.network.transformer(last)[0][:, 0]
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         """Logits ``(batch, classes)``, or what the head takes."""

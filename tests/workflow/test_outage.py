@@ -1,6 +1,7 @@
 """A tracking server that is away, goes away or never answers: runs end, and nothing is lost."""
 
 import json
+import signal
 import socket
 import subprocess
 import time
@@ -137,32 +138,32 @@ def test_a_server_that_goes_away_in_the_middle_gets_the_rest_later(project, serv
     assert errors.count("warning: MLflow at") == 1
     assert "`hdkd deliver` gives it later what it misses" in errors
     with server.running():
-        assert "1 runs and 0 reports were new" in project.run("hdkd", "deliver", **variables).stdout
+        assert "1 runs and 1 reports were new" in project.run("hdkd", "deliver", **variables).stdout
         assert_whole(project, server.uri)
         assert "0 runs and 0 reports were new" in project.run("hdkd", "deliver", **variables).stdout
         assert_whole(project, server.uri)
 
 
-def test_a_server_that_is_back_before_the_end_misses_nothing(project, server):
+def test_a_server_that_is_back_before_the_end_misses_nothing(project, server, tmp_path):
     variables = {"MLFLOW_TRACKING_URI": server.uri}
     parameters = project.parameters
-    parameters["student"]["demo"] |= {"epochs": 4000, "evaluate_every": 1000}
+    parameters["student"]["demo"] |= {"epochs": 5000, "evaluate_every": 2500}
     project.write(parameters)
-    with server.running():
+    printed = tmp_path / "printed"
+    with server.running(), printed.open("w") as file:
         training = subprocess.Popen(
             TRAIN, cwd=project.folder, env=project.environment(**variables),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdout=file, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        for line in training.stdout:
-            if " epoch 100/" in line:
-                break
-    for line in training.stdout:  # it trains on without the server
-        if " epoch 200/" in line:
-            break
+        while " epoch 100/" not in printed.read_text():
+            time.sleep(0.1)
+    assert training.stderr.readline().startswith("warning: MLflow at")
+    training.send_signal(signal.SIGSTOP)  # so that it is not over before the server is back
     with server.running():
+        training.send_signal(signal.SIGCONT)
         _, errors = training.communicate()
         assert training.returncode == 0
-        assert errors.count("warning: MLflow at") == 1
+        assert "warning" not in errors
         assert_whole(project, server.uri)
 
 
