@@ -41,12 +41,12 @@ test: setup
 test-slow: setup test-older-torch
 	pytest -m slow
 
-# The tests of training with the torch that GPU machines have today, which is older than the pinned one. All other
-# packages are those of the ordinary environment.
+# The tests of training with the torch that GPU machines have today, which is older than the pinned one, and a
+# rehearsal of those of the GPU on a CPU. All other packages are those of the ordinary environment.
 OLDER := .venv-older-torch
 TRAINING := $(addprefix tests/unit/test_,$(addsuffix .py,augment checkpoint engine instruction_sets kept loader losses models schedule training))
 test-older-torch: setup $(OLDER)/.installed
-	$(OLDER)/bin/python -m pytest $(TRAINING) tests/gpu
+	HDKD_TEST_DEVICE=cpu $(OLDER)/bin/python -m pytest $(TRAINING) tests/gpu
 
 $(OLDER)/.installed: requirements.lock
 	$(PYTHON) -m venv $(OLDER)

@@ -25,7 +25,7 @@ from hdkd.config.load import default_params, load, plain, read, resolve, save
 from hdkd.config.methods import LEFT_OUT, About, methods
 from hdkd.config.parameters import PROFILES
 from hdkd.config.settings import Settings
-from hdkd.config.study import CONTROL, STRENGTH, Tuning, ValidationSplit
+from hdkd.config.study import CONTROL, STRENGTH, Methods, Tuning, ValidationSplit
 from hdkd.config.training import Distillation, Engine, Network, Training
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "Layout",
     "Local",
     "MedMNIST",
+    "Methods",
     "Network",
     "Settings",
     "Smote",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hdkd.config.datasets import Dataset, Generated
 from hdkd.config.methods import methods
 from hdkd.config.settings import Settings
-from hdkd.config.study import CONTROL, TRIAL
+from hdkd.config.study import CONTROL, STRENGTH, TRIAL
 from hdkd.errors import ParameterError
 
 # Which splits each layout can have.
@@ -61,9 +61,9 @@ def _names(settings: Settings) -> Iterator[str]:
             if name not in parameters.datasets:
                 yield f"{key} names {name}, which datasets lacks"
     for name in points.points if points else ():
-        if TRIAL.fullmatch(name) or CONTROL.fullmatch(name):
+        if any(kind.fullmatch(name) for kind in (TRIAL, CONTROL, STRENGTH)):
             key = f"ablations.distillation.points.{name}"
-            yield f"{key} has the name of a trial or control: take another"
+            yield f"{key} has the name of a trial, control or strength: take another"
     seed = parameters.teacher.seed
     if controls and seed in controls.teacher_seeds:
         yield f"ablations.controls.teacher_seeds has {seed}, which is teacher.seed: name others"
@@ -134,6 +134,9 @@ def _methods(settings: Settings) -> Iterator[str]:
                 yield f"methods.{network} names {name}, which cannot teach that student"
         if names and "alone" not in names:
             yield f"methods.{network} must have alone, with which the others are compared"
+    for strength in section.strengths:
+        if not 0.001 <= strength <= 1000:
+            yield f"methods.strengths must lie between 0.001 and 1000, unlike {strength}"
     if 1 not in section.strengths:
         yield "methods.strengths must have 1, the published weights"
     if (

@@ -23,7 +23,8 @@ class About:
     ``origin`` is two or three sentences on where it comes from, ``source`` the code that was read,
     ``licence`` that code's. ``published`` are the published weights, ``logits`` how the logit term
     is normalised, ``networks`` the students that it can teach, ``predicting`` the heads that
-    predict (``ImageModel``), ``taught`` whether it asks a teacher.
+    predict (``ImageModel``), ``taught`` whether it asks a teacher, ``fewest_classes`` below how
+    many its loss says nothing.
     """
 
     title: str
@@ -35,6 +36,7 @@ class About:
     networks: tuple[str, ...]
     predicting: str
     taught: bool
+    fewest_classes: int = 2
 
 
 @functools.cache

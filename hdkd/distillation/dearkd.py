@@ -44,6 +44,8 @@ class DearKD(HDKD):
     A plain transformer, which has no stages, is given aligned maps for its first layers instead.
     """
 
+    distilled = DISTILLED
+
     def __init__(self, settings: Distillation, aligners: nn.ModuleList | None = None) -> None:
         super().__init__(settings)
         self.aligners = aligners
@@ -58,7 +60,9 @@ class DearKD(HDKD):
         return cls(pair.settings, nn.ModuleList(aligners))
 
     def prepare(self, student: nn.Module) -> None:
-        """Nothing: how often HDKD's released code updates statistics is its own affair."""
+        """As HDKD, where the student has stages."""
+        if self.aligners is None:
+            super().prepare(student)
 
     def forward(
         self, student: Seen, teacher: Seen | None, labels: Tensor, progress: Tensor
@@ -67,7 +71,8 @@ class DearKD(HDKD):
         output, settings = student.output, self.settings
         assert teacher is not None
         assert output.distillation_logits is not None
-        distils = (progress < DISTILLED).float()
+        # A recorded step computes both, so the teacher is asked until the end.
+        distils = (progress < self.distilled).float()
         name, taught = self.logit_term(output.distillation_logits, teacher.output.logits)
         if self.aligners is None:
             weight = settings.feature_weight
@@ -83,5 +88,5 @@ class DearKD(HDKD):
             "cross_entropy": Term(F.cross_entropy(output.logits, labels), 1 - settings.alpha),
             name: Term(taught, settings.alpha * distils),
             "features": Term(features, weight * distils),
-            "second_cross_entropy": Term(alone, settings.alpha * (1 - distils)),
+            "second_cross_entropy": Term(alone, settings.alpha * (1 - distils), labels=True),
         }

@@ -17,6 +17,7 @@ ABOUT = {
     "networks": ["hybrid", "vit"],
     "predicting": "both",
     "taught": True,
+    "fewest_classes": 4,
 }
 WEIGHT = 2.0
 

@@ -31,11 +31,9 @@ class FitNet(Method):
 
     @classmethod
     def of(cls, pair: Pair) -> "FitNet":
-        """With a 1×1 convolution, batch normalisation and ReLU."""
+        """With a 1×1 convolution and batch normalisation, because the teacher's maps are signed."""
         student, teacher = pair.student.features[STAGE].shape[1], pair.maps[STAGE].shape[1]
-        return cls(
-            nn.Sequential(nn.Conv2d(student, teacher, 1), nn.BatchNorm2d(teacher), nn.ReLU())
-        )
+        return cls(nn.Sequential(nn.Conv2d(student, teacher, 1), nn.BatchNorm2d(teacher)))
 
     def forward(
         self, student: Seen, teacher: Seen | None, labels: Tensor, progress: Tensor

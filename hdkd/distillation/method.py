@@ -20,10 +20,11 @@ class Seen(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A part of the loss: a scalar, and what it is multiplied with."""
+    """A part of the loss: a scalar, what it is multiplied with, whether labels alone give it."""
 
     value: Tensor
     weight: float | Tensor = 1.0
+    labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ class Method(nn.Module):
 
 
 def total(terms: Mapping[str, Term], strength: float = 1.0) -> Tensor:
-    """The loss: the sum of all terms, but for the labels' multiplied with ``strength``."""
+    """The loss: the sum of all terms, those not given by labels multiplied with ``strength``."""
     summands = []
-    for name, (value, weight) in terms.items():
-        factor = weight if name == "cross_entropy" or strength == 1 else weight * strength
-        summands.append(factor * value)
+    for name, (value, weight, labels) in terms.items():
+        spared = labels or name == "cross_entropy" or strength == 1
+        summands.append((weight if spared else weight * strength) * value)
     loss = summands[0]
     for each in summands[1:]:
         loss = loss + each

@@ -1,5 +1,8 @@
 """OFA-KD (Hao et al., 2023): exits on the way, compared in the space of the logits."""
 
+import math
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,10 +14,11 @@ ABOUT = {
     "title": "OFA-KD",
     "origin": "Hao et al. (2023) distil between networks of different kinds by letting the student "
     "answer at several depths, through exits that are dropped afterwards. Their loss gives the "
-    "true class more weight where the teacher is sure of it.",
+    "true class more weight where the teacher is sure of it. Exits of tokens classify their mean, "
+    "as is published for students without a class token.",
     "source": "Hao840/OFAKD, distillers/ofa.py",
     "licence": "none",
-    "published": "all terms 1, γ 1.5, temperature 1",
+    "published": "all terms 1, γ 1.5 as in its README (the code's default is 1), temperature 1",
     "logits": "soft cross-entropy, by batch",
     "networks": ["hybrid", "vit"],
     "predicting": "both",
@@ -23,8 +27,8 @@ ABOUT = {
 GAMMA = 1.5
 # Exits of a transformer: after which share of its layers, and of how many layers of their own.
 TOKEN_EXITS = ((2 / 12, 3), (4 / 12, 2), (10 / 12, 1), (1.0, 1))
-HEAD_WIDTH = 64  # of a token exit's attention heads
-EXPANSION = 4
+EXIT_HEADS = 4  # of a token exit's layers
+FINAL_SIDE = 7  # patches beside each other that are not merged further
 
 
 def ofa_loss(logits: Tensor, teacher_logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
@@ -37,58 +41,78 @@ def ofa_loss(logits: Tensor, teacher_logits: Tensor, labels: Tensor, gamma: floa
     return -(targets * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 
-class MapExit(nn.Sequential):
-    """Halves maps by separable convolutions, each with twice the channels, and classifies them."""
+class Halving(nn.Sequential):
+    """Two separable convolutions, of which the first halves the maps."""
 
-    def __init__(self, channels: int, halvings: int, classes: int) -> None:
-        layers: list[nn.Module] = []
-        for _ in range(halvings):
-            layers += [
-                nn.Conv2d(channels, channels, 3, 2, padding=1, groups=channels, bias=False),
-                nn.BatchNorm2d(channels),
-                nn.ReLU(),
-                nn.Conv2d(channels, 2 * channels, 1, bias=False),
-                nn.BatchNorm2d(2 * channels),
+    def __init__(self, channels: int, out: int) -> None:
+        def separable(stride: int, out: int) -> list[nn.Module]:
+            return [
+                nn.Conv2d(channels, channels, 3, stride, padding=1, groups=channels, bias=False),
+                nn.Conv2d(channels, out, 1, bias=False),
+                nn.BatchNorm2d(out),
                 nn.ReLU(),
             ]
-            channels *= 2
-        pool = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        super().__init__(*layers, *pool, nn.Linear(channels, classes))
+
+        super().__init__(*separable(2, channels), *separable(1, out))
+
+
+class MapExit(nn.Sequential):
+    """Halves maps, doubling their channels up to ``width`` at last, and classifies their mean."""
+
+    def __init__(self, channels: int, halvings: int, width: int, classes: int) -> None:
+        counts = [channels * 2**k for k in range(halvings)] + [width]
+        layers = [Halving(*pair) for pair in pairwise(counts)]
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+        self.apply(initialise)
+
+
+class Merging(nn.Module):
+    """Four neighbouring tokens become one."""
+
+    def __init__(self, dim: int, side: int, activated: bool) -> None:
+        super().__init__()
+        self.side = side
+        self.norm = nn.LayerNorm(4 * dim)
+        self.reduction = nn.Linear(4 * dim, dim, bias=False)
+        self.activation = nn.GELU() if activated else nn.Identity()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """``(batch, side², dim)`` to ``(batch, side² / 4, dim)``."""
+        batch, _, dim = tokens.shape
+        half = self.side // 2
+        squares = tokens.view(batch, half, 2, half, 2, dim).transpose(2, 3)
+        squares = squares.reshape(batch, half * half, 4 * dim)
+        return self.activation(self.reduction(self.norm(squares)))
 
 
 class TokenExit(nn.Module):
-    """Merges tokens two by two, applies layers of its own, and classifies their mean."""
+    """Merges tokens down to a grid of about 7×7, applies layers of its own, classifies the mean."""
 
     def __init__(self, dim: int, side: int, layers: int, classes: int) -> None:
         super().__init__()
-        # No merging where an odd number of patches lies beside each other.
-        self.merged = 1 if side % 2 else 2
-        self.side = side
-        self.norm = nn.LayerNorm(dim * self.merged**2)
-        self.merge = nn.Linear(dim * self.merged**2, dim)
-        # A layer without dropout, as timm's and DeiT's.
-        self.layers = nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(
-                dim,
-                max(1, dim // HEAD_WIDTH),
-                EXPANSION * dim,
-                0.0,
-                "gelu",
-                batch_first=True,
-                norm_first=True,
-            ),
-            layers,
-            enable_nested_tensor=False,
+        from timm.models.vision_transformer import Block  # slow to import
+
+        merges = max(int(math.log2(side / FINAL_SIDE)), 0)
+        self.merge = nn.Sequential(
+            *(Merging(dim, side // 2**k, k == 0 or k < merges - 1) for k in range(merges))
         )
+        self.layers = nn.Sequential(*(Block(dim, num_heads=EXIT_HEADS) for _ in range(layers)))
         self.head = nn.Linear(dim, classes)
+        self.apply(initialise)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``(batch, patches, dim)`` to logits ``(batch, classes)``."""
-        batch, _, dim = tokens.shape
-        half, merged = self.side // self.merged, self.merged
-        squares = tokens.view(batch, half, merged, half, merged, dim).transpose(2, 3)
-        merged_tokens = self.merge(self.norm(squares.reshape(batch, half * half, -1)))
-        return self.head(self.layers(merged_tokens).mean(dim=1))
+        """``(batch, side², dim)`` to logits ``(batch, classes)``."""
+        return self.head(self.layers(self.merge(tokens)).mean(dim=1))
+
+
+def initialise(module: nn.Module) -> None:
+    """The published initial weights of an exit."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class OFA(Method):
@@ -104,8 +128,9 @@ class OFA(Method):
         output = pair.student
         classes = output.logits.shape[1]
         if output.features:
+            width = max(output.layers[0].shape[2], pair.maps[-1].shape[1])
             stages = enumerate(output.features)
-            exits = [MapExit(each.shape[1], 3 - j, classes) for j, each in stages]
+            exits = [MapExit(each.shape[1], 3 - j, width, classes) for j, each in stages]
             return cls(nn.ModuleList(exits), None)
         layer, count = output.layers[0], len(output.layers)
         dim, side = layer.shape[2], side_of(layer)

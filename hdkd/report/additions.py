@@ -60,11 +60,10 @@ class Parameters:
 
 
 def built(
-    settings: Settings, dataset: str, network: str, name: str
+    settings: Settings, dataset: str, network: str, name: str, classes: int
 ) -> tuple[ImageModel, Teaching, tuple[int, int, int]]:
     """A student, how it is taught, and the shape of its images."""
     images = settings.images(dataset)
-    classes = len(settings.dataset(dataset).classes or ()) or 2
     shape = (images.channels, images.size, images.size)
 
     def made(role: str, **heads: str) -> ImageModel:
@@ -84,9 +83,11 @@ def built(
     return student, Teaching(teacher, method), shape
 
 
-def parameters(settings: Settings, dataset: str, network: str, name: str) -> Parameters:
-    """What a method trains."""
-    student, teaching, _ = built(settings, dataset, network, name)
+def parameters(
+    settings: Settings, dataset: str, network: str, name: str, classes: int
+) -> Parameters:
+    """What a method trains on a dataset of so many classes."""
+    student, teaching, _ = built(settings, dataset, network, name, classes)
     return count(student, teaching)
 
 
@@ -100,7 +101,9 @@ class Trial:
     """A student with a method, and how long its steps take on a batch of noise."""
 
     def __init__(self, settings: Settings, dataset: str, network: str, name: str) -> None:
-        student, teaching, shape = built(settings, dataset, network, name)
+        # Where no counts are published, two classes stand for however many there are.
+        classes = len(settings.dataset(dataset).classes or ()) or 2
+        student, teaching, shape = built(settings, dataset, network, name, classes)
         self.parameters = count(student, teaching)
         self.seconds: list[float] = []
         training = settings.training("student", "all", dataset)
@@ -113,7 +116,6 @@ class Trial:
             teaching,
         )
         generator, images = torch.Generator().manual_seed(0), training.batch_size
-        classes = student(torch.zeros(2, *shape)).logits.shape[1]
         self._batch = (
             torch.randint(0, 256, (images, *shape), dtype=torch.uint8, generator=generator),
             torch.randint(0, classes, (images,), generator=generator),

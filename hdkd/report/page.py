@@ -15,6 +15,7 @@ from hdkd.report import drawing, figures, ranks
 from hdkd.report.tables import columns, formats, methods, sentences, tables
 from hdkd.report.tables.columns import shown
 from hdkd.report.tables.numbers import Numbers
+from hdkd.study.names import NETWORKS
 
 PART_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
 
@@ -92,21 +93,23 @@ def headline(gain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def methods_of(numbers: Numbers) -> dict[str, Any] | None:
-    """The methods of a study in sentences, and their ranks in a figure; ``None`` without any."""
+    """The methods of a study in sentences, and their ranks in figures; ``None`` without any."""
     own = numbers.runs[numbers.runs["group"] == "methods"]
     if own.empty:
         return None
-    found = methods.ranks(numbers.runs)
-    diagram = {}
-    if found:
-        diagram = {
+    diagrams = [
+        {"student": NETWORKS[role]}
+        | {
             theme: data_uri(drawing.drawn(partial(ranks.draw, found), theme))
             for theme in drawing.SUFFIXES
         }
+        for role in NETWORKS
+        if (found := methods.ranks(numbers.runs, role))
+    ]
     described = config.methods()
     names = [name for name in described if name in set(own["method"])]
     return {
-        "diagram": diagram,
+        "diagrams": diagrams,
         "described": [described[name] for name in names],
         "left_out": config.LEFT_OUT,
     }

@@ -16,7 +16,7 @@ def draw(ranks: Ranks, fig: Figure) -> None:
     fig.set_size_inches(7.2, ROW * rows + 0.7)
     axes = fig.subplots()
     count = len(order)
-    axes.set(xlim=(count + 0.2, 0.8), ylim=(rows, 0))
+    axes.set(xlim=(max(count, 1 + ranks.difference) + 0.2, 0.8), ylim=(rows, 0))
     axes.xaxis.set_ticks_position("top")
     axes.xaxis.set_label_position("top")
     axes.set_xlabel(f"Mean rank over {ranks.blocks} pairs of dataset and subset")

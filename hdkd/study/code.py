@@ -1,5 +1,6 @@
 """Which folders and files of this package each step runs: a change of them runs it again."""
 
+import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -37,12 +38,21 @@ def files(step: str, method: str = "") -> list[str]:
     A run that a ``method`` teaches runs the file of that, too.
     """
     found = []
-    own = [f"distillation/{method}.py"] if method not in ("", "hdkd") else []
-    for name in [*STEP_CODE[step], *own]:
+    own = method_files(method) if method else []
+    for name in dict.fromkeys([*STEP_CODE[step], *own]):
         path = PACKAGE / name
         every = sorted(path.rglob("*")) if path.is_dir() else [path]
         found += [p.relative_to(PACKAGE).as_posix() for p in every if p.suffix in SUFFIXES]
     return found
+
+
+def method_files(method: str) -> list[str]:
+    """The file of a method, and those of the methods that it is a variant of."""
+    name = f"distillation/{method}.py"
+    imported = re.findall(
+        r"^from hdkd\.distillation\.(\w+) import", (PACKAGE / name).read_text("utf-8"), re.MULTILINE
+    )
+    return [name, *(each for other in imported for each in method_files(other))]
 
 
 def inputs(step: str, method: str = "") -> list[str]:

@@ -75,7 +75,7 @@ class RunKey:
     @property
     def strength(self) -> float:
         """By what its method's published weights are multiplied."""
-        found = STRENGTH.fullmatch(self.point)
+        found = STRENGTH.fullmatch(self.point) if self.method else None
         return float(".".join(filter(None, found.groups()))) if found else 1.0
 
     @property
@@ -292,7 +292,7 @@ def method_runs(settings: Settings, dataset: str) -> list[RunKey]:
 
 def point_of(strength: float) -> str:
     """How a strength is named in run folders: ``times0_25``, and nothing for 1."""
-    return "" if strength == 1 else f"times{str(strength).replace('.', '_')}"
+    return "" if strength == 1 else f"times{strength:g}".replace(".", "_")
 
 
 def teacher_of(settings: Settings, key: RunKey) -> RunKey:

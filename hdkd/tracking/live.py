@@ -25,12 +25,15 @@ class Live(Observer):
         self._mirror: Mirror | None = None
         self._due = 0.0  # when the next update is, by time.monotonic
         self._warned = False
+        self._identifier: str | None = None
 
     def started(self, folder: RunFolder, origin: Origin) -> str | None:
         """Find or create the run in MLflow; returns its identifier, ``None`` without MLflow."""
         self._run = folder, origin
         self._update(RUNNING)
-        return self._mirror.run if self._mirror else None
+        if self._mirror:
+            self._due = 0.0
+        return self._identifier
 
     def epoch_ended(self) -> None:
         """Update the run, unless the last update was too short a time ago."""
@@ -46,6 +49,7 @@ class Live(Observer):
         try:
             if self._mirror is None and self._run:
                 self._mirror = Mirror(*self._run)
+                self._identifier = self._mirror.run
             if self._mirror:
                 self._mirror.update(status)
         except UnfinishedError:  # a signal, which is none of MLflow's doing

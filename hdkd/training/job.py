@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hdkd.config import Settings
+from hdkd.config import Settings, methods
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.data.batches.subsets import draw_subset
 from hdkd.distillation.method import Teaching, build_method
@@ -114,12 +114,20 @@ def teaching_of(job: Job, source: ImageSet, model: ImageModel) -> Teaching | Non
     name = "hdkd" if key.role == "hdkd" else key.method
     if not name:
         return None
+    if key.method and len(source.classes) < (fewest := methods()[name].fewest_classes):
+        raise RunError(
+            f"{name} says nothing of {len(source.classes)} classes: it needs {fewest}; take it out "
+            "of the section methods of the parameters"
+        )
     teacher = load_teacher(job.teacher, source) if key.is_taught else None
+    settings = job.settings.distillation(key.point)
+    if key.method:  # that the released code repeats its passes is no part of any method
+        settings = dataclasses.replace(settings, batchnorm_updates=(1, 1, 1))
     images = job.settings.images(key.dataset)
     shape = (images.channels, images.size, images.size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key.seed + 3_000_017)
-        method = build_method(name, model, teacher, shape, job.settings.distillation(key.point))
+        method = build_method(name, model, teacher, shape, settings)
     return Teaching(teacher, method, key.strength)
 
 
@@ -180,6 +188,7 @@ def fingerprint(assembled: Assembled) -> dict[str, Any]:
     for name in [n for n in parts if n in NAMES_ONLY or n.startswith("engine.")]:
         del parts[name]
     parts["device"] = device
+    parts["engine.layout"] = engine.layout  # on a CPU, too, it changes the last digits
     if device == "cuda":  # a recorded step computes what it would compute if it were not
         parts |= {f"engine.{n}": v for n, v in vars(engine).items() if n != "cuda_graph"}
     parts["torch"] = torch.__version__
@@ -197,7 +206,7 @@ def load_teacher(folder: Path | None, source: ImageSet) -> ImageModel:
     Raises ``RunError`` when it is missing, knows other classes, or has weights that do not fit.
     """
     if folder is None:
-        raise RunError("HDKD needs a teacher: name its run folder with --teacher")
+        raise RunError("this run needs a teacher: name its run folder with --teacher")
     run = RunFolder(folder)
     params = run.params
     if params.run.role != "teacher":

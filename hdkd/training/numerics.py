@@ -30,9 +30,12 @@ def set_up(engine: Engine, device: str, threads: int | None = None) -> Numerics:
     torch.backends.cudnn.allow_tf32 = tf32
     deterministic = engine.deterministic or not on_gpu
     torch.backends.cudnn.benchmark = on_gpu and not deterministic
+    if on_gpu:
+        # Without it cuBLAS may vary. A process reads it once, before its first product of matrices.
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        # Its gradient varies.
+        torch.backends.cuda.enable_mem_efficient_sdp(not deterministic)
     if on_gpu and deterministic:
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS may vary
-        torch.backends.cuda.enable_mem_efficient_sdp(False)  # its gradient varies
         torch.set_deterministic_debug_mode("error")
     else:
         torch.set_deterministic_debug_mode("warn" if deterministic else "default")

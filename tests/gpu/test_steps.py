@@ -1,6 +1,8 @@
 """Steps on a GPU: recorded, in bfloat16, of every network, beside those of a CPU."""
 
-import math
+import multiprocessing
+import re
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -40,31 +42,11 @@ def test_a_gpu_computes_the_losses_of_a_cpu(source, device):
 
 @pytest.mark.parametrize("resident", [True, False], ids=["resident", "gathered"])
 def test_a_recorded_step_computes_what_an_eager_one_does(source, device, resident):
-    """Three batches of four images and the one left over in each epoch: two recordings."""
+    """Two batches of four images in each epoch, and one of the five left over: two recordings."""
     set_up(RECORDED, device)
     expected, _ = epochs_of(source, EAGER, device, resident=resident)
     found, _ = epochs_of(source, RECORDED, device, resident=resident)
     equal_losses(found, expected, 1e-3)
-
-
-def test_a_step_that_cannot_be_recorded_says_why_and_what_to_do(device):
-    def waits(*batch: torch.Tensor) -> Batch:
-        if device == "cuda":
-            torch.cuda.synchronize()  # what a recording must not do
-        return as_it_is(*batch)
-
-    model = build("student", num_classes=2, image_size=32, in_channels=1).to(device)
-    step = Step(
-        model, build_optimizer(model, TRAINING), AUGMENTATION, RECORDED, device, None, waits
-    )
-    batch = small_batch(4, 1, 32, device)
-    for _ in range(EAGER_STEPS):
-        step(*batch)
-    if device == "cuda":
-        with pytest.raises(
-            RunError, match=r"recorded as a CUDA graph \(.+\): set engine.cuda_graph"
-        ):
-            step(*batch)
 
 
 def small_batch(count: int, channels: int, size: int, device: str) -> Batch:
@@ -74,9 +56,7 @@ def small_batch(count: int, channels: int, size: int, device: str) -> Batch:
     return images.to(torch.uint8).to(device), (torch.arange(count) % 2).to(device), draws.to(device)
 
 
-def losses_of(
-    role: str, engine: Engine, device: str, size: int = 64, steps: int = 6
-) -> list[float]:
+def losses_of(role: str, engine: Engine, device: str, size: int = 64) -> list[float]:
     """Losses of some steps of a network of the paper's size on the same batch."""
     torch.manual_seed(0)
     model = build(role, num_classes=2, image_size=size, in_channels=3).to(device).train()
@@ -94,7 +74,7 @@ def losses_of(
 
 
 def taught_losses_of(name: str, network: str, engine: Engine, device: str) -> list[float]:
-    """Losses of some steps of a small student that a method teaches, which has half of its time."""
+    """Losses of steps of a small student that a method teaches, from first to last epoch."""
     torch.manual_seed(0)
     image = {"num_classes": 4, "image_size": 32, "in_channels": 1}
     common = {"channels": (8, 16, 24), "depths": (1, 1, 1)}
@@ -110,9 +90,9 @@ def taught_losses_of(name: str, network: str, engine: Engine, device: str) -> li
     optimizer = build_optimizer(model.to(device).train(), TRAINING, method)
     teaching = Teaching(teacher, method)
     step = Step(model, optimizer, AUGMENTATION, engine, device, teaching)
-    step.progress.fill_(0.5)
     found = []
-    for _ in range(6):
+    for k in range(6):
+        step.progress.fill_(k / 6)  # which a recorded step has to see
         step(*small_batch(8, 1, 32, device))
         found.append(step.means(8)["loss"])
     return found
@@ -130,16 +110,45 @@ def test_every_method_can_be_recorded(name, network, device):
     assert found == pytest.approx(expected, rel=5e-3)
 
 
+def message_of_a_step_that_waits(device: str) -> str:
+    """What is raised where a step does what a recording must not; empty where nothing is."""
+
+    def waits(*batch: torch.Tensor) -> Batch:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return as_it_is(*batch)
+
+    model = build("student", num_classes=2, image_size=32, in_channels=1).to(device)
+    step = Step(
+        model, build_optimizer(model, TRAINING), AUGMENTATION, RECORDED, device, None, waits
+    )
+    try:
+        for _ in range(EAGER_STEPS + 1):
+            step(*small_batch(4, 1, 32, device))
+    except RunError as error:
+        return str(error)
+    return ""
+
+
+def test_a_step_that_cannot_be_recorded_says_why_and_what_to_do(device):
+    """In a process of its own, because torch 2.11 leaves its state behind."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        message = pool.submit(message_of_a_step_that_waits, device).result()
+    expected = (
+        r"recorded as a CUDA graph \(.+\): set engine.cuda_graph" if device == "cuda" else "^$"
+    )
+    assert re.search(expected, message)
+
+
 NETWORKS = ["teacher", "student", "hdkd", *BASELINES]
 
 
 @pytest.mark.parametrize("role", NETWORKS)
 def test_every_network_can_be_recorded(role, device):
-    """Before the first recording the losses are equal; after it dropout draws anew."""
+    """A replay draws dropout from the seed that is set before it, as an eager step does."""
     set_up(RECORDED, device)
     expected, found = (losses_of(role, engine, device) for engine in (EAGER, RECORDED))
-    assert found[:EAGER_STEPS] == pytest.approx(expected[:EAGER_STEPS], rel=2e-3)
-    assert all(map(math.isfinite, found))
+    assert found == pytest.approx(expected, rel=2e-3)
 
 
 @pytest.mark.parametrize("role", ["teacher", "hdkd"])

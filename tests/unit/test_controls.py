@@ -96,7 +96,9 @@ def test_the_images_of_an_epoch_are_those_of_the_sweep(settings):
 def test_a_distillation_may_not_have_the_name_of_a_control(parameters):
     points = parameters["ablations"]["shared"]["distillation"]["points"]
     points["same_steps"] = {"alpha": 1.0}
-    with pytest.raises(ParameterError, match="same_steps has the name of a trial or control"):
+    with pytest.raises(
+        ParameterError, match="same_steps has the name of a trial, control or strength"
+    ):
         config.resolve(parameters | {"profile": "paper"})
 
 

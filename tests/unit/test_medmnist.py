@@ -30,6 +30,14 @@ def arrays(path: Path, size: int = 28, labels: int = 2) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def small_sets(monkeypatch):
+    """The sets as they are described, but for their numbers of images."""
+    sets = {name: about | {"n_samples": COUNTS} for name, about in medmnist.published().items()}
+    monkeypatch.setattr(medmnist, "published", lambda: sets)
+    return sets
+
+
 def test_every_image_is_written_under_its_class_and_part(tmp_path, monkeypatch):
     file = arrays(tmp_path / "breastmnist.npz")
     monkeypatch.setenv("HDKD_MEDMNIST", str(tmp_path))  # the folder that has it
@@ -60,12 +68,14 @@ def server(tmp_path):
     server.shutdown()
 
 
-def test_a_download_is_compared_with_the_published_checksum(tmp_path, monkeypatch, server):
+def test_a_download_is_compared_with_the_published_checksum(
+    tmp_path, monkeypatch, server, small_sets
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HDKD_MEDMNIST", raising=False)
     file = arrays(tmp_path / "there.npz")
-    about = medmnist.published()["breastmnist"] | {"url": f"{server}/there.npz"}
-    monkeypatch.setattr(medmnist, "published", lambda: {"breastmnist": about})
+    about = small_sets["breastmnist"]
+    about["url"] = f"{server}/there.npz"
     with pytest.raises(DataError, match=r"breastmnist\.npz failed .* name it in HDKD_MEDMNIST"):
         medmnist.write("mine", BREAST, tmp_path / "files")
     about["MD5"] = hashlib.md5(file.read_bytes()).hexdigest()
@@ -95,8 +105,17 @@ def test_a_file_that_is_missing_or_no_archive_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("HDKD_MEDMNIST", str(tmp_path))
     with pytest.raises(DataError, match=r"breastmnist\.npz does not exist"):
         medmnist.write("mine", BREAST, tmp_path / "files")
-    (tmp_path / "breastmnist.npz").write_text("nothing")
-    with pytest.raises(DataError, match=r"no file of MedMNIST"):
+    whole = arrays(tmp_path / "whole.npz").read_bytes()
+    for content in (b"nothing", whole[:-200]):
+        (tmp_path / "breastmnist.npz").write_bytes(content)
+        with pytest.raises(DataError, match=r"no whole file of MedMNIST"):
+            medmnist.write("mine", BREAST, tmp_path / "files")
+
+
+def test_a_file_of_another_set_is_known_by_its_number_of_images(tmp_path, monkeypatch, small_sets):
+    monkeypatch.setenv("HDKD_MEDMNIST", str(arrays(tmp_path / "other.npz")))
+    small_sets["breastmnist"]["n_samples"] = COUNTS | {"val": 78}
+    with pytest.raises(DataError, match="has 2 val images, and breastmnist has 78"):
         medmnist.write("mine", BREAST, tmp_path / "files")
 
 

@@ -5,10 +5,15 @@ import math
 import pandas as pd
 import pytest
 
+from hdkd.config import Methods
 from hdkd.report.ranks import alike
 from hdkd.report.tables.methods import ranks, rows_of
 from hdkd.study.plan import RunKey, point_of
 from small import summary_of
+
+SECTION = Methods(
+    subsets={"noise": (16,)}, seeds=(0, 1), hybrid=("alone",), vit=(), strengths=(1, 0.25, 4)
+)
 
 
 def key(method: str, strength: float, seed: int) -> RunKey:
@@ -40,15 +45,18 @@ def test_the_strength_with_the_best_mean_on_the_validation_images_is_chosen():
     table, summaries = cell(
         {("cskd", 1): [0.5, 0.7], ("cskd", 0.25): [0.9, 0.1], ("cskd", 4): [0.65, 0.6]}
     )
-    published, chosen = rows_of(table, summaries)
+    published, chosen = rows_of(table, summaries, SECTION)
     assert published.weights == "published"
     assert chosen.weights == "chosen: × 4"
     assert chosen.runs["point"].tolist() == ["times4", "times4"]
 
 
-def test_nothing_is_chosen_before_every_seed_has_every_strength():
-    table, summaries = cell({("cskd", 1): [0.5, 0.7], ("cskd", 4): [0.9]})
-    assert [row.weights for row in rows_of(table, summaries)] == ["published"]
+@pytest.mark.parametrize(
+    "missing", [{("cskd", 4): [0.9]}, {("cskd", 4): []}], ids=["a seed", "a strength"]
+)
+def test_nothing_is_chosen_before_every_seed_has_every_strength(missing):
+    table, summaries = cell({("cskd", 1): [0.5, 0.7], ("cskd", 0.25): [0.9, 0.1]} | missing)
+    assert [row.weights for row in rows_of(table, summaries, SECTION)] == ["published"]
 
 
 @pytest.mark.parametrize("strength", [1, 4, 0.25, 2.5])

@@ -17,11 +17,11 @@ from hdkd.distillation.hdkd import HDKD, feature_loss, kl_divergence
 from hdkd.distillation.hdkd_projected import ProjectedHDKD
 from hdkd.distillation.label_smoothing import LabelSmoothing
 from hdkd.distillation.logit_standardisation import standardised
-from hdkd.distillation.method import Seen, Term, total
+from hdkd.distillation.method import Pair, Seen, Term, total
 from hdkd.distillation.parts import as_tokens, pooled, side_of, spread
 from hdkd.distillation.vkd import VkD
-from hdkd.models import ImageModel, Output
-from small import DISTILLATION, losses_of
+from hdkd.models import ImageModel, Output, build
+from small import DISTILLATION, SIZES, losses_of
 
 BATCH, CLASSES = 5, 4
 LABELS = [0, 1, 2, 3, 0]
@@ -59,6 +59,8 @@ def test_the_loss_is_the_sum_of_weighted_terms_and_strength_spares_the_labels():
     }
     assert total(terms).item() == 0.5 * 1 + 0.25 * 2 + 10 * 3
     assert total(terms, strength=4).item() == 0.5 * 1 + 4 * (0.25 * 2 + 10 * 3)
+    terms["second_cross_entropy"] = Term(torch.tensor(1.0), 0.5, labels=True)
+    assert total(terms, strength=4).item() == 0.5 * 2 + 4 * (0.25 * 2 + 10 * 3)
 
 
 # Methods that are another with one thing left out.
@@ -193,7 +195,10 @@ def test_terms_vanish_where_the_student_is_its_teacher():
         *dkd.parts(TEACHER.logits, TEACHER.logits, every, 4.0),
         dist.anticorrelation(TEACHER.logits.softmax(1), TEACHER.logits.softmax(1)),
         losses_of(attention_transfer.AttentionTransfer(), same, TEACHER, LABELS)["features"],
-        F.smooth_l1_loss(rkd.angles(TEACHER.logits), rkd.angles(TEACHER.logits)),
+        kl_divergence(standardised(TEACHER.logits), standardised(TEACHER.logits), 1.0, "batch"),
+        locality_guidance.guidance_loss(
+            [as_tokens(pooled(each, 4)) for each in TEACHER.features], TEACHER.features
+        ),
     ):
         assert values.item() == pytest.approx(0, abs=1e-6)
 
@@ -219,10 +224,11 @@ class Linear(ImageModel):
 
 
 def test_the_mean_of_the_teachers_answers_at_its_places_is_its_answer():
-    head = Linear()
-    last = maps(3)[2]
-    places = head.classify(as_tokens(last))
-    assert torch.allclose(places.mean(dim=1), head.classify(last.mean(dim=(2, 3))), atol=1e-6)
+    torch.manual_seed(0)
+    teacher = build("teacher", **SIZES).eval()
+    output = teacher(torch.randn(3, 1, 16, 16))
+    places = teacher.classify(as_tokens(output.features[-1]))
+    assert torch.allclose(places.mean(dim=1), output.logits, atol=1e-5)
 
 
 def test_patches_are_taught_their_places_first_and_the_whole_image_at_last():
@@ -266,6 +272,21 @@ def test_dearkd_is_hdkd_until_the_labels_teach_alone():
 
 
 # Parts.
+
+
+def test_exits_have_the_published_number_of_parameters():
+    """At the paper's size, without their classifiers: 203, 120 and 90 thousand."""
+    sizes = [
+        sum(p.numel() for p in ofa.MapExit(channels, halvings, 256, 4).parameters()) - (256 + 1) * 4
+        for channels, halvings in ((64, 3), (96, 2), (192, 1))
+    ]
+    assert [round(size / 1000) for size in sizes] == [203, 120, 90]
+
+
+def test_a_projector_reaches_signed_maps():
+    torch.manual_seed(0)
+    method = FitNet.of(Pair(STUDENT, TEACHER, DISTILLATION))
+    assert (method.projector(STUDENT.features[STAGE]) < 0).any()
 
 
 @pytest.mark.parametrize(("dim", "channels"), [(12, 5), (5, 12), (6, 6)])

@@ -6,6 +6,8 @@ validation images join the training images, from which this project draws its ow
 
 import importlib.util
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from hdkd.config import MedMNIST
-from hdkd.errors import DataError
+from hdkd.errors import DataError, is_disk_error
 from hdkd.files import literal
 from hdkd.progress import progress
 
@@ -32,21 +34,27 @@ def write(name: str, source: MedMNIST, folder: Path) -> None:
     path = _own(name, source, Path(own).expanduser()) if own else _download(name, about, source)
     labels = {int(number): label.replace("/", "-") for number, label in about["label"].items()}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(path) as arrays:  # by default, nothing is unpickled
             for theirs, ours in PARTS.items():
                 images, numbers = arrays[f"{theirs}_images"], arrays[f"{theirs}_labels"].ravel()
                 _check(path, images, numbers, labels, source.size)
+                if len(images) != (count := about["n_samples"][theirs]):
+                    raise DataError(
+                        f"{path} has {len(images)} {theirs} images, and {source.name} has {count}: "
+                        "name its own file"
+                    )
                 for label in labels.values():
                     (folder / ours / label).mkdir(parents=True, exist_ok=True)
                 pairs = zip(images, numbers, strict=True)
                 for k, (image, number) in enumerate(progress(pairs, theirs, len(images))):
                     target = folder / ours / labels[int(number)] / f"{theirs}_{k:06d}.png"
                     Image.fromarray(image).save(target)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path} is no file of MedMNIST ({error}): name another") from None
-    finally:
-        if not own:
-            path.unlink()
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, OSError) and is_disk_error(error):
+            raise
+        raise DataError(f"{path} is no whole file of MedMNIST ({error}): name another") from None
+    if not own:
+        path.unlink()
 
 
 def described(name: str, source: MedMNIST) -> dict[str, Any]:
@@ -54,7 +62,8 @@ def described(name: str, source: MedMNIST) -> dict[str, Any]:
     sets = published()
     if not sets:
         raise DataError(
-            f"dataset {name}: the package medmnist, which describes these sets, is not installed"
+            f"dataset {name}: the package medmnist, which describes these sets, is missing: "
+            "`pip install medmnist`"
         )
     flat = [key for key in sets if not key.endswith("3d")]
     if source.name not in flat:
@@ -107,6 +116,8 @@ def _download(name: str, about: dict[str, Any], source: MedMNIST) -> Path:
     try:
         download_url(url, folder, file, checksum)
     except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and is_disk_error(error):
+            raise
         raise DataError(
             f"dataset {name}: the download of {file} failed ({str(error).splitlines()[0]}): try "
             f"again with a network, or download it by hand and name it in {source.variable}"

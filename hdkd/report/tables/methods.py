@@ -3,17 +3,18 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
 import pandas as pd
 
-from hdkd.config import STRENGTH, Settings, methods
+from hdkd.config import STRENGTH, Methods, Settings, methods
 from hdkd.evaluation.statistics import LEVEL, Estimate, holm
 from hdkd.report.additions import parameters
 from hdkd.report.tables import results
 from hdkd.report.tables.results import NO_PREDICTIONS
 from hdkd.runs.predictions import Predictions
 from hdkd.runs.records import RunSummary
-from hdkd.study.plan import RunKey
+from hdkd.study.plan import point_of
 from hdkd.training import tune
 
 PUBLISHED = "published"
@@ -29,27 +30,25 @@ class Row:
     runs: pd.DataFrame
 
 
-def strength_of(point: str) -> float:
-    """The factor on the published weights that a run's ``point`` names."""
-    return RunKey("", "", "", "", "", 0, point=point).strength
-
-
-def rows_of(cell: pd.DataFrame, summaries: list[RunSummary]) -> Iterator[Row]:
+def rows_of(cell: pd.DataFrame, summaries: list[RunSummary], section: Methods) -> Iterator[Row]:
     """The methods of one student on one subset: with published weights, and with chosen ones.
 
-    Those with the best validation metrics over seeds are chosen (``tune.best``), where every seed
-    has been trained with every strength.
+    Those with the best validation metrics over seeds are chosen (``tune.best``), once every seed of
+    the ``section`` has been trained with every strength.
     """
     found = {summary.run.folder.as_posix(): summary for summary in summaries}
+    points = [point_of(strength) for strength in section.strengths]
     for method, own in cell.groupby("method", sort=False):
-        by_point = dict(list(own.groupby("point")))
-        if "" in by_point:
-            yield Row(method, PUBLISHED, by_point[""])
-        seeds = {tuple(sorted(runs["seed"])) for runs in by_point.values()}
-        if len(by_point) > 1 and len(seeds) == 1:
+        by_point = {point: own[own["point"] == point] for point in points}
+        published = by_point[""]
+        if not published.empty:
+            yield Row(method, PUBLISHED, published)
+        if method == "alone" or len(points) == 1:
+            continue
+        if all(set(runs["seed"]) == set(section.seeds) for runs in by_point.values()):
             trials = [[found[run] for run in runs["run"]] for runs in by_point.values()]
-            point = list(by_point)[tune.best(trials)[1]]
-            yield Row(method, f"chosen: × {strength_of(point):g}", by_point[point])
+            strength = section.strengths[tune.best(trials)[1]]
+            yield Row(method, f"chosen: × {strength:g}", by_point[point_of(strength)])
 
 
 def method_table(
@@ -63,16 +62,21 @@ def method_table(
 
     ``gain`` and ``balanced_gain`` are over the same student alone, ``hdkd_gain`` over HDKD with
     weights of the same kind, in points, paired by seed, and by image where predictions are
-    ``known``; p values are corrected within the dataset (Holm). ``ratio`` is how long a run took
-    beside one of the student alone, ``added`` how many parameters more it has trained.
+    ``known``; p values are corrected within the dataset (Holm), where runs that were chosen as they
+    are published count once. ``teacher`` is the accuracy of the teacher. ``ratio`` is how long a
+    run took after starting beside one of the student alone on the same kind of device, ``added``
+    how many parameters more it has trained.
     """
     own = runs[(runs["dataset"] == dataset) & (runs["group"] == "methods")]
     pairs = {*zip(own["role"], own["method"], strict=True)}
     pairs |= {(role, "alone") for role, _ in pairs}
-    trained = {pair: parameters(settings, dataset, *pair).trained for pair in pairs}
+    found_of = {summary.run.folder.as_posix(): summary for summary in summaries}
+    classes = len(found_of[own["run"].iloc[0]].final.recall) if len(own) else 0
+    trained = {pair: parameters(settings, dataset, *pair, classes).trained for pair in pairs}
+    teachers = runs[(runs["dataset"] == dataset) & (runs["group"] == "teacher")]
     table = []
     for (images, subset, role), cell in own.groupby(["training_images", "subset", "role"]):
-        rows = list(rows_of(cell, summaries))
+        rows = list(rows_of(cell, summaries, settings.parameters.methods))
         found = {(row.method, row.weights.partition(":")[0]): row.runs for row in rows}
         alone = found.get(("alone", PUBLISHED))
         for row in rows:
@@ -81,8 +85,6 @@ def method_table(
             hdkd = found.get(("hdkd", kind))
             to_hdkd = _paired(hdkd, row.runs, known, own=row.method == "hdkd")["gain"]
             low, high = to_hdkd.interval
-            took = row.runs["duration_seconds"].mean()
-            base = math.nan if alone is None else alone["duration_seconds"].mean()
             about = methods()[row.method]
             table.append(
                 {
@@ -101,7 +103,9 @@ def method_table(
                     "hdkd_high": high,
                     "hdkd_p": to_hdkd.p_value,
                     "logits": about.logits,
-                    "ratio": took / base,
+                    "ratio": time_ratio(row.runs, alone, found_of),
+                    "teacher": teachers["accuracy"].mean() if about.taught else math.nan,
+                    "again": row.weights == "chosen: × 1",
                     "added": trained[role, row.method] - trained[role, "alone"],
                     "seeds": len(row.runs),
                 }
@@ -110,8 +114,22 @@ def method_table(
         return EMPTY
     frame = pd.DataFrame(table)
     for name in ("p_value", "hdkd_p"):
-        frame[name] = holm(frame[name].tolist())
-    return frame
+        frame[name] = holm(frame[name].mask(frame["again"]).tolist())
+    return frame.drop(columns="again")
+
+
+def time_ratio(
+    runs: pd.DataFrame, alone: pd.DataFrame | None, found: dict[str, RunSummary]
+) -> float:
+    """Mean seconds of training of ``runs`` beside those ``alone``; NaN on different devices."""
+    if alone is None or {*runs["device"]} != {*alone["device"]} or runs["device"].nunique() > 1:
+        return math.nan
+
+    def seconds(cell: pd.DataFrame) -> float:
+        made = [found[run].provenance for run in cell["run"]]
+        return fmean(each.duration_seconds - (each.startup_seconds or 0.0) for each in made)
+
+    return seconds(runs) / seconds(alone)
 
 
 def _paired(
@@ -125,7 +143,7 @@ def _paired(
 
 @dataclass(frozen=True)
 class Ranks:
-    """Mean ranks by method, 1 for the highest, over ``blocks``: datasets, subsets and students.
+    """Mean ranks by method, 1 for the highest, over ``blocks``: pairs of dataset and subset.
 
     Ranks of methods that are closer than ``difference`` may be equal (Nemenyi's test at 5 %);
     ``p_value`` is Friedman's of all being equal.

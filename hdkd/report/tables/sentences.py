@@ -11,6 +11,7 @@ from hdkd.report.tables.formats import span
 from hdkd.report.tables.numbers import Numbers
 from hdkd.runs.records import RunSummary
 from hdkd.study import plan
+from hdkd.study.names import NETWORKS
 
 INTERVALS = (
     "Intervals are of 95 %. Where predictions.npz has the runs, they are over seeds and test "
@@ -33,8 +34,8 @@ METHODS_EXPLAINED = (
     "divergence by batch × classes is as many times weaker as there are classes. “Chosen” weights "
     "are those times the factor that was best on the validation images; all methods, HDKD too, had "
     "the same factors to choose from. Gains are in points, over the same student alone and over "
-    "HDKD. “Time” is that of a run beside the student alone; “parameters more” are trained along, "
-    "and most are dropped afterwards."
+    "HDKD. “Time” is that of a run's epochs beside the student alone's; “parameters more” are "
+    "trained along, and most are dropped afterwards."
 )
 KEPT_EPOCHS = {
     "last": "after the last epoch",
@@ -78,17 +79,22 @@ def costs(numbers: Numbers) -> list[str]:
     return lines
 
 
-def ranks(numbers: Numbers) -> str:
-    """What the ranks of the methods say, over datasets and subsets; empty without them."""
-    found = methods.ranks(numbers.runs)
-    if not found:
-        return ""
+def ranks(numbers: Numbers) -> list[str]:
+    """What the ranks of the methods say, a sentence or more for each student; empty without."""
+    return [
+        _ranks(NETWORKS[role], found)
+        for role in NETWORKS
+        if (found := methods.ranks(numbers.runs, role))
+    ]
+
+
+def _ranks(student: str, found: methods.Ranks) -> str:
     order = ", ".join(f"{described()[name].title} {rank:.1f}" for name, rank in found.means.items())
     return (
-        f"Mean ranks of the hybrid's teaching by balanced accuracy, over {found.blocks} pairs of "
-        f"dataset and subset, 1 being best: {order}. Ranks closer than {found.difference:.1f} may "
-        f"be equal (Nemenyi, 5 %); that all are equal has p {found.p_value:.2g} (Friedman). "
-        "Subsets of one dataset are not independent of each other, so both are optimistic."
+        f"{student}, mean ranks by balanced accuracy over {found.blocks} pairs of dataset and "
+        f"subset, 1 being best: {order}. Ranks closer than {found.difference:.1f} may be equal "
+        f"(Nemenyi, 5 %); that all are equal has p {found.p_value:.2g} (Friedman). Subsets of one "
+        "dataset are not independent of each other, so both are optimistic."
     )
 
 
