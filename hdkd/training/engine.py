@@ -1,8 +1,9 @@
 """One step of training, computed as the device does it fastest.
 
-On a CPU that is one pass in float32. On a GPU the passes can run in bfloat16 (heads and losses stay
-in float32), be compiled, and be recorded as CUDA graphs, because at the paper's batch size the GPU
-would otherwise wait for its kernels to be launched. Nothing in a step waits for the device.
+On a CPU that is one pass in float32. On a GPU the passes can run in bfloat16 (losses and our
+networks' heads stay in float32), be compiled, and be recorded as CUDA graphs, because at the
+paper's batch size the GPU would otherwise wait for its kernels to be launched. Nothing in a step
+waits for the device.
 """
 
 from collections import Counter, defaultdict
