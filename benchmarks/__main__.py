@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import balancing, gpu, roofline, settings, starting, training
+from benchmarks import balancing, gpu, released, roofline, settings, starting, training
 from hdkd.errors import UserError
 
 SECTIONS: dict[str, tuple[str, Callable[[settings.Settings], str]]] = {
@@ -48,19 +48,25 @@ def main() -> int:
         parser.error(f"{unknown.pop()} is no section: take {', '.join(SECTIONS)}")
     make = settings.tiny if options.tiny else settings.full
     sizes = make(options.reference, options.threads)
+    parts = [head(options)]
+
+    def save(*more: str) -> None:
+        if options.output:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            options.output.write_text("\n".join([*parts, *more]), "utf-8")
+
     if options.gpu:
-        chosen = {"gpu": ("On a GPU", lambda sizes: gpu.gpu(sizes, options.gpu))}
+        chosen = {"gpu": ("On a GPU", lambda sizes: gpu.gpu(sizes, options.gpu, save))}
     else:
         chosen = {name: SECTIONS[name] for name in options.sections or SECTIONS}
-    parts = [head(options)]
     try:
+        if options.reference:
+            released.check(options.reference)
         for name, (title, measure) in chosen.items():
             started = time.perf_counter()
             parts.append(f"## {title}\n\n{measure(sizes)}\n")
             print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-            if options.output:
-                options.output.parent.mkdir(parents=True, exist_ok=True)
-                options.output.write_text("\n".join(parts), "utf-8")
+            save()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

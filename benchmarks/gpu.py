@@ -1,124 +1,132 @@
-"""On a GPU: ours, ours without each ingredient, the released code; what the full study costs."""
+"""On a GPU: ours, ours with one thing changed at a time, what else there is, and what to set.
+
+Each side is a process of its own that takes turns with ours; the same command rehearses on a CPU.
+"""
 
 import json
-import multiprocessing
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-import threading
-import time
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import networks
-from benchmarks.measure import table
+from benchmarks.bench import OURS, ROLES, Bench, Side, epoch_images, worker
+from benchmarks.measure import interleaved, table
 from benchmarks.roofline import best
 from benchmarks.settings import Settings
 from benchmarks.training import generated
+from benchmarks.worker import Worker
 from hdkd import config
-from hdkd.config import Engine
-from hdkd.data.batches.imageset import ImageSet, TrainingSet
-from hdkd.data.batches.loader import RUNS_ON_GPU, Loader
+from hdkd.data.batches.loader import RUNS_ON_GPU
 from hdkd.models.complexity import complexity
 from hdkd.report.tables.cost import images_of, length
 from hdkd.study.plan import all_runs
-from hdkd.training.engine import EAGER_STEPS
-from hdkd.training.numerics import set_up
 
-OURS = Engine("bfloat16", False, "channels_last", cuda_graph=True, compile=False)
-# What is changed of ours, one thing at a time; ``benchmark`` and ``resident`` are no settings.
+# What a task of ours says differently, one thing at a time.
 CHANGES: dict[str, dict[str, Any]] = {
-    "ours": {},
-    "float32": {"precision": "float32"},
-    "TF32": {"precision": "tf32"},
-    "no recorded graph": {"cuda_graph": False},
-    "contiguous maps": {"layout": "contiguous"},
-    "compiled": {"compile": True},
-    "deterministic": {"deterministic": True},
-    "no choice of kernels": {"benchmark": False},
+    "float32": {"engine": {"precision": "float32"}},
+    "TF32": {"engine": {"precision": "tf32"}},
+    "no recorded graph": {"engine": {"cuda_graph": False}},
+    "contiguous maps": {"engine": {"layout": "contiguous"}},
+    "compiled": {"engine": {"compile": True}},
+    "deterministic": {"engine": {"deterministic": True}},
+    "no choice of kernels": {"without": "choice of kernels"},
     "images not resident": {"resident": False},
 }
+NOT_RECOMMENDED = {"deterministic"}  # equal bits are no question of speed
 SIDE_BY_SIDE = (1, 2, 4)  # runs
-WORTH_IT = 1.02  # what a change of the settings must gain to be recommended
+WORTH_IT = 1.02  # what a change must gain in each round, and for both networks
+MPS = "nvidia-cuda-mps-control"
 
 
-def gpu(settings: Settings, device: str) -> str:
-    """Images per second of an epoch of each variant; the same command rehearses on a CPU."""
-    size, count = settings.sizes[-1], 16 if settings.rounds > 1 else 4
-    images = 2048 if device == "cuda" else settings.epoch_images
-    rows: list[list[str]] = []
-    speeds: dict[str, dict[str, float]] = {"teacher": {}, "hdkd": {}}
-    with generated(images, 8, size) as (folder, _):
-        prepared = folder / "prepared"
-        for role, found in speeds.items():
-            for name, change in CHANGES.items():
-                found[name], use = epoch(role, size, count, prepared, device, dict(change))
-                rows.append(row(role, name, found, use))
-            if settings.reference:
-                name = "released code, images in memory"
-                found[name] = released(settings.reference, role, size, count, device)
-                rows.append(row(role, name, found, "–"))
-        for task in ("logits", "features"):
-            name = f"timm, distilling {task}, from files"
-            speeds["hdkd"][name] = timm_peer(task, folder / "files", size, count, images, device)
-            rows.append(row("hdkd", name, speeds["hdkd"], "–"))
-        parts = [table(["network", "variant", "images/s", "to ours", "GPU busy"], rows)]
-        parts.append(share_of_roofline(size, speeds, device))
-        parts += side_by_side(size, count, prepared, device)
+def gpu(settings: Settings, device: str, save: Callable[[str], None]) -> str:
+    """The whole report; ``save`` keeps the table as far as it is."""
+    images = epoch_images(settings, device)
+    with generated(images, 8, settings.sizes[-1]) as (folder, _):
+        bench = Bench(settings, device, folder, save)
+        for role in ROLES:
+            variants(bench, role)
+        engine = recommended(bench)
+        parts = [bench.table()]
+        for part in (few_images, share_of_roofline, side_by_side):
+            parts.append(part(bench))
+            save("\n\n".join(parts))
     where = torch.cuda.get_device_name() if device == "cuda" else "a CPU: a rehearsal, not a result"
-    head = f"Measured on {where}; {size} px, batch {count}, {images} generated images."
-    ours = {role: found["ours"] for role, found in speeds.items()}
-    return "\n\n".join([head, *parts, study_hours(ours), recommendation(speeds)])
+    head = f"Measured on {where}; {bench.size} px, batch {bench.batch}, {images} generated images."
+    return "\n\n".join([head, *parts, study_hours(bench), engine])
 
 
-def row(role: str, name: str, speeds: dict[str, float], use: str) -> list[str]:
-    """One line of the table of variants."""
-    return [role, name, f"{speeds[name]:.0f}", f"{speeds[name] / speeds['ours']:.2f}×", use]
+def variants(bench: Bench, role: str) -> None:
+    """Ours with one thing changed at a time, and whatever else can train the network."""
+    sides = {
+        name: Side(bench.task(role, **change), bench.images) for name, change in CHANGES.items()
+    }
+    if bench.settings.reference:
+        batches = 32 if bench.device == "cuda" else 2
+        task = bench.task(role, side="released", batches=batches)
+        sides["released code, images in memory"] = Side(task, batches * bench.batch)
+    if role == "hdkd":
+        for what in ("logits", "features"):
+            task = bench.task(role, side="timm", distils=what, folder=bench.folder / "files")
+            sides[f"timm, distilling {what}, from files"] = Side(task, bench.images)
+    bench.compare(role, sides)
 
 
-def recommendation(speeds: dict[str, dict[str, float]]) -> str:
-    """The section ``engine`` with every change that makes both networks quicker."""
-    chosen: dict[str, Any] = {}
+def few_images(bench: Bench) -> str:
+    """What it gains to record the step of the images left over, too."""
+    few = {"images": bench.few}
+    with (
+        worker(bench.task("hdkd", **few)) as recorded,
+        worker(bench.task("hdkd", **few, left_over="eager")) as eager,
+    ):
+        times = interleaved({"recorded": recorded, "eager": eager}, bench.rounds)
+    rows = [
+        ["recorded", times["recorded"], "1"],
+        ["not recorded", times["eager"], times["recorded"].ratio(times["eager"])],
+    ]
+    left = bench.few % bench.batch
+    title = f"HDKD, {bench.few} images: the last batch, of {left}, is"
+    return table([title, "epoch", "times as long"], rows)
+
+
+def recommended(bench: Bench) -> str:
+    """The section ``engine``: what makes both networks quicker, tried together before."""
+    best_of: dict[str, tuple[float, dict[str, Any]]] = {}  # by key of the section
     for name, change in CHANGES.items():
-        gains = [found[name] / found["ours"] for found in speeds.values()]
-        if set(change) <= set(vars(OURS)) and min(gains) > WORTH_IT:
-            chosen |= change
-    lines = [f"  {name}: {json.dumps(value)}" for name, value in (vars(OURS) | chosen).items()]
-    text = "\n".join(["```", "engine:", *lines, "```"])
-    return f"Recommended, by what is at least {WORTH_IT:.0%} of ours for both networks:\n\n{text}"
+        found = [each.least_gain for each in bench.measured if each.name == name]
+        for key in () if name in NOT_RECOMMENDED else change.get("engine", {}):
+            if len(found) == len(ROLES) and min(found) > max(
+                WORTH_IT, best_of.get(key, (0, {}))[0]
+            ):
+                best_of[key] = min(found), change["engine"]
+    chosen = {key: value for _, values in best_of.values() for key, value in values.items()}
+    why = f"nothing makes both networks more than {WORTH_IT - 1:.0%} quicker in every round"
+    if chosen:
+        name = "together: " + ", ".join(f"{key} {json.dumps(v)}" for key, v in chosen.items())
+        together = [
+            bench.compare(role, {name: Side(bench.task(role, engine=chosen), bench.images)})
+            for role in ROLES
+        ]
+        least = min((each.least_gain for found in together for each in found), default=0)
+        why = f"{name} is at least {least:.2f} times as fast as ours, in every round"
+        if least < WORTH_IT or not all(together):
+            chosen, why = {}, f"{why}, which is not enough"
+    engine = asdict(replace(OURS, **chosen))
+    lines = [f"  {name}: {json.dumps(value)}" for name, value in engine.items()]
+    return "\n".join([f"Recommended ({why}):", "", "```", "engine:", *lines, "```"])
 
 
-def epoch(
-    role: str, size: int, count: int, folder: Path, device: str, change: dict[str, Any]
-) -> tuple[float, str]:
-    """Images per second of the fifth epoch, and how busy the GPU was."""
-    resident, benchmark = change.pop("resident", None), change.pop("benchmark", True)
-    chosen = replace(OURS, **change)
-    set_up(chosen, device)
-    torch.backends.cudnn.benchmark &= benchmark
-    source = ImageSet.load(folder)
-    loader = Loader(TrainingSet(source, source.part("train")), device, resident=resident)
-    step = networks.step(role, size, count, device, chosen, loader.gather)
-    order, draws = torch.Generator(), torch.Generator()
-    epochs = EAGER_STEPS + 2 if device == "cuda" else 2  # the images left over are recorded, too
-    for number in range(epochs):
-        monitor = UtilizationMonitor(device if number == epochs - 1 else "cpu")
-        started = time.perf_counter()
-        for batch in loader.epoch(count, order, draws):
-            step(*batch)
-        step.means(len(loader))
-        seconds = time.perf_counter() - started
-        use = monitor.stop()
-    return len(loader) / seconds, use
-
-
-def share_of_roofline(size: int, speeds: dict[str, dict[str, float]], device: str) -> str:
+def share_of_roofline(bench: Bench) -> str:
     """Multiply-accumulates per second of training against a large product in bfloat16."""
+    device, size = bench.device, bench.size
     side, kind = (8192, torch.bfloat16) if device == "cuda" else (512, torch.float32)
     a, b = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
 
@@ -128,117 +136,86 @@ def share_of_roofline(size: int, speeds: dict[str, dict[str, float]], device: st
             torch.cuda.synchronize()
 
     ceiling = side**3 / best(product, 10)
-    macs = {
-        role: complexity(networks.network(role, size), size).macs for role in ("teacher", "hdkd")
-    }
+    macs = {role: complexity(networks.network(role, size), size).macs for role in ROLES}
     image = {"teacher": 3 * macs["teacher"], "hdkd": 3 * macs["hdkd"] + macs["teacher"]}
-    rows = [
-        [role, f"{speeds[role]['ours'] * image[role] / 1e12:.2f} T", f"{100 * share:.1f} %"]
-        for role in image
-        for share in [speeds[role]["ours"] * image[role] / ceiling]
-    ]
+    rows = []
+    for role in ROLES:
+        speed = image[role] / bench.ours(role).median
+        rows.append([role, f"{speed / 1e12:.2f} T", f"{100 * speed / ceiling:.1f} %"])
     rows.append(["a large product", f"{ceiling / 1e12:.2f} T", "100 %"])
     return table(["network", "multiply-accumulates a second", "of a large product"], rows)
 
 
-def side_by_side(size: int, count: int, folder: Path, device: str) -> list[str]:
+def side_by_side(bench: Bench) -> str:
     """Images per second of HDKD in several processes at once, without MPS and with it."""
-    tables = [several(size, count, folder, device, "")]
-    if device == "cuda" and shutil.which("nvidia-cuda-mps-control"):
-        with tempfile.TemporaryDirectory() as pipes:
-            os.environ["CUDA_MPS_PIPE_DIRECTORY"] = os.environ["CUDA_MPS_LOG_DIRECTORY"] = pipes
-            control = ["nvidia-cuda-mps-control"]
-            if subprocess.run([*control, "-d"], check=False).returncode == 0:
-                tables.append(several(size, count, folder, device, ", with MPS"))
-                subprocess.run(control, input=b"quit\n", check=False)
-            del os.environ["CUDA_MPS_PIPE_DIRECTORY"], os.environ["CUDA_MPS_LOG_DIRECTORY"]
-    return tables
+    tables = [several(bench, "")]
+    if bench.device == "cuda" and shutil.which(MPS):
+        with multi_process_service() as works:
+            tables.append(
+                several(bench, ", with MPS") if works else "MPS starts, but no process can use it."
+            )
+    return "\n\n".join(tables)
 
 
-def several(size: int, count: int, folder: Path, device: str, how: str) -> str:
+@contextmanager
+def multi_process_service() -> Iterator[bool]:
+    """NVIDIA's MPS for the processes that are started inside; whether they can use it."""
+    names = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
+    with tempfile.TemporaryDirectory() as pipes:
+        os.environ.update(dict.fromkeys(names, pipes))
+        try:
+            started = subprocess.run([MPS, "-d"], check=False).returncode == 0
+            trial = [sys.executable, "-c", "import torch; torch.ones(1, device='cuda').item()"]
+            yield started and succeeds(trial)
+        finally:
+            subprocess.run([MPS], input=b"quit\n", check=False)
+            for name in names:
+                del os.environ[name]
+
+
+def succeeds(command: list[str]) -> bool:
+    """Whether a command ends well within a minute."""
+    try:
+        return subprocess.run(command, check=False, timeout=60).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def several(bench: Bench, how: str) -> str:
     """One table of :func:`side_by_side`."""
     rows, alone = [], None
-    for processes in SIDE_BY_SIDE if device == "cuda" else SIDE_BY_SIDE[:2]:
+    for processes in SIDE_BY_SIDE if bench.device == "cuda" else SIDE_BY_SIDE[:2]:
         os.environ[RUNS_ON_GPU] = str(processes)
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-            list(pool.map(wait_for_imports, range(processes)))
-            work = [
-                pool.submit(epoch, "hdkd", size, count, folder, device, {})
-                for _ in range(processes)
-            ]
-            speed = sum(each.result()[0] for each in work)
+        with ExitStack() as stack:
+            task = bench.task("hdkd")
+            workers = [stack.enter_context(worker(task)) for _ in range(processes)]
+            speeds = [speed_together(workers, bench.images) for _ in range(bench.rounds + 1)][1:]
+        speed = sorted(speeds)[len(speeds) // 2]
         alone = alone or speed
         rows.append([str(processes), f"{speed:.0f}", f"{speed / alone:.2f}×"])
     del os.environ[RUNS_ON_GPU]
     return table([f"runs of HDKD at once{how}", "images/s together", "to one"], rows)
 
 
-def wait_for_imports(_: int) -> None:
-    """Have a new process import all that it needs, before any is measured."""
-    time.sleep(1)
+def speed_together(workers: list[Worker], images: int) -> float:
+    """Images per second of a turn that all take at once."""
+    for each in workers:
+        each.begin()
+    return sum(images / each.end() for each in workers)
 
 
-class UtilizationMonitor:
-    """Asks several times a second how busy the GPU is, as its driver reports."""
-
-    def __init__(self, device: str) -> None:
-        self._shares: list[float] = []
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        if device == "cuda":
-            self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(0.2):
-            try:
-                self._shares.append(torch.cuda.utilization())
-            except (ImportError, RuntimeError):  # it needs the driver's Python bindings
-                return
-
-    def stop(self) -> str:
-        self._ended.set()
-        shares = self._shares
-        return f"{sum(shares) / len(shares):.0f} %" if shares else "–"
-
-
-def released(checkout: Path, role: str, size: int, count: int, device: str) -> float:
-    """Images per second of the released code's loop over batches that lie in memory."""
-    from benchmarks.released import Released
-
-    side = Released(checkout, size, device)
-    batches = [networks.batch(count, size)] * (32 if device == "cuda" else 2)
-    for _ in range(2):
-        started = time.perf_counter()
-        side.epoch(role, batches)
-        seconds = time.perf_counter() - started
-    return len(batches) * count / seconds
-
-
-def timm_peer(task: str, files: Path, size: int, count: int, images: int, device: str) -> float:
-    """Images per second of the second epoch of timm's distillation."""
-    from benchmarks.timm_peer import Timm
-
-    side = Timm(task, size, device)
-    batches = side.loader(files, count)
-    for _ in range(2):
-        started = time.perf_counter()
-        side.epoch(batches)
-        seconds = time.perf_counter() - started
-    return images / seconds
-
-
-def study_hours(speeds: dict[str, float]) -> str:
+def study_hours(bench: Bench) -> str:
     """Hours of the paper's study at these speeds, one run at a time; evaluation is not counted.
 
     A student alone and a baseline are taken to be as fast as HDKD.
     """
     settings = config.load(Path("params.yaml"), "paper")
-    hours = {"teacher": 0.0, "hdkd": 0.0}
+    hours = dict.fromkeys(ROLES, 0.0)
     for dataset in settings.study:
         for key in all_runs(settings, dataset):
             _, images = length(settings, key, images_of(settings, dataset, {}))
             epochs = settings.training(key.role, key.subset, dataset).epochs
-            speed = "teacher" if key.role == "teacher" else "hdkd"
-            hours[speed] += images * epochs / speeds[speed] / 3600
+            role = "teacher" if key.role == "teacher" else "hdkd"
+            hours[role] += images * epochs * bench.ours(role).median / 3600
     rows = [["teachers", f"{hours['teacher']:.1f}"], ["all others", f"{hours['hdkd']:.1f}"]]
     return table(["the paper's study, one seed", "hours of training"], rows)

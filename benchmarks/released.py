@@ -42,12 +42,16 @@ RENAMED = (
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
 
+def check(checkout: Path) -> None:
+    """Raise ``UserError`` where ``checkout`` is none of the released code."""
+    if not (checkout / "engine.py").is_file():
+        raise UserError(f"{checkout} has no engine.py: name a checkout of omarsherif200/HDKD")
+
+
 class Released:
     """Its networks with the weights of ours, its losses, its loop over batches, its data."""
 
     def __init__(self, checkout: Path, size: int, device: str = "cpu") -> None:
-        if not (checkout / "engine.py").is_file():
-            raise UserError(f"{checkout} has no engine.py: name a checkout of omarsherif200/HDKD")
         sys.path.insert(0, str(checkout))
         warnings.filterwarnings("ignore", category=FutureWarning)
         try:

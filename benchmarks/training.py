@@ -36,9 +36,7 @@ def steps(settings: Settings) -> str:
             if settings.reference:
                 sides["released"] = {"side": "released"}
             if role == "hdkd":
-                sides |= {
-                    text: {"side": "ours", "without": part} for text, part in VARIANTS.items()
-                }
+                sides |= {text: {"side": "ours", **change} for text, change in VARIANTS.items()}
             times, workers = take_turns(settings, task, sides)
             if settings.reference:
                 losses = [workers[side].loss for side in ("released", "ours")]
@@ -66,13 +64,22 @@ def take_turns(
     rounds: int | None = None,
 ) -> tuple[dict[str, Times], dict[str, Worker]]:
     """The same task by several sides, each in its process."""
-    common = {"threads": settings.threads, "reference": settings.reference, "folder": None}
-    workers = {name: Worker(**common | task | side) for name, side in sides.items()}
+    workers = {name: Worker(**common(settings) | task | side) for name, side in sides.items()}
     try:
         return interleaved(workers, rounds or settings.rounds), workers
     finally:
         for worker in workers.values():
             worker.stop()
+
+
+def common(settings: Settings) -> dict[str, Any]:
+    """What every task says, unless it says it differently."""
+    return {
+        "threads": settings.threads,
+        "reference": settings.reference,
+        "folder": None,
+        "device": "cpu",
+    }
 
 
 @contextmanager

@@ -8,20 +8,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-VARIANTS = {
-    "without the attention's own gradient": "attention",
-    "without channels last": "layout",
+from benchmarks.utilization import UtilizationMonitor
+
+if TYPE_CHECKING:
+    from hdkd.config import Engine
+
+# What a task of ours says differently, by what it is without.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "without the attention's own gradient": {"without": "attention"},
+    "without channels last": {"engine": {"layout": "contiguous"}},
 }
+
+
+class WorkerFailedError(Exception):
+    """A worker has stopped before it answered; its standard error says why."""
 
 
 class Worker:
     """Callable: one turn of a task in another process; returns the seconds that it took there.
 
-    ``loss`` is that of the first step, ``peak`` the most memory so far in bytes.
+    ``loss`` is that of the first step, ``peak`` the most memory so far in bytes, ``busy`` the share
+    of the last turn in which the GPU was at work, in percent, where there is one.
     """
 
     def __init__(self, **task: Any) -> None:
@@ -33,19 +45,30 @@ class Worker:
         )
         self.loss: float | None = None
         self.peak = 0
+        self.busy: float | None = None
 
     def __call__(self) -> float:
-        print("go", file=self._process.stdin, flush=True)
+        self.begin()
+        return self.end()
+
+    def begin(self) -> None:
+        """Let it take a turn, without waiting."""
+        with suppress(BrokenPipeError):  # ``end`` says so
+            print("go", file=self._process.stdin, flush=True)
+
+    def end(self) -> float:
+        """The seconds of the turn that was begun, once it is over."""
         answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"a benchmark's worker stopped with {self._process.wait()}")
+            raise WorkerFailedError(f"a benchmark's worker stopped with {self._process.wait()}")
         found = json.loads(answer)
         self.loss = found["loss"] if self.loss is None else self.loss
-        self.peak = found["peak"]
+        self.peak, self.busy = found["peak"], found["busy"]
         return found["seconds"]
 
     def stop(self) -> None:
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
 
 
@@ -55,10 +78,12 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
     turn = {"ours": ours, "released": released, "timm": timm_peer}[task["side"]](task)
     for _ in sys.stdin:
+        monitor = UtilizationMonitor(task["device"])
         started = time.perf_counter()
         loss = turn()
         seconds = time.perf_counter() - started
-        answer = {"seconds": seconds, "loss": loss, "peak": peak_memory()}
+        busy = monitor.stop()
+        answer = {"seconds": seconds, "loss": loss, "peak": peak_memory(), "busy": busy}
         print(json.dumps(answer), file=answers, flush=True)
 
 
@@ -69,15 +94,15 @@ def peak_memory() -> int:
 
 
 def released(task: dict[str, Any]) -> Callable[[], float]:
-    """A step or an epoch of the released code."""
+    """A step or an epoch of the released code; on batches in memory where no folder is named."""
     import torch
 
     from benchmarks.networks import batch
     from benchmarks.released import Released
 
     torch.set_num_threads(task["threads"])
-    side = Released(Path(task["reference"]), task["size"])
-    batches = [batch(task["batch"], task["size"])]
+    side = Released(Path(task["reference"]), task["size"], task["device"])
+    batches = [batch(task["batch"], task["size"])] * task.get("batches", 1)
     if task["folder"]:
         batches = side.loader(Path(task["folder"]), task["batch"], task["kind"] != "evaluation")
     if task["kind"] == "evaluation":
@@ -92,56 +117,71 @@ def timm_peer(task: dict[str, Any]) -> Callable[[], float]:
     from benchmarks.timm_peer import Timm
 
     torch.set_num_threads(task["threads"])
-    side = Timm(task["distils"], task["size"])
+    side = Timm(task["distils"], task["size"], task["device"])
     batches = side.loader(Path(task["folder"]), task["batch"])
     return lambda: side.epoch(batches)
 
 
 def ours(task: dict[str, Any]) -> Callable[[], float]:
-    """A step or an epoch of ours, or of ours without one of its ingredients."""
+    """A step or an epoch of ours, or of ours with one of its ingredients changed."""
+    import torch
+
     from benchmarks import networks
     from hdkd.models import blocks
     from hdkd.training.numerics import set_up
 
+    engine = replace(networks.ENGINE, **task.get("engine", {}))
+    set_up(engine, task["device"], task["threads"])
     without = task.get("without")
-    engine = networks.ENGINE
-    if without == "layout":
-        engine = replace(engine, layout="contiguous")
-    set_up(engine, "cpu", task["threads"])
     if without == "attention":
         blocks.CBAM.forward = blocks.CBAM.plain
+    elif without == "choice of kernels":
+        torch.backends.cudnn.benchmark = False
+    if task["kind"] == "epoch":
+        return epoch(task, engine)
     size, count = task["size"], task["batch"]
     step = networks.step(task["role"], size, count, engine=engine)
-    if task["kind"] == "step":
-        images, labels = networks.batch(count, size)
-        images = images.contiguous(memory_format=step.layout)
-
-        def turn() -> float:
-            step.update(images, labels)
-            return step.means(count)["loss"]
-
-        return turn
     if task["kind"] == "evaluation":
         return evaluation(step.model, task)
-    return epoch(step, task)
-
-
-def epoch(step: Any, task: dict[str, Any]) -> Callable[[], float]:
-    """An epoch from the prepared array to updated weights."""
-    import torch
-
-    from hdkd.data.batches.imageset import ImageSet, TrainingSet
-    from hdkd.data.batches.loader import Loader
-
-    source = ImageSet.load(Path(task["prepared"]))
-    feed = Loader(TrainingSet(source, source.part("train")), "cpu")
-    order, draws = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
+    images, labels = networks.batch(count, size)
+    images = images.contiguous(memory_format=step.layout)
 
     def turn() -> float:
-        for batch in feed.epoch(task["batch"], order, draws):
-            step(*batch)
-        return step.means(len(feed))["loss"]
+        step.update(images, labels)
+        return step.means(count)["loss"]
 
+    return turn
+
+
+def epoch(task: dict[str, Any], engine: "Engine") -> Callable[[], float]:
+    """An epoch from the prepared array to updated weights, on as many ``images`` as the task says.
+
+    On a GPU all is recorded before the first turn. ``left_over: eager`` does not record the last,
+    smaller batch.
+    """
+    import torch
+
+    from benchmarks import networks
+    from hdkd.data.batches.imageset import ImageSet, TrainingSet
+    from hdkd.data.batches.loader import Loader
+    from hdkd.training.engine import EAGER_STEPS
+
+    device, count = task["device"], task["batch"]
+    source = ImageSet.load(Path(task["prepared"]))
+    members = source.part("train")[: task.get("images")]
+    loader = Loader(TrainingSet(source, members), device, resident=task.get("resident"))
+    step = networks.step(task["role"], task["size"], count, device, engine, loader.gather)
+    order, draws = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
+    left_over = step._compute if task.get("left_over") == "eager" else step
+
+    def turn() -> float:
+        for batch in loader.epoch(count, order, draws):
+            take = step if len(batch[0]) == count else left_over
+            take(*batch)
+        return step.means(len(loader))["loss"]
+
+    for _ in range(EAGER_STEPS + 1 if device == "cuda" else 0):
+        turn()
     return turn
 
 

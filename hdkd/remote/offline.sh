@@ -48,10 +48,13 @@ fi
 if [ "$parallel" -gt 1 ] && command -v nvidia-cuda-mps-control > /dev/null; then
   CUDA_MPS_PIPE_DIRECTORY=$(mktemp -d) && export CUDA_MPS_PIPE_DIRECTORY
   export CUDA_MPS_LOG_DIRECTORY=$CUDA_MPS_PIPE_DIRECTORY
-  if nvidia-cuda-mps-control -d; then
-    trap 'echo quit | nvidia-cuda-mps-control' EXIT
-  else
-    echo "warning: MPS does not start: runs take turns on the GPU" >&2
+  stop_mps() { echo quit | nvidia-cuda-mps-control || true; }
+  trap stop_mps EXIT
+  if ! { nvidia-cuda-mps-control -d &&
+         timeout 60 python3 -c 'import torch; torch.ones(1, device="cuda").item()' 2> /dev/null; }; then
+    echo "warning: MPS is there, but no process can use it: runs take turns on the GPU" >&2
+    stop_mps
+    trap - EXIT
     unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
   fi
 fi

@@ -6,8 +6,10 @@ paper's batch size the GPU would otherwise wait for its kernels to be launched. 
 waits for the device.
 """
 
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -176,7 +178,15 @@ class Graphs:
                 cause = cause.__context__
             reason = (str(cause).splitlines() or [type(cause).__name__])[0]
             raise RunError(
-                f"a step cannot be recorded as a CUDA graph ({reason}): set engine.cuda_graph to "
-                "false in the parameters"
+                f"a step cannot be recorded as a CUDA graph ({innermost(cause)}: {reason}): set "
+                "engine.cuda_graph to false in the parameters"
             ) from error
         return graph, inputs
+
+
+def innermost(error: BaseException) -> str:
+    """The last line of this project that an error went through."""
+    project = Path(__file__).parents[2]
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [each for each in frames if Path(each.filename).is_relative_to(project)] or frames
+    return f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}"

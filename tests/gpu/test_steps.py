@@ -1,8 +1,12 @@
 """Steps on a GPU: recorded, in bfloat16, of every network, beside those of a CPU."""
 
+import itertools
 import multiprocessing
 import re
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -47,6 +51,46 @@ def test_a_recorded_step_computes_what_an_eager_one_does(source, device, residen
     expected, _ = epochs_of(source, EAGER, device, resident=resident)
     found, _ = epochs_of(source, RECORDED, device, resident=resident)
     equal_losses(found, expected, 1e-3)
+
+
+@contextmanager
+def memory_is_pinned(device: str) -> Iterator[None]:
+    """Another thread pins memory all the time, as the one that gathers batches may."""
+    ended = threading.Event()
+
+    def pin() -> None:
+        sizes = itertools.count(1)  # or memory that was pinned before would be given again
+        while not ended.is_set():
+            torch.empty(4096 * next(sizes)).pin_memory()
+
+    thread = threading.Thread(target=pin, daemon=True)
+    if device == "cuda":
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if device == "cuda":
+            thread.join()
+
+
+def test_memory_that_is_pinned_meanwhile_does_not_end_a_recording(source, device):
+    set_up(RECORDED, device)
+    expected, _ = epochs_of(source, RECORDED, device)
+    with memory_is_pinned(device):
+        found, _ = epochs_of(source, RECORDED, device)
+    equal_losses(found, expected, 1e-3)
+
+
+def test_a_batch_and_the_images_left_over_have_a_recording_each(device):
+    set_up(RECORDED, device)
+    model = build("student", num_classes=2, image_size=32, in_channels=1).to(device).train()
+    step = Step(model, build_optimizer(model, TRAINING), AUGMENTATION, RECORDED, device)
+    for count in [4, 5] * (EAGER_STEPS + 2):
+        step(*small_batch(count, 1, 32, device))
+    recorded = sorted(step._graphs._recorded) if device == "cuda" else [4, 5]
+    assert recorded == [4, 5]
+    assert step.finite_steps.item() == 2 * (EAGER_STEPS + 2)
 
 
 def small_batch(count: int, channels: int, size: int, device: str) -> Batch:
@@ -135,7 +179,7 @@ def test_a_step_that_cannot_be_recorded_says_why_and_what_to_do(device):
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         message = pool.submit(message_of_a_step_that_waits, device).result()
     expected = (
-        r"recorded as a CUDA graph \(.+\): set engine.cuda_graph" if device == "cuda" else "^$"
+        r"CUDA graph \(\w+\.py, line \d+: .+\): set engine.cuda_graph" if device == "cuda" else "^$"
     )
     assert re.search(expected, message)
 

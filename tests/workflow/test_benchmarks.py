@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
+from benchmarks.bench import Bench, Side
 from benchmarks.measure import Times
+from benchmarks.settings import tiny
+from benchmarks.training import generated
 from project import ROOT
 
 
@@ -29,6 +32,7 @@ def test_every_section_is_measured_without_the_released_code(tmp_path):
     assert "without channels last" in report
 
 
+@pytest.mark.slow
 def test_the_table_of_a_gpu_is_rehearsed_on_a_cpu(tmp_path):
     result = bench("--gpu", "cpu", "--output", tmp_path / "gpu.md")
     assert result.returncode == 0, result.stderr
@@ -36,9 +40,23 @@ def test_the_table_of_a_gpu_is_rehearsed_on_a_cpu(tmp_path):
     assert "a CPU: a rehearsal, not a result" in report
     assert "| hdkd | no recorded graph |" in report
     assert "| hdkd | timm, distilling logits, from files |" in report
+    assert "failed" not in report
+    assert "| not recorded |" in report
     assert "| a large product |" in report
     assert "  layout: " in report, "the settings that are recommended"
     assert "| runs of HDKD at once |" in report
+
+
+@pytest.mark.slow
+def test_a_side_that_fails_loses_its_row_and_no_other(tmp_path):
+    saved = []
+    with generated(8, 8, 32) as (folder, _):
+        bench = Bench(tiny(None, 1), "cpu", folder, saved.append)
+        sides = {name: bench.task("hdkd", side=name) for name in ("unknown", "ours")}
+        sides |= {"contiguous": bench.task("hdkd", engine={"layout": "contiguous"})}
+        bench.compare("hdkd", {f"side {name}": Side(task, 8) for name, task in sides.items()})
+    assert [each.name for each in bench.measured] == ["ours", "side ours", "side contiguous"]
+    assert "| hdkd | side unknown | failed |" in saved[-1]
 
 
 def test_a_folder_that_is_no_checkout_is_named(tmp_path):

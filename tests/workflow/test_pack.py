@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from hdkd.remote.pack import missing, other_versions
 from hdkd.runs import evidence
@@ -70,6 +71,8 @@ def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path)
         assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
         told = (tmp_path / "mps" / "nvidia-cuda-mps-control.log").read_text().split()
         assert told == ["-d", "quit"] * piece, "MPS is started for two runs at once, and stopped"
+        if not torch.cuda.is_available():
+            assert "warning: MPS is there, but no process can use it" in result.stderr
         home.run("hdkd", "import-runs", str(carried / "bundle"))
         if len(list((home.folder / "models").rglob("SHA256SUMS"))) == 3:
             break
