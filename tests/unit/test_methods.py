@@ -203,6 +203,25 @@ def test_terms_vanish_where_the_student_is_its_teacher():
         assert values.item() == pytest.approx(0, abs=1e-6)
 
 
+def test_relations_vanish_between_patches_and_the_places_that_they_are():
+    same = STUDENT._replace(patches=as_tokens(TEACHER.features[-1]))
+    terms = losses_of(rkd.RKD(), same, TEACHER, LABELS)
+    assert terms["distances"].item() == pytest.approx(0, abs=1e-6)
+    assert terms["angles"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_vkd_vanishes_where_patches_are_the_teachers_features_turned():
+    torch.manual_seed(0)
+    method = VkD(6, 6)
+    taught = TEACHER.features[-1].mean(dim=(2, 3))
+    turned = F.layer_norm(taught, taught.shape[1:]) @ method.projection.weight
+    same = STUDENT._replace(patches=turned[:, None].expand(-1, 16, -1).detach())
+    same = same._replace(distillation_logits=TEACHER.logits)
+    terms = losses_of(method, same, TEACHER, LABELS)
+    assert terms["features"].item() == pytest.approx(0, abs=1e-6)
+    assert terms["kl"].item() == pytest.approx(0, abs=1e-6)
+
+
 def test_label_smoothing_is_that_of_torch():
     loss = losses_of(LabelSmoothing(), STUDENT, None, LABELS)["loss"]
     expected = F.cross_entropy(STUDENT.logits, torch.tensor(LABELS), label_smoothing=0.1)
