@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: all setup study test test-slow test-older-torch chaos audit bench lint mlflow pull clean
+.PHONY: all setup study test test-slow test-older-torch test-cluster test-stores chaos audit bench lint mlflow pull clean
 
 all: setup
 	snakemake --cores $(CORES) all
@@ -53,6 +53,25 @@ $(OLDER)/.installed: requirements.lock
 	$(OLDER)/bin/python -m pip install --quiet torch==2.11.0 torchvision==0.26.0
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(OLDER)/others.pth
 	mv $(OLDER)/others.pth "$$($(OLDER)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	touch $@
+
+# The study on a SLURM of two nodes that it starts on this machine, as root.
+SERVICES := .venv-services
+test-cluster: setup $(SERVICES)/.installed
+	command -v slurmctld munged > /dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge; }
+	$(SERVICES)/bin/python -m pytest -m cluster tests/cluster
+
+# Runs against an MLflow server on PostgreSQL, and DVC and MLflow against a store that speaks S3.
+test-stores: setup $(SERVICES)/.installed
+	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || { apt-get update -qq && apt-get install -qq -y --no-install-recommends postgresql; }
+	$(SERVICES)/bin/python -m pytest -m stores tests/stores
+
+# The ordinary environment, and beside it what clusters and stores need.
+$(SERVICES)/.installed: requirements.lock requirements-services.lock
+	$(PYTHON) -m venv $(SERVICES)
+	$(SERVICES)/bin/python -m pip install --quiet --no-deps --requirement requirements-services.lock
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(SERVICES)/others.pth
+	mv $(SERVICES)/others.pth "$$($(SERVICES)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	touch $@
 
 # Kills, cuts off and damages what a study makes, and writes reports/reliability.md.

@@ -17,6 +17,12 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
 
 
+# On a cluster, too short for a job of their own.
+localrules:
+    list_runs,
+    tune,
+
+
 rule all:
     default_target: True
     input:

@@ -145,3 +145,24 @@ class Project:
                 break
             names.add(row.split()[0])
         return names - {"total"}
+
+
+def repository_of(folder: Path, parameters: dict) -> Project:
+    """A git and DVC repository in which `dvc repro` has built everything."""
+    project = Project(folder, parameters)
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("dvc", "init", "--quiet")
+    project.run("dvc", "config", "core.analytics", "false")
+    project.run("dvc", "config", "core.check_update", "false")
+    project.run("dvc", "repro")
+    project.run("git", "add", "--all")
+    # Git ignores the demo's reports, so that `git status` is clean after a demo; to share them, one
+    # adds them.
+    outputs = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]
+    for path, options in (
+        o for kind in ("outs", "metrics") for e in outputs[kind] for o in e.items()
+    ):
+        if options.get("cache") is False:
+            project.run("git", "add", "--force", path.replace("${profile}", "demo"))
+    project.run("git", "commit", "--quiet", "--message", "built")
+    return project

@@ -24,6 +24,7 @@ MODULES = {
     "figures": "report",
     "page": "report",
     "deliver": "study",
+    "walltimes": "pieces",
     "borrow": "pieces",
     "pack": "pieces",
     "import-runs": "pieces",

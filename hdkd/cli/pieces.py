@@ -1,4 +1,4 @@
-"""A study made in pieces, on machines that may have no network: pack, borrow, import."""
+"""A study made in pieces, or on other machines: walltimes, borrow, pack, import."""
 
 import math
 import os
@@ -12,6 +12,22 @@ from hdkd.errors import ParameterError
 
 if TYPE_CHECKING:
     from hdkd.config import Settings
+
+
+@click.command()
+@with_settings
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cuda",
+    help="what the nodes train on (cuda)",
+)
+def walltimes(settings: "Settings", device: str) -> None:
+    """Estimate how long a cluster has to give each rule that trains, as Snakemake's options."""
+    from hdkd.remote.walltimes import walltimes as estimated
+
+    limits = [f"{rule}:runtime={minutes}" for rule, minutes in estimated(settings, device).items()]
+    print(" ".join(["--set-resources", *limits] if limits else []))
 
 
 @click.command()

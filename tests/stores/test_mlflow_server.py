@@ -1,0 +1,139 @@
+"""Runs on an MLflow server with PostgreSQL and S3 behind it, each of which may be away."""
+
+import json
+import math
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from services import BUCKET, PostgreSQL, Server, Store
+
+from hdkd.config import resolve
+from hdkd.runs.folder import RunFolder
+from hdkd.study import plan
+from project import Project
+
+pytestmark = pytest.mark.stores
+
+WRITERS = 8
+
+
+@pytest.fixture
+def project(tiny_parameters: dict, tmp_path: Path) -> Project:
+    """A study of a teacher and eight students, not yet trained."""
+    parameters = json.loads(json.dumps(tiny_parameters))
+    parameters["datasets"]["phantom"]["subsets"] = [16]
+    parameters["sweep"]["shared"]["seeds"] = list(range(WRITERS))
+    parameters["student"]["demo"] |= {"epochs": 150, "evaluate_every": 50}
+    return Project(tmp_path / "project", parameters)
+
+
+def students(project: Project) -> list[Path]:
+    """The run folders of the students alone."""
+    runs = plan.student_runs(resolve(project.parameters), "phantom")
+    return [project.folder / run.folder for run in runs if run.role == "student"]
+
+
+def runs_by_name(uri: str) -> dict[str, Run]:
+    """Every training that the server knows, by its name."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("hdkd-demo-phantom")
+    found = client.search_runs([experiment.experiment_id], max_results=1000)
+    return {run.info.run_name: run for run in found if "role" in run.data.tags}
+
+
+def name_of(folder: Path) -> str:
+    """What MLflow calls the run of a run folder."""
+    return RunFolder(folder).params.run.name
+
+
+def numbers(uri: str, run: Run) -> dict[str, list[tuple[int, float]]]:
+    """Steps and values of each metric of a run."""
+    client = MlflowClient(uri)
+    return {
+        name: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))
+        for name in run.data.metrics
+    }
+
+
+def assert_whole(uri: str, folder: Path, run: Run) -> None:
+    """A finished run with each number of its folder once, and its files."""
+    assert run.info.status == "FINISHED"
+    table = pd.read_csv(folder / "metrics.csv")
+    found = numbers(uri, run)
+    for name in table.columns.drop("epoch"):
+        rows = table[table[name].notna()]
+        assert [step for step, _ in found[name]] == rows["epoch"].tolist(), name
+        assert math.isclose(found[name][-1][1], rows[name].iloc[-1], rel_tol=1e-9)
+    files = MlflowClient(uri).list_artifacts(run.info.run_id, "run")
+    assert {Path(each.path).name for each in files} >= set(plan.RUN_FILES)
+
+
+@pytest.mark.parametrize("away", ["server", "database"])
+def test_eight_trainings_at_once_lose_nothing_while_something_is_away(
+    project: Project, server: Server, database: PostgreSQL, away: str
+):
+    project.snakemake("data", "teacher", MLFLOW_TRACKING_URI=server.uri)
+    folders = students(project)
+    assert len(folders) == WRITERS
+    targets = [f"{folder.relative_to(project.folder)}/summary.json" for folder in folders]
+    training = subprocess.Popen(
+        ["snakemake", "--cores", str(WRITERS), "--", *targets], cwd=project.folder,
+        env=project.environment(MLFLOW_TRACKING_URI=server.uri),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not all((folder / "metrics.csv").exists() for folder in folders):
+        assert training.poll() is None
+        time.sleep(0.1)
+    gone = {"server": server, "database": database}[away]
+    gone.stop()
+    time.sleep(8)
+    gone.start()
+    assert training.wait(timeout=300) == 0
+    project.run("hdkd", "deliver", MLFLOW_TRACKING_URI=server.uri)
+    found = runs_by_name(server.uri)
+    for folder in folders:
+        assert_whole(server.uri, folder, found[name_of(folder)])
+
+
+def test_one_command_moves_a_study_from_sqlite_to_the_server(project: Project, server: Server):
+    project.snakemake("students")
+    sqlite = f"sqlite:///{project.folder}/mlflow/mlflow.db"
+    before = runs_by_name(sqlite)
+    assert len(before) >= 2 * WRITERS
+    project.run("hdkd", "deliver", MLFLOW_TRACKING_URI=server.uri)
+    after = runs_by_name(server.uri)
+    assert before.keys() <= after.keys()
+    for name, run in before.items():
+        assert numbers(sqlite, run) == numbers(server.uri, after[name]), name
+
+
+@pytest.mark.parametrize("fault", ["wrong secret", "missing bucket"])
+def test_a_store_that_takes_no_files_costs_no_run(
+    project: Project, database: PostgreSQL, store: Store, fault: str
+):
+    """Training says so once; the files follow as soon as the store takes them."""
+    secret = "another" if fault == "wrong secret" else None
+    server = Server(database, project.environment(**store.variables(*filter(None, [secret]))))
+    if fault == "missing bucket":
+        (store.folder / BUCKET).rename(store.folder / "away")
+    server.start()
+    try:
+        result = project.snakemake("teacher", MLFLOW_TRACKING_URI=server.uri)
+        assert (result.stdout + result.stderr).count("warning: MLflow") == 1
+    finally:
+        server.stop()
+        if fault == "missing bucket":
+            (store.folder / "away").rename(store.folder / BUCKET)
+    whole = Server(database, project.environment(**store.variables()))
+    whole.start()
+    try:
+        project.run("hdkd", "deliver", MLFLOW_TRACKING_URI=whole.uri)
+        [folder] = project.folder.glob("models/demo/teacher/phantom/*/nall/seed0")
+        assert_whole(whole.uri, folder, runs_by_name(whole.uri)[name_of(folder)])
+    finally:
+        whole.stop()
