@@ -14,7 +14,7 @@ all: setup
 	snakemake --cores $(CORES) all
 	@echo "The report: reports/$$(hdkd profile)/report.html    Every run: make mlflow"
 
-# A study that takes days, a piece of MINUTES at a time: given again, it goes on. `hdkd borrow --state` tells how far
+# A study that takes days, MINUTES at a time: run it again to continue. `hdkd borrow --state` tells how far
 # it is, `hdkd import-runs --commit .` keeps what is finished in git.
 study: setup
 	nice -n 19 snakemake --cores 2 --config profile=$(PROFILE) -- data
@@ -48,7 +48,7 @@ TRAINING := $(addprefix tests/unit/test_,$(addsuffix .py,augment checkpoint engi
 test-older-torch: setup $(OLDER)/.installed
 	HDKD_TEST_DEVICE=cpu $(OLDER)/bin/python -m pytest $(TRAINING) tests/gpu
 
-$(OLDER)/.installed: requirements.lock
+$(OLDER)/.installed: $(VENV)/.installed
 	$(PYTHON) -m venv $(OLDER)
 	$(OLDER)/bin/python -m pip install --quiet torch==2.11.0 torchvision==0.26.0
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(OLDER)/others.pth
@@ -67,7 +67,7 @@ test-stores: setup $(SERVICES)/.installed
 	$(SERVICES)/bin/python -m pytest -m stores tests/stores
 
 # The ordinary environment, and beside it what clusters and stores need.
-$(SERVICES)/.installed: requirements.lock requirements-services.lock
+$(SERVICES)/.installed: $(VENV)/.installed requirements-services.lock
 	$(PYTHON) -m venv $(SERVICES)
 	$(SERVICES)/bin/python -m pip install --quiet --no-deps --requirement requirements-services.lock
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(SERVICES)/others.pth

@@ -10,10 +10,10 @@ from benchmarks.measure import Times, table
 from benchmarks.settings import Settings
 from benchmarks.training import common
 from benchmarks.worker import Worker, WorkerFailedError
+from hdkd import config
 from hdkd.config import Engine
 
 ROLES = ("teacher", "hdkd")
-OURS = Engine("bfloat16", False, "channels_last", cuda_graph=True, compile=False)
 FEW = 200  # images, of which a batch of 16 leaves eight over
 
 
@@ -48,7 +48,7 @@ class Measured:
 
 
 class Bench:
-    """What all comparisons share: sizes, generated images, the device, the report so far."""
+    """What all comparisons share: sizes, images, device, ours (``engine``), the report so far."""
 
     def __init__(
         self, settings: Settings, device: str, folder: Path, save: Callable[[str], None]
@@ -59,12 +59,13 @@ class Bench:
         self.rounds = 1 if tiny else 3
         self.images = epoch_images(settings, device)
         self.few = min(FEW, self.images - 2)
+        self.engine: Engine = config.load(Path("params.yaml"), "paper").parameters.engine
         self.measured: list[Measured] = []
         self.failed: list[tuple[str, str]] = []  # networks and sides
 
     def task(self, role: str, **changes: Any) -> dict[str, Any]:
         """An epoch of ours, with ``changes``."""
-        engine = asdict(OURS) | changes.pop("engine", {})
+        engine = asdict(self.engine) | changes.pop("engine", {})
         places = {"prepared": self.folder / "prepared", "device": self.device}
         shape = {"role": role, "size": self.size, "batch": self.batch}
         task = {"side": "ours", "kind": "epoch", "engine": engine}

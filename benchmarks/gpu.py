@@ -18,12 +18,12 @@ from typing import Any
 import torch
 
 from benchmarks import networks
-from benchmarks.bench import OURS, ROLES, Bench, Side, epoch_images, worker
+from benchmarks.bench import ROLES, Bench, Side, epoch_images, worker
 from benchmarks.measure import interleaved, table
 from benchmarks.roofline import best
 from benchmarks.settings import Settings
 from benchmarks.training import generated
-from benchmarks.worker import Worker
+from benchmarks.worker import Worker, WorkerFailedError
 from hdkd import config
 from hdkd.data.batches.loader import RUNS_ON_GPU
 from hdkd.models.complexity import complexity
@@ -55,13 +55,16 @@ def gpu(settings: Settings, device: str, save: Callable[[str], None]) -> str:
         for role in ROLES:
             variants(bench, role)
         engine = recommended(bench)
-        parts = [bench.table()]
-        for part in (few_images, share_of_roofline, side_by_side):
-            parts.append(part(bench))
+        parts = [bench.table(), engine]
+        for part in (few_images, share_of_roofline, side_by_side, study_hours):
             save("\n\n".join(parts))
+            try:
+                parts.append(part(bench))
+            except WorkerFailedError as error:
+                parts.append(f"{part.__name__} failed: {error}.")
     where = torch.cuda.get_device_name() if device == "cuda" else "a CPU: a rehearsal, not a result"
     head = f"Measured on {where}; {bench.size} px, batch {bench.batch}, {images} generated images."
-    return "\n\n".join([head, *parts, study_hours(bench), engine])
+    return "\n\n".join([head, *parts])
 
 
 def variants(bench: Bench, role: str) -> None:
@@ -117,9 +120,11 @@ def recommended(bench: Bench) -> str:
         ]
         least = min((each.least_gain for found in together for each in found), default=0)
         why = f"{name} is at least {least:.2f} times as fast as ours, in every round"
-        if least < WORTH_IT or not all(together):
+        if not all(together):
+            chosen, why = {}, f"{name} failed"
+        elif least < WORTH_IT:
             chosen, why = {}, f"{why}, which is not enough"
-    engine = asdict(replace(OURS, **chosen))
+    engine = asdict(replace(bench.engine, **chosen))
     lines = [f"  {name}: {json.dumps(value)}" for name, value in engine.items()]
     return "\n".join([f"Recommended ({why}):", "", "```", "engine:", *lines, "```"])
 
@@ -161,7 +166,7 @@ def side_by_side(bench: Bench) -> str:
 def multi_process_service() -> Iterator[bool]:
     """NVIDIA's MPS for the processes that are started inside; whether they can use it."""
     names = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
-    with tempfile.TemporaryDirectory() as pipes:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as pipes:
         os.environ.update(dict.fromkeys(names, pipes))
         try:
             started = subprocess.run([MPS, "-d"], check=False).returncode == 0
@@ -185,15 +190,15 @@ def several(bench: Bench, how: str) -> str:
     """One table of :func:`side_by_side`."""
     rows, alone = [], None
     for processes in SIDE_BY_SIDE if bench.device == "cuda" else SIDE_BY_SIDE[:2]:
-        os.environ[RUNS_ON_GPU] = str(processes)
         with ExitStack() as stack:
+            os.environ[RUNS_ON_GPU] = str(processes)
+            stack.callback(os.environ.pop, RUNS_ON_GPU)
             task = bench.task("hdkd")
             workers = [stack.enter_context(worker(task)) for _ in range(processes)]
             speeds = [speed_together(workers, bench.images) for _ in range(bench.rounds + 1)][1:]
         speed = sorted(speeds)[len(speeds) // 2]
         alone = alone or speed
         rows.append([str(processes), f"{speed:.0f}", f"{speed / alone:.2f}×"])
-    del os.environ[RUNS_ON_GPU]
     return table([f"runs of HDKD at once{how}", "images/s together", "to one"], rows)
 
 

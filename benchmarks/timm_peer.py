@@ -67,6 +67,8 @@ class Timm:
     def __init__(self, task: str, size: int, device: str = "cpu") -> None:
         self._device, self._size = torch.device(device), size
         self._on_gpu = device == "cuda"
+        if self._on_gpu:
+            torch.backends.cudnn.benchmark = torch.backends.cuda.matmul.allow_tf32 = True
         self._layout = torch.channels_last if self._on_gpu else torch.contiguous_format
         student, teacher = (
             timm.create_model(f"hdkd_{role}", img_size=size).to(device, memory_format=self._layout)

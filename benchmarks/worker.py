@@ -160,6 +160,7 @@ def epoch(task: dict[str, Any], engine: "Engine") -> Callable[[], float]:
     smaller batch.
     """
     import torch
+    from filelock import FileLock
 
     from benchmarks import networks
     from hdkd.data.batches.imageset import ImageSet, TrainingSet
@@ -180,8 +181,10 @@ def epoch(task: dict[str, Any], engine: "Engine") -> Callable[[], float]:
             take(*batch)
         return step.means(len(loader))["loss"]
 
-    for _ in range(EAGER_STEPS + 1 if device == "cuda" else 0):
-        turn()
+    # One process after the other: kernels are chosen by timing them.
+    with FileLock(Path(task["prepared"]) / "first-steps.lock"):
+        for _ in range(EAGER_STEPS + 1 if device == "cuda" else 0):
+            turn()
     return turn
 
 

@@ -24,7 +24,7 @@ def export(settings: "Settings", dataset: str, run: Path | None, output: Path | 
     from hdkd.deploy.export import export as export_run
     from hdkd.deploy.predict import notice_of
 
-    chosen = "by hand" if run else "before any result: HDKD, most images, first seed"
+    chosen = "manually" if run else "before any result: HDKD, most images, first seed"
     output = output or Path("pretrained") / dataset
     export_run(settings, run or default_run(settings, dataset).folder, output, chosen)
     print(notice_of(output))

@@ -1,4 +1,4 @@
-"""A study: its profile, its runs, the methods that it can compare, and what MLflow missed."""
+"""A study: its profile, its runs, the methods that it can compare, and what MLflow lacks of it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +70,7 @@ def methods(settings: "Settings", dataset: str | None) -> None:
 @click.command()
 @with_settings
 def deliver(settings: "Settings") -> None:
-    """Give MLflow what it missed of finished runs and the report."""
+    """Sync finished runs and the report to MLflow."""
     from hdkd.report import steps
 
     runs, reports = steps.deliver(settings)

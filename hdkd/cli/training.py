@@ -68,7 +68,7 @@ def subset(context: click.Context, option: click.Parameter, given: str) -> str:
     metavar="MINUTES",
     help="stop cleanly after the last epoch that fits; the same command continues later",
 )
-@click.option("--restart", is_flag=True, help="begin anew, whatever is unfinished")
+@click.option("--restart", is_flag=True, help="start over, whatever is unfinished")
 @click.option("--no-tracking", is_flag=True, help="do not log to MLflow")
 def train(settings: "Settings", dataset: str, **options: Any) -> None:
     """Train a teacher, a student or HDKD and leave a run folder."""

@@ -49,7 +49,7 @@ def decode(path: Path | BinaryIO, images: Images) -> Decoded:
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         if isinstance(error, OSError) and is_disk_error(error):
             raise
-        raise DataError("not a whole image") from None
+        raise DataError("not a complete image") from None
 
 
 def _decode(opened: Image.Image, images: Images) -> Decoded:

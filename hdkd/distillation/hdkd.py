@@ -14,7 +14,7 @@ ABOUT = {
     "title": "HDKD",
     "origin": "El-Assiouti et al. (2024) teach a second token by the teacher's probabilities, and "
     "the convolutional stages by the teacher's maps, which are of the same shapes. This is the "
-    "paper that this project makes again.",
+    "paper that this project reproduces.",
     "source": "omarsherif200/HDKD, losses.py",
     "licence": "MIT",
     "published": "α 0.5, temperature 1, λ 10, stage j weighs j",

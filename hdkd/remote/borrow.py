@@ -174,9 +174,9 @@ class Piece:
         unfinished = self.unfinished()
         for run in unfinished:
             if reason := failure(run, started):
-                return RunError(f"the training {run.name} failed: {reason}")
+                return RunError(f"the run {run.name} failed: {reason}")
         if code and not any(is_recent(log_of(run), started) for run in unfinished):
-            return RunError(f"Snakemake ended with the code {code}: its messages stand above")
+            return RunError(f"Snakemake ended with the code {code}: see its output above")
         return None
 
     def bundle(self, output: Path, part_mebibytes: float, bundle_mebibytes: float) -> list[str]:

@@ -135,7 +135,7 @@ def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
             source, target = unpacked / _inside(name, bundle), Path(name)
             if name in manifest["finished"]:
                 wanted = _is_new(name, source, target, bundle)
-            else:  # it may have been resumed here, or elsewhere, in the meantime
+            else:  # it may have been resumed here, or elsewhere, since then
                 epochs = [epochs_in(folder / CHECKPOINT) for folder in (source, target)]
                 wanted = not plan.is_finished(target) and epochs[0] > epochs[1]
             if not wanted:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # For an offline machine, beside what `hdkd pack` prepared: puts everything in its place, trains for
-# so many minutes, and leaves the bundle to carry home. Given again, it goes on.
+# so many minutes, and leaves the bundle to carry home. Run it again to continue.
 #
 #   bash offline.sh MINUTES [PARALLEL [OPTIONS OF hdkd borrow]]
 #
@@ -48,7 +48,10 @@ fi
 if [ "$parallel" -gt 1 ] && command -v nvidia-cuda-mps-control > /dev/null; then
   CUDA_MPS_PIPE_DIRECTORY=$(mktemp -d) && export CUDA_MPS_PIPE_DIRECTORY
   export CUDA_MPS_LOG_DIRECTORY=$CUDA_MPS_PIPE_DIRECTORY
-  stop_mps() { echo quit | nvidia-cuda-mps-control || true; }
+  stop_mps() {
+    echo quit | nvidia-cuda-mps-control || true
+    rm -rf "$CUDA_MPS_PIPE_DIRECTORY"
+  }
   trap stop_mps EXIT
   if ! { nvidia-cuda-mps-control -d &&
          timeout 60 python3 -c 'import torch; torch.ones(1, device="cuda").item()' 2> /dev/null; }; then

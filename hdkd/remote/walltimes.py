@@ -1,4 +1,4 @@
-"""How long a cluster has to give the trainings of each rule of the workflow."""
+"""How long a cluster has to give the runs of each rule of the workflow."""
 
 import math
 

@@ -54,7 +54,7 @@ def with_current_parameters(
     """The summaries of runs with their profile's parameters, and why others do not count.
 
     Summaries of earlier versions say no more than the number of epochs, unless their run folders
-    are there below ``root``.
+    are there below ``models``.
     """
     kept, left_out = [], []
     for summary in summaries:
@@ -130,7 +130,7 @@ def read(path: Path) -> list[RunSummary]:
 def finished_summaries(profile: str) -> list[RunSummary]:
     """Every finished run of a profile: committed summaries, and run folders where they exist.
 
-    A run folder below ``root`` takes the place of the committed summary of the same run.
+    A run folder below ``models`` takes the place of the committed summary of the same run.
     """
     path = plan.report_folder(profile) / SUMMARIES
     found = {summary.run: summary for summary in (read(path) if path.exists() else [])}

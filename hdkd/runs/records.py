@@ -225,14 +225,14 @@ R = TypeVar("R", bound=Record)
 
 
 def read_params(content: dict[str, Any], path: Path) -> RunParams:
-    """The parameters in a ``params.json`` of any version. Raises ``RunError`` for what is none."""
+    """The parameters in a ``params.json`` of any version. Raises ``RunError`` for anything else."""
     if "version" not in content:  # without engine and watched images at first
         content = {"engine": None, "watched": None} | _without_version(content)
     return _checked(RunParams, _current(content), path)
 
 
 def read_summary(content: dict[str, Any], path: Path) -> RunSummary:
-    """The summary in a ``summary.json`` of any version. Raises ``RunError`` for what is none."""
+    """The summary in a ``summary.json`` of any version. Raises ``RunError`` for anything else."""
     if "version" not in content:
         first = "hyperparameters" not in content
         content = _without_version(content)
@@ -251,7 +251,7 @@ def read_summary(content: dict[str, Any], path: Path) -> RunSummary:
 
 
 def read_model_summary(content: dict[str, Any], path: Path) -> ModelSummary:
-    """The summary of an exported model of any version. Raises ``RunError`` for what is none."""
+    """The summary of an exported model of any version. Raises ``RunError`` for anything else."""
     if "version" not in content:
         kept = {"rule": "last", "epoch": content.get("epochs")}
         provenance = _with(content.get("provenance"), peak_memory_bytes=None, pieces=[])

@@ -44,7 +44,7 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
 
 
 def differences(before: dict[str, Any] | str, now: dict[str, Any]) -> str:
-    """What a run was begun with that is not so now; checksums are not shown."""
+    """Settings that differ from those that the run was started with; no checksums."""
     if isinstance(before, str):
         return "an earlier version of this project"
     changed = []
@@ -94,7 +94,7 @@ class Checkpoint:
     ``notes`` are values that JSON can hold, saved and restored with the state: what was already
     reported. ``finished`` counts the epochs that the saved state has behind it, 0 for a new start.
     ``fingerprint`` has what must not change when a run is resumed, by name, as texts and numbers;
-    ``restart`` begins anew whatever is there. Saving may take ``share`` of the time: where epochs
+    ``restart`` starts over, whatever is there. Saving may take ``share`` of the time: where epochs
     are too short for that, some are not saved, and are computed again after an interruption. Raises
     ``RunError`` when another process trains in the same folder, and when the checkpoint there has
     another fingerprint.
@@ -145,14 +145,14 @@ class Checkpoint:
             return
         found = _content(self.path)
         if found is None:
-            print(f"{self.path} is damaged (its checksum is wrong): starting anew", flush=True)
+            print(f"{self.path} is damaged (its checksum is wrong): starting over", flush=True)
             return
         header, _ = self._loaded = found
         if header["fingerprint"] != self.fingerprint:
             changed = differences(header["fingerprint"], self.fingerprint)
             raise RunError(
                 f"{self.path} was made with {changed}: "
-                "continue it with what made it, or train anew with --restart or by removing it"
+                "continue it with what made it, or start over with --restart, or by removing it"
             )
         self.finished, self.notes = header["finished"], header["notes"]
 
@@ -203,7 +203,7 @@ class Checkpoint:
         self._save_seconds = self._saved_at - started
 
     def remove(self) -> None:
-        """Remove the file, because the run is finished or begins anew."""
+        """Remove the file, because the run is finished or starts over."""
         self.path.unlink(missing_ok=True)
 
 

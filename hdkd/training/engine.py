@@ -186,7 +186,7 @@ class Graphs:
 
 def innermost(error: BaseException) -> str:
     """The last line of this project that an error went through."""
-    project = Path(__file__).parents[2]
+    project = Path(__file__).parents[1]
     frames = traceback.extract_tb(error.__traceback__)
     ours = [each for each in frames if Path(each.filename).is_relative_to(project)] or frames
     return f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}"

@@ -39,7 +39,7 @@ def run(
     """Train what a job names, reporting to an ``observer``, and leave its run folder.
 
     A run that was stopped resumes after the last epoch that it saved, and ends as if it had not
-    been stopped; with ``restart`` it begins anew. Raises ``RunError`` when HDKD has no teacher, or
+    been stopped; with ``restart`` it starts over. Raises ``RunError`` when HDKD has no teacher, or
     one that does not fit, and when the run was begun with other settings, data, teacher, code or
     version of torch; ``UnfinishedError`` when ``deadline``, a reading of ``time.monotonic``, comes
     before the last epoch.

@@ -9,7 +9,5 @@ from slurm import Slurm
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory) -> Iterator[Slurm]:
     """Two nodes of one core, each with a GPU that is none."""
-    cluster = Slurm(tmp_path_factory.mktemp("slurm"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
+    with Slurm(tmp_path_factory.mktemp("slurm")).running() as cluster:
+        yield cluster

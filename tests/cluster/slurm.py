@@ -10,9 +10,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 NODES = ("n1", "n2")
 CONFIG = Path("/etc/slurm/slurm.conf")
 OURS = "# Written by tests/cluster/slurm.py\n"
@@ -59,12 +62,23 @@ class Slurm:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def start(self) -> None:
+    @contextmanager
+    def running(self) -> Iterator["Slurm"]:
         """Raises ``AssertionError`` where this machine has a SLURM of its own."""
+        self.make_room()
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
+
+    def make_room(self) -> None:
         if CONFIG.exists():
             assert CONFIG.read_text().startswith(OURS), f"{CONFIG} is of another SLURM"
             for name in ("slurmctld", "slurmd"):  # left by tests that were killed
                 subprocess.run(["pkill", "-KILL", "-x", name], check=False)
+
+    def start(self) -> None:
         CONFIG.parent.mkdir(exist_ok=True)
         CONFIG.write_text(configuration(self.folder))
         # GPUs that are none: SLURM counts them as it counts real ones.
@@ -86,16 +100,19 @@ class Slurm:
         daemon = int((self.folder / f"{name}.pid").read_text())
         os.kill(daemon, signal.SIGKILL)
         for job in output("squeue", "--noheader", f"--nodelist={name}", "--format=%A").split():
+            # First what would tell the controller how the job has ended.
+            subprocess.run(["pkill", "-KILL", "-f", rf"slurmstepd: \[{job}\."], check=False)
             for process in processes_of(job):
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
 
     def stop(self) -> None:
         for name in ("controller", *NODES):
             path = self.folder / f"{name}.pid"
             if path.exists():
                 subprocess.run(["kill", path.read_text().strip()], check=False)
-        CONFIG.unlink()
-        (CONFIG.parent / "gres.conf").unlink()
+        for path in (CONFIG, CONFIG.parent / "gres.conf"):
+            path.unlink(missing_ok=True)
 
 
 def start_munge() -> None:
@@ -134,9 +151,10 @@ def states() -> dict[str, str]:
     return dict(line.split() for line in lines)
 
 
-def until(condition: Callable[[], object], seconds: float, otherwise: str) -> None:
-    """Wait; raises ``AssertionError`` saying ``otherwise`` where it never holds."""
+def until(condition: Callable[[], T], seconds: float, otherwise: str) -> T:
+    """Wait for something true, and return it; raises ``AssertionError`` saying ``otherwise``."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, otherwise
         time.sleep(0.2)
+    return found

@@ -4,8 +4,11 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from slurm import Slurm, output, states, until
 
@@ -17,10 +20,10 @@ pytestmark = pytest.mark.cluster
 # This SLURM keeps no accounts, and its jobs are short.
 OPTIONS = [
     "--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue",
-    "--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "2",
-    "--latency-wait", "5",
+    "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5",
 ]  # fmt: skip
 STUDENT = "models/demo/students/phantom/student-mbcsa-s2/n16/seed0"
+ENDED_BY_TIME = 75  # seconds at least that a run has to take, of which SLURM gives it sixty
 
 
 def study(folder: Path, epochs: int) -> Project:
@@ -31,13 +34,21 @@ def study(folder: Path, epochs: int) -> Project:
     return Project(folder, chosen)
 
 
-def on_cluster(project: Project, *arguments: str, **variables: str) -> subprocess.Popen:
+@contextmanager
+def on_cluster(project: Project, *arguments: str) -> Iterator[subprocess.Popen]:
     """Snakemake that submits jobs; all that it says goes to ``snakemake.log``."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *OPTIONS, *arguments],
-        cwd=project.folder, env=project.environment(**variables),
-        stdout=(project.folder / "snakemake.log").open("w"), stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    with (project.folder / "snakemake.log").open("w") as log:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *OPTIONS, *arguments],
+            cwd=project.folder, env=project.environment(), stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        yield run
+    finally:
+        if run.poll() is None:
+            run.kill()
+            subprocess.run(["scancel", "--user", "root"], check=False)
+            print(said(project)[-4000:])
 
 
 def said(project: Project) -> str:
@@ -50,16 +61,23 @@ def jobs(*options: str) -> dict[str, str]:
     return dict(line.split(maxsplit=1) for line in output(*command).splitlines())
 
 
-def job_in_training(folder: Path, *options: str) -> str | None:
-    """A running job whose training has a checkpoint, or nothing."""
-    begun = set()
-    for path in folder.glob("models/demo/**/checkpoint.bin"):
+def run_in_training(project: Project, *options: str, but: Path | None = None) -> tuple | None:
+    """The number of a running job and its run folder, which has a checkpoint; or nothing."""
+    running = jobs(*options)
+    for path in project.folder.glob("models/demo/**/checkpoint.bin"):
         *_, group, dataset, model, subset, seed, _ = path.parts
-        role, _, variant = model.partition("-")
-        wildcards = [group, dataset, role, f"-{variant}", subset[1:], seed.removeprefix("seed")]
-        begun.add("_".join(wildcards))
-    found = [job for job, what in jobs(*options).items() if what.endswith(tuple(begun))]
-    return found[0] if begun and found else None
+        role, dash, variant = model.partition("-")
+        wildcards = [group, dataset, role, dash + variant, subset[1:], seed.removeprefix("seed")]
+        for number, what in running.items():
+            if what.endswith("_".join(wildcards)) and path.parent != but:
+                return number, path.parent
+    return None
+
+
+def log_of(project: Project, run: Path) -> str:
+    """What the run's last job has said."""
+    path = project.folder / "logs" / run.relative_to(project.folder)
+    return path.with_name(f"{path.name}.log").read_text()
 
 
 def results(project: Project) -> dict[str, str]:
@@ -76,23 +94,22 @@ def test_a_study_survives_a_cancelled_job_and_a_lost_node_and_has_the_same_numbe
     slurm: Slurm, tmp_path: Path
 ):
     project = study(tmp_path / "cluster", epochs=600)
-    run = on_cluster(project, "all")
-    until(lambda: job_in_training(project.folder), 180, said(project))
-    cancelled = job_in_training(project.folder)
-    subprocess.run(["scancel", cancelled], check=True)
-    until(lambda: cancelled not in jobs(), 60, "the job is not cancelled")
-    until(lambda: job_in_training(project.folder, "--nodelist=n2"), 180, said(project))
-    lost = job_in_training(project.folder, "--nodelist=n2")
-    slurm.kill_node("n2")
-    until(lambda: states()["n2"].startswith("down"), 60, "SLURM does not miss the node")
-    slurm.start_node("n2")
-    assert run.wait(timeout=900) == 0, said(project)[-4000:]
-    text = said(project)
-    print("\n".join(line for line in text.splitlines() if "restart" in line or "steps (" in line))
-    assert "Trying to restart" in text
-    assert lost != cancelled
-    logs = "".join(path.read_text() for path in project.folder.glob("logs/models/**/*.log"))
-    assert logs.count("continues after epoch") >= 2, "both go on from their checkpoints"
+    with on_cluster(project, "all") as run:
+        number, cancelled = until(lambda: run_in_training(project), 240, "nothing trains")
+        subprocess.run(["scancel", number], check=True)
+        until(lambda: number not in jobs(), 60, "the job is not cancelled")
+        _, lost = until(
+            lambda: run_in_training(project, "--nodelist=n2", but=cancelled),
+            240,
+            "nothing else trains on n2",
+        )
+        slurm.kill_node("n2")
+        until(lambda: states()["n2"].startswith("down"), 60, "SLURM does not miss the node")
+        slurm.start_node("n2")
+        assert run.wait(timeout=1200) == 0, said(project)[-4000:]
+    for each in (cancelled, lost):
+        [line] = re.findall("continues after epoch .*", log_of(project, each))
+        print(each.relative_to(project.folder), line)
 
     alone = study(tmp_path / "alone", epochs=600)
     alone.snakemake("all")
@@ -100,23 +117,24 @@ def test_a_study_survives_a_cancelled_job_and_a_lost_node_and_has_the_same_numbe
     assert project.planned_rules() == set()
 
 
-def test_a_training_that_its_time_limit_ends_goes_on(slurm: Slurm, tmp_path: Path):
-    project = study(tmp_path / "cluster", epochs=6000)
+def test_a_run_that_its_time_limit_ends_continues(slurm: Slurm, tmp_path: Path):
+    project = study(tmp_path / "cluster", epochs=50)
+    project.snakemake(f"{STUDENT}/summary.json")
+    table = pd.read_csv(project.folder / STUDENT / "metrics.csv")
+    epochs = int(ENDED_BY_TIME * table["images_per_second"].iloc[10:].max() / 16)
+    project = study(tmp_path / "long", epochs)
     limit = ["--set-resources", "train_student:runtime=1"]
-    run = on_cluster(project, *limit, "--", f"{STUDENT}/summary.json")
-    assert run.wait(timeout=600) == 0, said(project)[-4000:]
-    assert "Trying to restart" in said(project)
-    log = (project.folder / f"logs/{STUDENT}.log").read_text()
-    print(*re.findall("continues after epoch .*", log), sep="\n")
-    assert "continues after epoch" in log
+    with on_cluster(project, *limit, "--", f"{STUDENT}/summary.json") as run:
+        assert run.wait(timeout=900) == 0, said(project)[-4000:]
+    [line] = re.findall("continues after epoch .*", log_of(project, project.folder / STUDENT))
+    print(line, "of", epochs)
     rows = (project.folder / STUDENT / "metrics.csv").read_text().splitlines()
-    assert len(rows) == 4001
+    assert len(rows) == epochs + 1
 
 
-def test_nodes_train_on_their_gpus_at_the_same_time_and_a_broken_one_is_an_error(
+def test_two_jobs_get_a_gpu_each_at_the_same_time_and_one_that_is_none_is_an_error(
     slurm: Slurm, tmp_path: Path
 ):
-    """The GPUs here are none, which a training must not pass over in silence."""
     project = study(tmp_path / "cluster", epochs=2)
     parameters = project.parameters
     parameters["sweep"]["shared"]["seeds"] = [0, 1]
@@ -124,12 +142,13 @@ def test_nodes_train_on_their_gpus_at_the_same_time_and_a_broken_one_is_an_error
     project.snakemake("data")
     gpus = ["--set-resources", "train_student:gpu=1", "--retries", "0", "--keep-going"]
     targets = [f"{STUDENT[:-1]}{seed}/summary.json" for seed in (0, 1)]
-    run = on_cluster(project, *gpus, "--", *targets)
     most = 0
-    while run.poll() is None:
-        most = max(most, len(jobs()))
-        time.sleep(0.2)
+    with on_cluster(project, *gpus, "--", *targets) as run:
+        while run.poll() is None:
+            most = max(most, len(jobs()))
+            time.sleep(0.2)
     assert most == 2
     assert run.returncode == 1
-    log = (project.folder / f"logs/{STUDENT}.log").read_text()
-    assert re.search("error: .*GPU", log), log
+    for target in targets:
+        log = log_of(project, (project.folder / target).parent)
+        assert re.search("error: .*GPU", log), log

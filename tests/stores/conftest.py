@@ -1,9 +1,10 @@
 """A tiny study, and the services that keep its runs and its data."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
-from services import PostgreSQL, Server, Store
+from services import PostgreSQL, Server, Store, running
 
 from project import Project, parameters, tiny
 
@@ -23,23 +24,22 @@ def tiny_parameters() -> dict:
 def store(tmp_path_factory) -> Iterator[Store]:
     """What speaks S3; tests that stop it start it again."""
     store = Store(tmp_path_factory.mktemp("store") / "buckets")
-    store.start()
-    yield store
-    store.stop()
+    with running(store):
+        yield store
 
 
-@pytest.fixture(scope="session")
-def database(tmp_path_factory) -> Iterator[PostgreSQL]:
-    database = PostgreSQL(tmp_path_factory.mktemp("database") / "postgresql")
-    database.start()
-    yield database
-    database.stop()
+@pytest.fixture
+def database() -> Iterator[PostgreSQL]:
+    """An empty one."""
+    database = PostgreSQL()
+    with running(database):
+        yield database
+    shutil.rmtree(database.folder)
 
 
 @pytest.fixture
 def server(database: PostgreSQL, store: Store, project: Project) -> Iterator[Server]:
     """An MLflow server on both."""
     server = Server(database, project.environment(**store.variables()))
-    server.start()
-    yield server
-    server.stop()
+    with running(server):
+        yield server

@@ -8,10 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 KEY, SECRET = "study", "a secret of this test"
 BUCKET = "hdkd"
@@ -36,19 +39,38 @@ def listens(port: int) -> bool:
         return place.connect_ex(("127.0.0.1", port)) == 0
 
 
-class PostgreSQL:
-    """A server with one database; it does not run as root, so it belongs to ``postgres``."""
+class Service(Protocol):
+    def start(self) -> None: ...
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+    def stop(self) -> None: ...
+
+
+S = TypeVar("S", bound=Service)
+
+
+@contextmanager
+def running(service: S) -> Iterator[S]:
+    """Started, and stopped in any case."""
+    try:
+        service.start()
+        yield service
+    finally:
+        service.stop()
+
+
+class PostgreSQL:
+    """A server with one database.
+
+    It refuses to run as root, so that its folder belongs to the user ``postgres``, outside the
+    folders of pytest, which are closed to others.
+    """
+
+    def __init__(self) -> None:
+        self.folder, self.port = Path(tempfile.mkdtemp(prefix="hdkd-postgresql-")), free_port()
         self.binaries = max(Path("/usr/lib/postgresql").glob("*/bin"))
         self.uri = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-        folder.mkdir()
-        for path in (folder, *folder.parents):  # that the user can come here
-            if path.stat().st_uid == os.getuid() and path.is_relative_to("/tmp"):
-                path.chmod(path.stat().st_mode | 0o011)
         if os.getuid() == 0:
-            shutil.chown(folder, "postgres", "postgres")
+            shutil.chown(self.folder, "postgres", "postgres")
         self._call("initdb", "--auth=trust", "--no-sync", "--username=postgres")
 
     def _call(self, command: str, *options: str) -> None:
@@ -63,7 +85,8 @@ class PostgreSQL:
         self._call("pg_ctl", "start", "--wait", "--log", str(self.folder / "log"), "-o", options)
 
     def stop(self) -> None:
-        self._call("pg_ctl", "stop", "--wait", "--mode", "immediate")
+        with suppress(subprocess.CalledProcessError):  # it does not run
+            self._call("pg_ctl", "stop", "--wait", "--mode", "immediate")
 
 
 class Store:
@@ -72,11 +95,12 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen | None = None
         (folder / BUCKET).mkdir(parents=True)
 
     def start(self) -> None:
         binary = Path(sys.executable).with_name("rclone")
-        self.process = subprocess.Popen(
+        self._process = subprocess.Popen(
             [
                 str(binary), "serve", "s3", "--addr", f"127.0.0.1:{self.port}",
                 "--auth-key", f"{KEY},{SECRET}", str(self.folder),
@@ -86,8 +110,9 @@ class Store:
         until(lambda: listens(self.port), 30, "the store does not start")
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        if self._process:
+            self._process.kill()
+            self._process.wait()
 
     def variables(self, secret: str = SECRET) -> dict[str, str]:
         """What boto, and with it DVC and MLflow, needs to know."""
@@ -109,9 +134,10 @@ class Server:
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self._database, self._environment = database, environment
+        self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
+        self._process = subprocess.Popen(
             [
                 sys.executable, "-m", "mlflow", "server", "--workers", "2",
                 "--host", "127.0.0.1", "--port", str(self.port),
@@ -131,5 +157,6 @@ class Server:
         return True
 
     def stop(self) -> None:
-        subprocess.run(["pkill", "-KILL", "-s", str(self.process.pid)], check=False)
-        self.process.wait()
+        if self._process:
+            subprocess.run(["pkill", "-KILL", "-s", str(self._process.pid)], check=False)
+            self._process.wait()

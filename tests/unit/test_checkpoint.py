@@ -123,7 +123,7 @@ def test_a_checkpoint_of_another_training_stops_and_names_what_differs(
     assert f"checkpoint.bin was made with {sentence}: continue it with what made it" in str(
         caught.value
     )
-    assert "train anew with --restart or by removing it" in str(caught.value)
+    assert "start over with --restart, or by removing it" in str(caught.value)
     assert (tmp_path / "checkpoint.bin").read_bytes() == before
 
 

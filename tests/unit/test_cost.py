@@ -5,12 +5,15 @@ import math
 import pytest
 
 from hdkd import config
+from hdkd.remote.borrow import missing
+from hdkd.remote.walltimes import STARTING_MINUTES, rule_of, walltimes
 from hdkd.report.tables import cost
 from hdkd.report.tables.cost import macs
 from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 from hdkd.training.budget import epoch_images
 from hdkd.training.reporting import startup_seconds
+from project import ROOT
 from small import PROVENANCE, summary_of
 
 IMAGES = {"a": {"train": 30, "test": 5}, "b": {"train": 10, "test": 5}}
@@ -122,3 +125,20 @@ def test_trainings_side_by_side_keep_the_device_busy_once(settings):
         [summary(student, 3600.0, "10:00:00"), summary(hdkd, 5400.0, "10:30:00", pieces=pieces)]
     )
     assert hours == {"cpu": 2.0}
+
+
+def test_a_walltime_is_twice_the_estimate_of_its_rules_longest_run(settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    estimates = [each.seconds for each in missing(settings, "cpu") if each.run.role == "hdkd"]
+    expected = STARTING_MINUTES + math.ceil(2 * max(estimates) / 60)
+    assert walltimes(settings, "cpu")["train_hdkd"] == expected
+
+
+@pytest.mark.parametrize("profile", config.PROFILES)
+def test_every_run_has_a_rule_that_trains_it(profile):
+    rules = (ROOT / "workflow/rules/train.smk").read_text()
+    settings = config.load(ROOT / "params.yaml", profile)
+    for dataset in settings.study:
+        for key in plan.all_runs(settings, dataset):
+            name = rule_of(key)
+            assert f"rule {name}:" in rules or f" as {name} with:" in rules

@@ -55,17 +55,17 @@ FRAMES = [picture(value=value) for value in (10, 200)]
 
 # Name, content, and the value that the decoded pixels have, or why there are none.
 FILES: list[tuple[str, bytes, int | str]] = [
-    ("zero bytes.png", b"", "not a whole image"),
-    ("text.jpg", b"hello, I am a note", "not a whole image"),
-    ("page.png", b"<html><script>alert(1)</script></html>", "not a whole image"),
-    ("half.jpg", PHOTOGRAPH[: len(PHOTOGRAPH) // 2], "not a whole image"),
-    ("header only.png", WHOLE[:40], "not a whole image"),
-    ("one byte less.png", saved(Image.effect_noise((64, 64), 90))[:-40], "not a whole image"),
-    ("pickle.png", b"\x80\x04cos\nsystem\n(S'touch /tmp/pwned'\ntR.", "not a whole image"),
-    ("archive.png", b"PK\x03\x04" + b"\0" * 60, "not a whole image"),
-    ("drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a whole image"),
+    ("zero bytes.png", b"", "not a complete image"),
+    ("text.jpg", b"hello, I am a note", "not a complete image"),
+    ("page.png", b"<html><script>alert(1)</script></html>", "not a complete image"),
+    ("half.jpg", PHOTOGRAPH[: len(PHOTOGRAPH) // 2], "not a complete image"),
+    ("header only.png", WHOLE[:40], "not a complete image"),
+    ("one byte less.png", saved(Image.effect_noise((64, 64), 90))[:-40], "not a complete image"),
+    ("pickle.png", b"\x80\x04cos\nsystem\n(S'touch /tmp/pwned'\ntR.", "not a complete image"),
+    ("archive.png", b"PK\x03\x04" + b"\0" * 60, "not a complete image"),
+    ("drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a complete image"),
     ("bomb.png", png_claiming(60_000, 60_000), "more pixels than any image should have"),
-    ("no pixels.png", png_claiming(0, 10), "not a whole image"),
+    ("no pixels.png", png_claiming(0, 10), "not a complete image"),
     ("png named.jpg", saved(picture(value=90)), 90),
     ("jpeg named.png", saved(picture(value=90), "jpeg"), 90),
     ("no suffix", saved(picture(value=90)), 90),
@@ -186,7 +186,7 @@ def test_all_unusable_files_are_listed_at_once(tree, tmp_path):
         taken_in(tree, tmp_path)
     listed = pd.read_csv(tmp_path / "prepared/unreadable.csv")
     assert len(listed) == 30
-    assert set(listed["reason"]) == {"not a whole image"}
+    assert set(listed["reason"]) == {"not a complete image"}
 
 
 def link_out(tree: Path) -> None:

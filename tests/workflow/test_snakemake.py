@@ -386,7 +386,7 @@ class TestPredict:
         assert result.returncode == 2
         assert (
             result.stderr
-            == "error: not usable: params.yaml: not a whole image, gone.png: no such file\n"
+            == "error: not usable: params.yaml: not a complete image, gone.png: no such file\n"
         )
 
     def test_names_a_folder_that_is_no_run(self, built):

@@ -52,7 +52,7 @@ def write(name: str, source: MedMNIST, folder: Path) -> None:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, OSError) and is_disk_error(error):
             raise
-        raise DataError(f"{path} is no whole file of MedMNIST ({error}): name another") from None
+        raise DataError(f"{path} is not a complete MedMNIST file ({error}): name another") from None
     if not own:
         path.unlink()
 
@@ -120,7 +120,7 @@ def _download(name: str, about: dict[str, Any], source: MedMNIST) -> Path:
             raise
         raise DataError(
             f"dataset {name}: the download of {file} failed ({str(error).splitlines()[0]}): try "
-            f"again with a network, or download it by hand and name it in {source.variable}"
+            f"again with a network, or download it yourself and name it in {source.variable}"
         ) from None
     return folder / file
 

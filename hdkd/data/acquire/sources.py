@@ -100,7 +100,7 @@ def _download(name: str, source: Kaggle) -> Path:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DataError(
             f"dataset {name}: the download of {handle} failed ({reason}): try again with a "
-            f"network, or download it by hand and name the archive in {source.variable}"
+            f"network, or download it yourself and name the archive in {source.variable}"
         ) from None
 
 
