@@ -14,7 +14,7 @@ from hdkd.distillation.hdkd import HDKD
 from hdkd.distillation.method import Method, Seen, Teaching
 from hdkd.models import ImageModel, Output, build
 from hdkd.runs.records import RunParams, RunSummary
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 from hdkd.training.engine import Step
 from hdkd.training.loop import Setup, Watched
 from hdkd.training.schedule import build_optimizer

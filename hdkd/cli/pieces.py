@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     help="what the nodes train on (cuda)",
 )
 def walltimes(settings: "Settings", device: str) -> None:
-    """Estimate how long a cluster has to give each rule that trains, as Snakemake's options."""
+    """Estimate walltimes of the rules that train, for a cluster."""
     from hdkd.remote.walltimes import walltimes as estimated
 
     limits = [f"{rule}:runtime={minutes}" for rule, minutes in estimated(settings, device).items()]

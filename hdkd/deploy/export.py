@@ -25,8 +25,8 @@ from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import LicensedData, ModelSummary, RunParams, RunSummary, identity
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
+from hdkd.study.key import RunKey
 from hdkd.study.names import model_name
-from hdkd.study.plan import RunKey
 from hdkd.training.loop import has_finite_weights, predict
 
 TERMS = "LICENSE"  # of the weights, which follow those of the images

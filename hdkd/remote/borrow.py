@@ -18,7 +18,8 @@ from hdkd.remote.bundle import write_bundle
 from hdkd.report.tables import cost, results
 from hdkd.runs.evidence import finished_summaries, with_current_parameters
 from hdkd.study import plan
-from hdkd.study.plan import DEADLINE, RunKey
+from hdkd.study.key import RunKey
+from hdkd.study.plan import DEADLINE
 from hdkd.training.checkpoint import CHECKPOINT, epochs_in, is_locked
 from hdkd.training.job import choose_device
 

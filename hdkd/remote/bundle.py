@@ -23,7 +23,8 @@ from hdkd.files import CHECKSUMS, extract, sha256, write_json
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
-from hdkd.study.plan import RUN_FILES, RunKey
+from hdkd.study.key import RunKey
+from hdkd.study.plan import RUN_FILES
 from hdkd.training.checkpoint import CHECKPOINT, epochs_in
 
 MEBIBYTE = 2**20

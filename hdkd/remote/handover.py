@@ -17,7 +17,7 @@ from hdkd.remote import bundle
 from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 from hdkd.training.tune import has_same_trials
 
 PART_MEBIBYTES = 32

@@ -4,8 +4,8 @@ import math
 
 from hdkd.config import Settings
 from hdkd.remote.borrow import missing
+from hdkd.study.key import RunKey
 from hdkd.study.names import BASELINES, NETWORKS
-from hdkd.study.plan import RunKey
 
 # A node may be slower than those that were measured; what ends too early goes on at its next try.
 MARGIN = 2.0

@@ -29,6 +29,9 @@ UNRECORDED = {
     "arithmetic": "exact",
     "validation_fraction": 0,
     "validation_seed": 0,
+    "deterministic": False,
+    "layout": "channels_last",
+    "compile": False,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hdkd.errors import RunError
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 
 VERSION: Literal[3] = 3
 Part = Literal["validation", "test"]

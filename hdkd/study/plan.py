@@ -3,15 +3,17 @@
 Imports nothing heavy: the Snakefile reads it at every start.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hdkd.config import STRENGTH, Settings, methods, plain
+from hdkd.config import Settings, plain
+from hdkd.study.key import RunKey
 from hdkd.study.names import BASELINES
 
 BUDGETS = ("same_steps", "same_macs")  # controls: the student alone, trained as long as HDKD
+ENGINE_NUMBERS = ("deterministic", "layout", "compile")  # change the last digits of numbers
 RUN_FILES = (
     "params.json",
     "metrics.csv",
@@ -41,71 +43,18 @@ TABLES = (
 )
 
 
-@dataclass(frozen=True)
-class RunKey:
-    """What tells one run from another.
-
-    ``role`` is one of ``ROLES`` or, for a baseline, of ``BASELINES``, which have neither ``block``
-    nor ``stem_stride``. ``method`` is how a student of the group ``methods`` is taught. ``point``
-    names a changed distillation, a control, a trial of the tuning or the strength of a method.
-    """
-
-    profile: str
-    dataset: str
-    group: str
-    role: str
-    subset: str
-    seed: int
-    block: str = ""
-    stem_stride: int = 0
-    point: str = ""
-    method: str = ""
-
-    @property
-    def variant(self) -> str:
-        """``mbcsa-s2``, behind it method and point if there are any; empty for a baseline's run."""
-        stride = f"s{self.stem_stride}" if self.stem_stride else ""
-        return "-".join(part for part in (self.block, stride, self.method, self.point) if part)
-
-    @property
-    def is_taught(self) -> bool:
-        """Whether a teacher teaches it."""
-        return self.role == "hdkd" or (bool(self.method) and methods()[self.method].taught)
-
-    @property
-    def strength(self) -> float:
-        """By what its method's published weights are multiplied."""
-        found = STRENGTH.fullmatch(self.point) if self.method else None
-        return float(".".join(filter(None, found.groups()))) if found else 1.0
-
-    @property
-    def model(self) -> str:
-        """Role and variant, ``hdkd-mbcsa-s2``."""
-        return f"{self.role}-{self.variant}" if self.variant else self.role
-
-    @property
-    def name(self) -> str:
-        """``brain_tumor hdkd-mbcsa-s2 n=200 seed=0``."""
-        return f"{self.dataset} {self.model} n={self.subset} seed={self.seed}"
-
-    @property
-    def folder(self) -> Path:
-        """The run folder, below the project folder."""
-        group = Path("models") / self.profile / self.group / self.dataset
-        return group / self.model / f"n{self.subset}" / f"seed{self.seed}"
-
-
 def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
     """The settings that decide the numbers of a run, and no others, in plain values.
 
     They are parameters of its rule, and in its summary.
     """
+    engine = settings.parameters.engine
     chosen: dict[str, Any] = {
         "images": vars(settings.images(key.dataset)),
         "network": settings.network(key.block or None, key.stem_stride or None).arguments(key.role),
         "training": vars(settings.training(key.role, key.subset, key.dataset, key.point)),
         "augmentation": vars(settings.parameters.augmentation),
-        "precision": settings.parameters.engine.precision,
+        **{name: getattr(engine, name) for name in ("precision", *ENGINE_NUMBERS)},
         "split": vars(settings.dataset(key.dataset).split) | vars(settings.parameters.split),
     }
     if key.is_taught:

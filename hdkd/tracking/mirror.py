@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Container, Iterable
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 
 import hdkd
@@ -21,7 +22,6 @@ from hdkd.tracking import store, values
 
 NOTE = "mlflow_run.txt"  # in the folder of an unfinished run: its identifier in MLflow
 WEIGHTS = "model.safetensors"
-REQUIREMENTS = ["torch", "numpy", "pandas", "pillow", "safetensors", "scipy", "mlflow"]
 BATCH = 1000  # metrics that one request may carry
 RUNNING, FINISHED = "RUNNING", "FINISHED"
 
@@ -164,7 +164,7 @@ class Mirror:
                 artifacts={"run": str(folder)},
                 code_paths=[str(Path(hdkd.__file__).parent)],
                 signature=serving.signature(self._params.classes),
-                pip_requirements=REQUIREMENTS,
+                pip_requirements=requirements(),
             )
 
     def _log_params(self, run: str, known: Container[str]) -> None:
@@ -180,3 +180,9 @@ class Mirror:
         entities = [self._mlflow.entities.Metric(*each) for each in metrics]
         for first in range(0, len(entities), BATCH):
             self._client.log_batch(self.run, entities[first : first + BATCH])
+
+
+def requirements() -> list[str]:
+    """What a logged model needs: this package's own dependencies, without its extras."""
+    own = [each for each in metadata.requires("hdkd") or [] if "extra ==" not in each]
+    return [*own, "mlflow"]

@@ -11,7 +11,7 @@ from hdkd.config import Settings, Training, methods
 from hdkd.data.batches.loader import batch_bounds
 from hdkd.models import build
 from hdkd.study import plan
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 
 
 def epoch_images(settings: Settings, run: RunKey, class_counts: Sequence[int]) -> int:

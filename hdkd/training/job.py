@@ -22,7 +22,7 @@ from hdkd.runs.folder import RunFolder, flatten
 from hdkd.runs.records import Data, Part, RunParams, WatchedPart
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import code, plan
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 from hdkd.training.budget import network_arguments, training_of
 from hdkd.training.loop import Setup, Watched, has_finite_weights
 from hdkd.training.tune import chosen

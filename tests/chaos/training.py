@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from hdkd import cli, config
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 from hdkd.training.job import Job
 from hdkd.training.train import run
 from project import parameters, tiny

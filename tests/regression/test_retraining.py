@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from hdkd.study import plan
+from hdkd.study.key import RunKey
 from project import ROOT, Project, parameters, without_controls
 
 
@@ -34,7 +34,7 @@ def test_accuracies_are_in_their_recorded_ranges(tmp_path):
     outside = []
     for summary in sorted(project.folder.glob("models/demo/*/phantom/*/*/*/summary.json")):
         content = json.loads(summary.read_text("utf-8"))
-        run, accuracy = plan.RunKey(**content["run"]), content["final"]["accuracy"]
+        run, accuracy = RunKey(**content["run"]), content["final"]["accuracy"]
         low, high = recorded[run.role]
         if not low <= accuracy <= high:
             outside.append(f"{run.role}: {accuracy:.4f} is outside {low} to {high}")

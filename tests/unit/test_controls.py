@@ -10,6 +10,7 @@ from hdkd.errors import ParameterError, RunError
 from hdkd.report.tables.cost import macs
 from hdkd.runs import evidence
 from hdkd.study import plan
+from hdkd.study.key import RunKey
 from hdkd.training import tune
 from hdkd.training.budget import epoch_images, forward_macs, training_of
 from small import summary_of
@@ -25,7 +26,7 @@ def settings(parameters) -> config.Settings:
     return config.resolve(parameters)
 
 
-def control(settings, role: str, point: str, seed: int = 0) -> plan.RunKey:
+def control(settings, role: str, point: str, seed: int = 0) -> RunKey:
     every = plan.control_runs(settings, "phantom")
     return next(r for r in every if (r.role, r.point, r.seed) == (role, point, seed))
 

@@ -11,6 +11,7 @@ from hdkd.report.tables import cost
 from hdkd.report.tables.cost import macs
 from hdkd.runs.records import RunSummary
 from hdkd.study import plan
+from hdkd.study.key import RunKey
 from hdkd.training.budget import epoch_images
 from hdkd.training.reporting import startup_seconds
 from project import ROOT
@@ -32,12 +33,12 @@ def settings(parameters) -> config.Settings:
     return config.resolve(parameters)
 
 
-def run(settings, role: str, subset: str) -> plan.RunKey:
+def run(settings, role: str, subset: str) -> RunKey:
     every = plan.all_runs(settings, "phantom")
     return next(r for r in every if (r.role, r.subset) == (role, subset))
 
 
-def summary(run: plan.RunKey, seconds: float, started: str = "10:00:00", **made) -> RunSummary:
+def summary(run: RunKey, seconds: float, started: str = "10:00:00", **made) -> RunSummary:
     took = {"started": f"2026-01-01T{started}+00:00", "duration_seconds": seconds}
     return summary_of(run, provenance=PROVENANCE | took | made)
 

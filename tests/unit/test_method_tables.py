@@ -8,7 +8,8 @@ import pytest
 from hdkd.config import Methods
 from hdkd.report.ranks import alike
 from hdkd.report.tables.methods import ranks, rows_of
-from hdkd.study.plan import RunKey, point_of
+from hdkd.study.key import RunKey
+from hdkd.study.plan import point_of
 from small import summary_of
 
 SECTION = Methods(

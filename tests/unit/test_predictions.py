@@ -10,7 +10,7 @@ from hdkd.runs import predictions
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.predictions import PREDICTIONS
 from hdkd.runs.records import RunSummary
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 from small import summary_of
 
 CLASSES = ["a", "b", "NA"]

@@ -9,7 +9,8 @@ from hdkd.errors import RunError
 from hdkd.files import write_checksums
 from hdkd.runs import records
 from hdkd.runs.folder import RunFolder
-from hdkd.study.plan import RUN_FILES, RunKey
+from hdkd.study.key import RunKey
+from hdkd.study.plan import RUN_FILES
 from project import ROOT
 from small import params_of, summary_of
 

@@ -8,7 +8,7 @@ from hdkd.evaluation.metrics import balanced_accuracy, evaluate
 from hdkd.evaluation.statistics import Estimate, estimate, holm
 from hdkd.report.tables import columns, frames, results
 from hdkd.runs.predictions import Predictions, TestImages
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 from small import summary_of
 
 CLASSES = ("a", "b", "c")

@@ -5,7 +5,7 @@ import pytest
 from hdkd.errors import UnfinishedError
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import Origin
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 from hdkd.tracking import live, mirror, store
 from hdkd.tracking.live import Live
 from hdkd.tracking.mirror import Mirror, deliver

@@ -13,7 +13,7 @@ from hdkd.paper.published import PaperNetwork
 from hdkd.runs import evidence, predictions
 from hdkd.runs.records import RunSummary
 from hdkd.study import plan
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 from project import ROOT
 from small import METRICS, summary_of
 

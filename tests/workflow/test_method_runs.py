@@ -11,6 +11,7 @@ from hdkd import config
 from hdkd.config import methods
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
+from hdkd.study.key import RunKey
 from hdkd.study.names import NETWORKS
 from project import Project
 
@@ -38,7 +39,7 @@ def taught(tmp_path_factory, parameters) -> Project:
 
 
 @pytest.fixture(scope="module")
-def runs(parameters) -> list[plan.RunKey]:
+def runs(parameters) -> list[RunKey]:
     return plan.method_runs(config.resolve(parameters), "phantom")
 
 

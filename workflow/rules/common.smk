@@ -2,14 +2,13 @@
 import hashlib
 import json
 import os
-import re
 import sys
 from pathlib import Path
 
 from hdkd.config import plain, resolve, save
 from hdkd.errors import UserError
 from hdkd.files import sha256
-from hdkd.study import code, names, plan
+from hdkd.study import code, key, names, plan
 
 
 try:
@@ -56,7 +55,6 @@ if workflow.remote_exec:  # a job on another machine, where nothing starts
 
 PREPARED = f"data/prepared/{PROFILE}/{{dataset}}"
 RUN = f"models/{PROFILE}/{{group}}/{{dataset}}/{{role}}{{variant}}/n{{subset}}/seed{{seed}}"
-VARIANT = re.compile(r"(?:-(mbcsa|mbconv)-s([24]))?(?:-([a-z][a-z0-9_]*))?(?:-([a-z][a-z0-9_]*))?")
 REPORT = f"reports/{PROFILE}"
 
 
@@ -64,7 +62,7 @@ wildcard_constraints:
     dataset="[a-z][a-z0-9_]*",
     group="|".join(names.GROUPS),
     role="|".join([*names.ROLES, *names.BASELINES]),
-    variant=VARIANT.pattern,
+    variant=key.VARIANT.pattern,
     subset=r"\d+|all",
     seed=r"\d+",
 
@@ -75,21 +73,7 @@ def summaries(runs):
 
 def run_key(wildcards):
     """Which run the wildcards of a rule are of."""
-    block, stride, method, point = VARIANT.fullmatch(wildcards.variant).groups("")
-    if method and wildcards.role not in names.NETWORKS:  # there the only name behind is a point
-        method, point = "", method
-    return plan.RunKey(
-        profile=PROFILE,
-        dataset=wildcards.dataset,
-        group=wildcards.group,
-        role=wildcards.role,
-        subset=wildcards.subset,
-        seed=int(wildcards.seed),
-        block=block,
-        stem_stride=int(stride or 0),
-        point=point,
-        method=method,
-    )
+    return key.RunKey.of_folder(Path(RUN.format(**dict(wildcards.items()))))
 
 
 def recipes(wildcards):
@@ -148,8 +132,8 @@ def raw_settings(profile):
 
 def evidence(profile):
     """The results of a profile that the ledger is made from."""
-    names = ("summaries.jsonl", "predictions.npz", "data.json")
-    return [f"reports/{profile}/{name}" for name in names]
+    files = ("summaries.jsonl", "predictions.npz", "data.json")
+    return [f"reports/{profile}/{name}" for name in files]
 
 
 def checksums(profile):

@@ -16,7 +16,7 @@ import pandas as pd
 from hdkd.config import Images, Network, Settings, Training, methods, plain
 from hdkd.runs.records import Piece, RunSummary
 from hdkd.study import plan
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 from hdkd.training.budget import epoch_images, training_of
 
 GIBIBYTE = 2**30

@@ -14,7 +14,7 @@ from hdkd.report.tables import cost, results
 from hdkd.runs import evidence, predictions
 from hdkd.runs.predictions import Predictions
 from hdkd.runs.records import RunSummary
-from hdkd.study.plan import RunKey
+from hdkd.study.key import RunKey
 
 
 @dataclass(frozen=True)
