@@ -10,7 +10,7 @@ import yaml
 
 from benchmarks.measure import Times, duration, interleaved, process, table
 from benchmarks.settings import Settings
-from benchmarks.training import generated
+from benchmarks.training import common, generated
 from benchmarks.worker import Worker
 from hdkd import config
 from hdkd.study import plan
@@ -95,10 +95,9 @@ def growth(settings: Settings) -> str:
     rows = []
     for count, size in cells:
         with generated(count, 8, size) as (folder, preparing):
-            worker = Worker(
-                side="ours", kind="epoch", role="hdkd", size=size, threads=settings.threads,
-                batch=settings.epoch_batch, prepared=folder / "prepared",
-            )  # fmt: skip
+            shape = {"role": "hdkd", "size": size, "batch": settings.epoch_batch}
+            places = {"prepared": folder / "prepared"}
+            worker = Worker(**common(settings), side="ours", kind="epoch", **shape, **places)
             worker()
             seconds = worker()
             worker.stop()
