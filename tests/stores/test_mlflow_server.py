@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from services import BUCKET, SECRET, PostgreSQL, Server, Store, running
+from services import SECRET, PostgreSQL, Server, Store, running
 
 from hdkd.config import resolve
 from hdkd.runs.folder import RunFolder
@@ -119,21 +119,20 @@ def test_one_command_moves_a_study_from_sqlite_to_the_server(project: Project, s
         assert numbers(sqlite, run) == numbers(server.uri, after[name]), name
 
 
-@pytest.mark.parametrize("fault", ["wrong secret", "missing bucket"])
+@pytest.mark.parametrize("fault", ["wrong secret", "dead store"])
 def test_a_store_that_takes_no_files_costs_no_run(
     project: Project, database: PostgreSQL, store: Store, fault: str
 ):
     """The run says so once; its files follow as soon as the store takes them."""
-    bucket = store.folder / BUCKET
     variables = store.variables("another" if fault == "wrong secret" else SECRET)
     with running(Server(database, project.environment(**variables))) as server:
-        if fault == "missing bucket":
-            bucket.rename(store.folder / "away")
+        if fault == "dead store":
+            store.stop()
         try:
             result = project.snakemake("teacher", MLFLOW_TRACKING_URI=server.uri)
         finally:
-            if fault == "missing bucket":
-                (store.folder / "away").rename(bucket)
+            if fault == "dead store":
+                store.start()
     assert (result.stdout + result.stderr).count("warning: MLflow") == 1
     with running(Server(database, project.environment(**store.variables()))) as server:
         project.run("hdkd", "deliver", MLFLOW_TRACKING_URI=server.uri)
