@@ -35,8 +35,7 @@ def steps(settings: Settings) -> str:
             sides = {"ours": {"side": "ours"}}
             if settings.reference:
                 sides["released"] = {"side": "released"}
-            if role == "hdkd":
-                sides |= {text: {"side": "ours", **change} for text, change in VARIANTS.items()}
+            sides |= {text: {"side": "ours", **change} for text, change in VARIANTS.items()}
             times, workers = take_turns(settings, task, sides)
             if settings.reference:
                 losses = [workers[side].loss for side in ("released", "ours")]
@@ -46,11 +45,10 @@ def steps(settings: Settings) -> str:
                      times["ours"].ratio(times["released"]), f"{difference:.0e}"]
                 )  # fmt: skip
             parts += [
-                [f"{text}, {size} px", times[text], times["ours"].ratio(times[text])]
+                [name, f"{size} px, {text}", times[text], times["ours"].ratio(times[text])]
                 for text in VARIANTS
-                if text in times
             ]
-    tables = [table(["HDKD's step", "time", "times ours"], parts)]
+    tables = [table(["our step", "without a part", "time", "times ours"], parts)]
     if rows:
         header = ["step", "size", "released", "ours", "ratio", "loss differs by"]
         tables.insert(0, table(header, rows))
