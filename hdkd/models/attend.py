@@ -2,8 +2,8 @@
 
 On a CPU the convolutions of a block run close to what the machine can do; what is left are passes
 over maps in memory. Automatic differentiation makes about twenty of them for one CBAM, this makes
-nine. A step of the teacher, which has fifteen CBAMs, is 1.1 to 1.2 times as fast with it, one of
-HDKD 1.06 to 1.09 times. Of equal maxima the first takes the gradient here.
+nine, and a step is some 1.1 times as fast (`reports/benchmarks.md`, "without the attention's own
+gradient"). Of equal maxima the first takes the gradient here.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -96,7 +96,7 @@ class CBAM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` with both attentions, added to ``x``; the same shape."""
-        # On a CPU the gradient written out is quicker: the teacher's step 1.1 to 1.2 times.
+        # On a CPU the gradient written out is quicker (reports/benchmarks.md).
         if x.requires_grad and not x.is_cuda:
             return attend(x, self.channel, self.spatial)
         return self.plain(x)
