@@ -1,5 +1,6 @@
 """The group ``hdkd``: which module has which command, and ``--log``."""
 
+import os
 from importlib import import_module
 from pathlib import Path
 
@@ -65,5 +66,5 @@ def hdkd(context: click.Context, log: Path | None) -> None:
 
     `snakemake --cores 4 all` runs these commands in their order; each can be typed by hand.
     """
-    if log:
+    if log and os.environ.get("RANK", "0") == "0":  # of processes of one run, the first has it
         context.obj.enter_context(logging_to(log))

@@ -13,7 +13,7 @@ from hdkd.study.code import PACKAGE
 COMMIT_NOTE = "commit.txt"  # in a copy of the code that travels without its repository
 
 
-def origin(device: str, numerics: Numerics) -> Origin:
+def origin(device: str, numerics: Numerics, processes: int = 1) -> Origin:
     """Commit, versions, machine and time of a run that begins now on ``cpu`` or ``cuda``."""
     import torch  # slow to import, and not needed for the commit
 
@@ -22,6 +22,7 @@ def origin(device: str, numerics: Numerics) -> Origin:
     return Origin(
         git_commit=git_commit(),
         device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        processes=processes,
         threads=torch.get_num_threads(),
         numerics=numerics,
         platform=f"{platform.system()} {platform.machine()}",

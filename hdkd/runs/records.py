@@ -7,7 +7,13 @@ other code knows one shape only.
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from hdkd.errors import RunError
 from hdkd.study.key import RunKey
@@ -38,16 +44,25 @@ class Numerics(Record):
 class Origin(Record):
     """Where and with what a run was begun; ``started`` is in ISO format, UTC.
 
+    ``threads`` are those of each of its ``processes``; records of a single one do not name them.
     Old records have no ``numerics``.
     """
 
     git_commit: str | None
     device: str
+    processes: int = 1
     threads: int
     numerics: Numerics | None
     platform: str
     versions: dict[str, str]
     started: str
+
+    @model_serializer(mode="wrap")
+    def _without_a_single_process(self, serialised: SerializerFunctionWrapHandler) -> Any:
+        content = serialised(self)
+        if self.processes == 1:
+            del content["processes"]
+        return content
 
 
 def identity(run: RunKey, origin: Origin) -> str:

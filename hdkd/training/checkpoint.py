@@ -18,6 +18,7 @@ import filelock
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from typing_extensions import override
 
 from hdkd.errors import RunError, first_few
 from hdkd.files import write_atomic
@@ -205,6 +206,25 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file, because the run is finished or starts over."""
         self.path.unlink(missing_ok=True)
+
+
+class Followed(Checkpoint):
+    """The checkpoint of a run that another process leads: read once, never written."""
+
+    due = False
+
+    @override
+    def __enter__(self) -> Self:
+        self._read()
+        return self
+
+    @override
+    def save(self, finished: int, state: State) -> None:
+        """Leave that to the one that leads."""
+
+    @override
+    def remove(self) -> None:
+        """Leave that to the one that leads."""
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:

@@ -21,6 +21,7 @@ from hdkd.data.batches.loader import Batch, as_it_is
 from hdkd.distillation.method import Seen, Teaching
 from hdkd.errors import RunError
 from hdkd.models import ImageModel
+from hdkd.training import parallel
 
 EAGER_STEPS = 3  # before a graph is recorded, so that kernels are chosen and states exist
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -32,7 +33,8 @@ class Step:
     ``sums`` has each loss term times its number of images, and under ``accuracy`` how many were
     predicted correctly, as scalars on the device. ``gather`` turns what the step is given into
     images, labels and draws, as part of the step (see :meth:`Loader.gather`). The model is laid out
-    in memory as the step wants it, and the teacher is frozen, here.
+    in memory as the step wants it, and the teacher is frozen, here. Where several processes train,
+    the batch is this one's share, and the step is that of all shares together.
     """
 
     def __init__(
@@ -54,6 +56,10 @@ class Step:
         self._augmentation, self._gather = augmentation, gather
         self._half = on_gpu and engine.precision == "bfloat16"
         compiled = torch.compile if on_gpu and engine.compile else lambda network: network
+        if parallel.share().of > 1:
+            parallel.share_statistics(model)
+            if teaching:
+                parallel.share_statistics(teaching.method)
         self._forward = compiled(model.to(memory_format=self.layout))
         self._teaching = teaching
         self._teacher: ImageModel | None = None
@@ -63,7 +69,7 @@ class Step:
             self._teacher = hold_in_half(teacher) if self._half else teacher
             self._ask = compiled(self._teacher)
         self._graphs: Graphs | None = None
-        if on_gpu and engine.cuda_graph:
+        if on_gpu and engine.cuda_graph and parallel.share().of == 1:
             self._graphs = Graphs(self._compute, optimizer)
 
     def __call__(self, *batch: Tensor) -> None:
@@ -77,8 +83,11 @@ class Step:
             self._compute(*batch)
 
     def means(self, images: int) -> dict[str, float]:
-        """The sums divided by ``images``; sets them to zero. The only wait for a GPU."""
-        values = (torch.stack([*self.sums.values()]) / images).tolist()
+        """The sums divided by ``images``; sets them to zero. The only wait for a GPU.
+
+        Sums are those of all processes.
+        """
+        values = (parallel.summed(torch.stack([*self.sums.values()])) / images).tolist()
         for value in self.sums.values():
             value.zero_()
         return dict(zip(self.sums, values, strict=True))
@@ -92,7 +101,8 @@ class Step:
         """The arithmetic of a step, on augmented and normalised images."""
         terms, logits = self.losses(images, labels)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(terms["loss"])
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        parallel.backward(terms["loss"], len(labels), parameters)
         self.optimizer.step()
         for name, value in terms.items():
             self.sums[name] += value.detach() * len(labels)

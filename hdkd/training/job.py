@@ -23,6 +23,7 @@ from hdkd.runs.records import Data, Part, RunParams, WatchedPart
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import code, plan
 from hdkd.study.key import RunKey
+from hdkd.training import parallel
 from hdkd.training.budget import network_arguments, training_of
 from hdkd.training.loop import Setup, Watched, has_finite_weights
 from hdkd.training.tune import chosen
@@ -191,6 +192,8 @@ def fingerprint(assembled: Assembled) -> dict[str, Any]:
     parts["engine.layout"] = engine.layout  # on a CPU, too, it changes the last digits
     if device == "cuda":  # a recorded step computes what it would compute if it were not
         parts |= {f"engine.{n}": v for n, v in vars(engine).items() if n != "cuda_graph"}
+    if (processes := parallel.share().of) > 1:  # sums of shares differ in the last digits
+        parts["processes"] = processes
     parts["torch"] = torch.__version__
     for name in code.files("train", assembled.job.key.method):
         parts[f"hdkd/{name}"] = sha256(code.PACKAGE / name)

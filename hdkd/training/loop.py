@@ -20,6 +20,7 @@ from hdkd.evaluation.metrics import balanced_accuracy
 from hdkd.models import ImageModel
 from hdkd.progress import progress
 from hdkd.runs.records import Part
+from hdkd.training import parallel
 from hdkd.training.checkpoint import Checkpoint, State
 from hdkd.training.engine import Step
 from hdkd.training.kept import KeptWeights
@@ -70,7 +71,8 @@ def train(
     With a ``checkpoint`` it resumes after the epochs that this has behind it, and saves when due.
     ``on_epoch`` gets each row of :meth:`Loop.epoch`. Raises ``UnfinishedError`` after an epoch when
     another would not end before ``deadline``, a reading of ``time.monotonic``; ``RunError`` when
-    the loss or a weight is no longer a finite number: the earlier checkpoint stays.
+    the loss or a weight is no longer a finite number: the earlier checkpoint stays. Where several
+    processes train, the first decides when to stop, and its weights are kept.
     """
     loop = Loop(model, setup)
     epochs = setup.training.epochs
@@ -91,7 +93,7 @@ def train(
         finished += 1
         seconds.append(time.perf_counter() - started)
         late = deadline is not None and time.monotonic() + expected_seconds(seconds) > deadline
-        stops = late and finished < epochs
+        stops = parallel.agreed(late, setup.device) and finished < epochs
         if checkpoint and (checkpoint.due or stops):
             checkpoint.save(finished, loop.state)
         if stops:
@@ -122,10 +124,12 @@ class Loop:
             "order": torch.Generator().manual_seed(setup.seed),
             "draws": torch.Generator().manual_seed(setup.seed + 1_000_003),
         }
-        torch.manual_seed(setup.seed + 2_000_003)  # of dropout, which takes no generator
+        share = parallel.share()
+        # Of dropout, which takes no generator.
+        torch.manual_seed(setup.seed + 2_000_003 + share.rank)
         self.state = State(model, optimizer, generators, KeptWeights(training.keep), method)
         self._setup = setup
-        self._loader = Loader(setup.training_set, setup.device, training.epoch_images)
+        self._loader = Loader(setup.training_set, setup.device, training.epoch_images, share=share)
         self._step = Step(
             model,
             optimizer,
@@ -142,7 +146,8 @@ class Loop:
 
         A row has the epoch's number (from 1), learning rate, losses and accuracies on train (as
         trained, augmented) and on what is watched, and images per second; those on the watched
-        images are ``None`` where ``evaluate_every`` skips them. Raises ``FloatingPointError`` when
+        images are ``None`` where ``evaluate_every`` skips them, and in processes that do not lead.
+        Raises ``FloatingPointError`` when
         the loss or a weight is no longer a finite number.
         """
         training, watched, state = self._setup.training, self._setup.watched, self.state
@@ -158,7 +163,8 @@ class Loop:
             "images_per_second": len(self._loader) / seconds,
             **{f"{watched.part}_{name}": None for name in WATCHED_METRICS},
         }
-        if number == training.epochs or number % training.evaluate_every == 0:
+        due = number == training.epochs or number % training.evaluate_every == 0
+        if due and parallel.leads():
             values = evaluated(self._step.model, self._pixels, watched.labels)
             row |= {f"{watched.part}_{name}": value for name, value in values.items()}
             state.kept.offer(row, state.model)

@@ -50,7 +50,7 @@ class Reporter:
     def __init__(
         self, assembled: Assembled, checkpoint: Checkpoint, observer: Observer, since: float
     ) -> None:
-        self._assembled, self._checkpoint, self._observer = assembled, checkpoint, observer
+        self._assembled, self._checkpoint, self.observer = assembled, checkpoint, observer
         self._folder = RunFolder(assembled.job.output)
         self._since = since
         self._piece: dict[str, Any] = {}
@@ -81,7 +81,7 @@ class Reporter:
         self._folder.start(self._assembled.params)
         for row in self.rows:
             self._folder.append_metrics(row)
-        observed = self._observer.started(self._folder, Origin(**notes["origin"]))
+        observed = self.observer.started(self._folder, Origin(**notes["origin"]))
         notes["mlflow_run"] = observed or notes["mlflow_run"]
         if self._checkpoint.finished:
             name, finished = self._assembled.job.key.name, self._checkpoint.finished
@@ -90,7 +90,7 @@ class Reporter:
     def epoch(self, row: Row) -> None:
         """Note the metrics of an epoch."""
         self._folder.append_metrics(row)
-        self._observer.epoch_ended()
+        self.observer.epoch_ended()
         self.rows.append(row)
         self._ends.append(time.perf_counter() - self._since)
         self._piece["startup_seconds"] = round(startup_seconds(self._ends), 2)

@@ -15,13 +15,15 @@ from hdkd.runs.records import (
     BestEpoch,
     KeptEpoch,
     Metrics,
+    Origin,
     Part,
     RunSummary,
     WatchedMetrics,
     WithoutLeaks,
 )
 from hdkd.study.plan import hyperparameters
-from hdkd.training.checkpoint import Checkpoint
+from hdkd.training import parallel
+from hdkd.training.checkpoint import Checkpoint, Followed
 from hdkd.training.job import Assembled, Job, assemble, choose_device, fingerprint
 from hdkd.training.kept import KeptWeights
 from hdkd.training.loop import WATCHED_METRICS, Row, predict, train
@@ -42,30 +44,55 @@ def run(
     been stopped; with ``restart`` it starts over. Raises ``RunError`` when HDKD has no teacher, or
     one that does not fit, and when the run was begun with other settings, data, teacher, code or
     version of torch; ``UnfinishedError`` when ``deadline``, a reading of ``time.monotonic``, comes
-    before the last epoch.
+    before the last epoch. Of several processes that ``torchrun`` has started, the first leaves the
+    run folder.
     """
-    numerics = set_up(job.settings.parameters.engine, choose_device(job.device), threads)
-    since = time.perf_counter()
-    assembled = assemble(job)
-    observer = observer or Observer()
-    with Checkpoint(job.output, fingerprint(assembled), restart=restart) as checkpoint:
-        reporter = Reporter(assembled, checkpoint, observer, since)
-        reporter.begin(origin(assembled.setup.device, numerics))
-        # What is loaded by now stays to the end. The collector would walk these million objects
-        # again and again, and once more at the end: two seconds of a short run.
-        if "triton" not in sys.modules:  # it complains of objects that outlive it
-            gc.freeze()
-        try:
-            kept = train(assembled.model, assembled.setup, reporter.epoch, checkpoint, deadline)
-            finish(assembled, reporter, kept)
-        except UnfinishedError:
-            observer.ended("KILLED")
-            raise
-        except BaseException:
-            observer.ended("FAILED")
-            raise
-        observer.ended("FINISHED")
-        checkpoint.remove()
+    device = choose_device(job.device)
+    with parallel.joined(device):
+        numerics = set_up(job.settings.parameters.engine, device, threads)
+        since = time.perf_counter()
+        assembled = assemble(job)
+        begun = origin(device, numerics, parallel.share().of)
+        if parallel.leads():
+            with Checkpoint(job.output, fingerprint(assembled), restart=restart) as checkpoint:
+                reporter = Reporter(assembled, checkpoint, observer or Observer(), since)
+                lead(assembled, reporter, begun, checkpoint, deadline)
+        else:
+            follow(assembled, deadline)
+
+
+def lead(
+    assembled: Assembled,
+    reporter: Reporter,
+    begun: Origin,
+    checkpoint: Checkpoint,
+    deadline: float | None,
+) -> None:
+    """Train, evaluate, save and report; with other processes, where there are any."""
+    parallel.wait()  # The checkpoint has been read, or removed: others may read it.
+    reporter.begin(begun)
+    # What is loaded by now stays to the end. The collector would walk these million objects
+    # again and again, and once more at the end: two seconds of a short run.
+    if "triton" not in sys.modules:  # it complains of objects that outlive it
+        gc.freeze()
+    try:
+        kept = train(assembled.model, assembled.setup, reporter.epoch, checkpoint, deadline)
+        finish(assembled, reporter, kept)
+    except UnfinishedError:
+        reporter.observer.ended("KILLED")
+        raise
+    except BaseException:
+        reporter.observer.ended("FAILED")
+        raise
+    reporter.observer.ended("FINISHED")
+    checkpoint.remove()
+
+
+def follow(assembled: Assembled, deadline: float | None) -> None:
+    """Train along with the process that leads."""
+    parallel.wait()
+    with Followed(assembled.job.output, fingerprint(assembled)) as checkpoint:
+        train(assembled.model, assembled.setup, lambda row: None, checkpoint, deadline)
 
 
 def finish(assembled: Assembled, reporter: Reporter, kept: KeptWeights) -> None:

@@ -117,6 +117,14 @@ def options(wildcards, input):
     return " ".join(f"{name} {value}" for name, value in flags.items() if value)
 
 
+def launcher(wildcards, resources):
+    """What starts the processes of a run that has several (`--set-resources train_teacher:processes=2`)."""
+    processes = resources.processes
+    if processes == 1:
+        return ""
+    return f"torchrun --standalone --nproc-per-node {processes} --no-python -- "
+
+
 def hyperparameters(wildcards):
     """What decides the numbers of a run, so that a change of it trains again."""
     return plan.hyperparameters(SETTINGS, run_key(wildcards))

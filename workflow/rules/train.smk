@@ -57,6 +57,7 @@ rule train_student:
         prepared=lambda wildcards, input: Path(input.split).parent.as_posix(),
         options=options,
         settings=hyperparameters,
+        launcher=launcher,
     log:
         f"logs/{RUN}.log",
     benchmark:
@@ -68,11 +69,12 @@ rule train_student:
     threads: 1
     resources:
         gpu=GPU,
+        processes=1,
     message:
         "Training {wildcards.role}{wildcards.variant} on {wildcards.subset} images of {wildcards.dataset},"
         " seed {wildcards.seed}"
     shell:
-        "hdkd --log {log:q} train --dataset {wildcards.dataset} --role {wildcards.role}"
+        "{params.launcher}hdkd --log {log:q} train --dataset {wildcards.dataset} --role {wildcards.role}"
         " --group {wildcards.group} --subset {wildcards.subset} --seed {wildcards.seed} {params.options}"
         " --prepared {params.prepared:q} --threads {threads} --output {params.folder:q}"
 

@@ -9,6 +9,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from hdkd.data.batches.augment import draw
 from hdkd.data.batches.imageset import TrainingSet
+from hdkd.errors import RunError
 
 RESIDENT_SHARE = 0.25  # of a run's share of the GPU's memory
 RUNS_ON_GPU = "HDKD_RUNS_ON_GPU"  # how many share it; the workflow sets this variable
@@ -30,10 +32,26 @@ def as_it_is(images: Tensor, labels: Tensor, draws: Tensor) -> Batch:
     return images, labels, draws
 
 
+@dataclass(frozen=True)
+class Share:
+    """What process ``rank`` ``of`` so many takes of each batch of a run."""
+
+    rank: int = 0
+    of: int = 1
+
+    def part(self, start: int, stop: int) -> slice:
+        """Its own images of the batch ``start`` … ``stop`` - 1; shares differ by one at most."""
+        count = stop - start
+        return slice(
+            start + count * self.rank // self.of, start + count * (self.rank + 1) // self.of
+        )
+
+
 class Loader:
     """Draws the batches of each epoch, of ``epoch_images`` images or (``None``) of all.
 
-    ``resident`` ``None`` asks whether the bytes fit on the GPU.
+    ``resident`` ``None`` asks whether the bytes fit on the GPU. Of each batch it gives the
+    ``share`` of its process.
     """
 
     def __init__(
@@ -42,8 +60,10 @@ class Loader:
         device: str,
         epoch_images: int | None = None,
         resident: bool | None = None,
+        share: Share = Share(),
     ) -> None:
         self.device = device
+        self._share = share
         self._epoch_images = epoch_images or len(training_set)
         self._set = training_set
         self._labels = torch.from_numpy(training_set.labels.astype(np.int64)).to(device)
@@ -65,15 +85,22 @@ class Loader:
         runs on the device and can be recorded; what it takes are members ``(b,)`` and draws where
         images are resident, else the batch as it is. Within an epoch no image comes again before
         all have come. Both generators are on the CPU. A single image left over joins the batch
-        before it, because batch statistics need two.
+        before it, because batch statistics need two; so do fewer than there are processes. Raises
+        ``RunError`` where a batch has fewer.
         """
+        if batch_size < self._share.of:
+            raise RunError(
+                f"a batch of {batch_size} images cannot be shared by {self._share.of} processes: "
+                "start fewer"
+            )
         rounds = -(-len(self) // len(self._set))
         members = torch.cat(
             [torch.randperm(len(self._set), generator=order) for _ in range(rounds)]
         )
         members = members[: len(self)]
         drawn = draw(len(self), draws).to(self.device)
-        parts = [slice(*ends) for ends in pairwise(batch_bounds(len(self), batch_size))]
+        bounds = batch_bounds(len(self), batch_size, max(2, self._share.of))
+        parts = [self._share.part(*ends) for ends in pairwise(bounds)]
         on_device = members.to(self.device)
         if self._resident:
             return ((on_device[part], drawn[part]) for part in parts)
@@ -122,10 +149,10 @@ class Resident:
         return (base + self._gap[members] * (neighbour - base)).round().to(torch.uint8)
 
 
-def batch_bounds(count: int, batch_size: int) -> list[int]:
-    """Where batches begin, and ``count``; the last is never a single image."""
+def batch_bounds(count: int, batch_size: int, fewest: int = 2) -> list[int]:
+    """Where batches begin, and ``count``; the last has ``fewest`` images at least."""
     starts = list(range(0, count, batch_size))
-    if len(starts) > 1 and count - starts[-1] == 1:
+    if len(starts) > 1 and count - starts[-1] < fewest:
         starts.pop()
     return [*starts, count]
 
