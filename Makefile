@@ -44,7 +44,7 @@ test-slow: setup test-older-torch
 # The tests of training with the torch that GPU machines have today, which is older than the pinned one, and a
 # rehearsal of those of the GPU on a CPU. All other packages are those of the ordinary environment.
 OLDER := .venv-older-torch
-TRAINING := $(addprefix tests/unit/test_,$(addsuffix .py,augment checkpoint engine instruction_sets kept loader losses models schedule training))
+TRAINING := $(addprefix tests/unit/test_,$(addsuffix .py,augment checkpoint engine instruction_sets kept loader losses models parallel schedule training))
 test-older-torch: setup $(OLDER)/.installed
 	HDKD_TEST_DEVICE=cpu $(OLDER)/bin/python -m pytest $(TRAINING) tests/gpu
 
