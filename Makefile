@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: all setup study test test-slow test-older-torch test-cluster test-stores chaos audit bench lint mlflow pull clean
+.PHONY: all setup study test test-slow test-older-torch test-cluster test-stores chaos audit bench docs lint mlflow pull clean
 
 all: setup
 	snakemake --cores $(CORES) all
@@ -87,6 +87,10 @@ audit: setup
 # Writes reports/benchmarks.md; REFERENCE=PATH names a checkout of omarsherif200/HDKD to compare with.
 bench: setup
 	python -m benchmarks $(if $(REFERENCE),--reference $(REFERENCE))
+
+# The documentation as a site, in site/.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 lint: setup
 	ruff check --fix .

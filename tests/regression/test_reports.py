@@ -1,4 +1,4 @@
-"""Every committed table, and every result in the README, follows from the committed summaries."""
+"""Every committed table, and every result in a document, follows from committed summaries."""
 
 import difflib
 import json
@@ -107,11 +107,12 @@ def numbers_of_the_reports() -> list[float]:
     return found
 
 
-def test_every_result_in_the_readme_is_in_a_table():
-    text = (ROOT / "README.md").read_text("utf-8")
+@pytest.mark.parametrize("document", ["README.md", "docs/results.md"])
+def test_every_result_in_a_document_is_in_a_table(document):
+    text = (ROOT / document).read_text("utf-8")
     results = re.findall(r"(?<![\d.])(\d+\.\d+)(?= %| points| ±)|(?<=± )(\d+\.\d+)", text)
     shown = [first or second for first, second in results]
-    assert shown, "the README shows no result"
+    assert shown, "it shows no result"
     known = numbers_of_the_reports()
     for number in shown:
         digits = len(number.partition(".")[2])
