@@ -39,6 +39,7 @@ def test_the_layout_in_the_readme_is_the_real_one():
         "docs/architecture.md",
         "docs/leaks.md",
         "docs/long-studies.md",
+        "docs/python.md",
         "docs/reforms.md",
         "docs/scaling.md",
     ],
