@@ -125,7 +125,8 @@ def test_a_training_and_its_prediction_need_no_pipeline(installed, image):
 def test_a_program_distils_and_predicts_without_the_pipeline(installed, image):
     program = (
         "import hdkd, pathlib, torch\n"
-        "networks = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 4)) for _ in '12']\n"
+        "from torch.nn import Flatten, Linear, Sequential\n"
+        "networks = [Sequential(Flatten(), Linear(4, 4)) for _ in range(2)]\n"
         "batch = torch.randn(8, 1, 2, 2), torch.arange(8) % 4\n"
         "loaders = [batch], [batch]\n"
         "print(len(hdkd.distill(*networks, loaders, 'deit_soft', epochs=2).history))\n"
