@@ -142,7 +142,8 @@ class Epochs:
         if self.validation:
             row |= {f"validation_{name}": None for name in WATCHED_METRICS}
             if number == training.epochs or number % training.evaluate_every == 0:
-                values = evaluated(step.model, self.validation.epoch(self.classes))
+                with torch.random.fork_rng(devices=[]):  # its loader leaves training's order alone
+                    values = evaluated(step.model, self.validation.epoch(self.classes))
                 row |= {f"validation_{name}": value for name, value in values.items()}
         return row
 

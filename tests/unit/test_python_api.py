@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import hdkd
 from hdkd.api import Needs, needs
@@ -206,6 +207,18 @@ def test_the_seed_decides_dropout_and_the_callers_random_numbers_go_on():
 
     assert losses(1) == losses(1)
     assert losses(1) != losses(2)
+
+
+def test_looking_at_validation_images_changes_nothing_of_the_training():
+    def losses(watched: bool) -> list[float]:
+        torch.manual_seed(0)
+        every = TensorDataset(*everything())
+        train, validation = (DataLoader(every, batch_size=4, shuffle=True) for _ in range(2))
+        loaders = (train, validation if watched else None)
+        result = hdkd.distill(None, linear(), loaders, "alone", epochs=3)
+        return [row["train_loss"] for row in result.history]
+
+    assert losses(watched=True) == losses(watched=False)
 
 
 def test_the_teacher_keeps_its_weights_and_no_file_is_written(tmp_path, monkeypatch):
