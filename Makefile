@@ -100,6 +100,7 @@ lint: setup
 	snakemake --lint
 
 mlflow: setup
+	@echo "Every training: http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --host 127.0.0.1 \
 	  --backend-store-uri sqlite:///mlflow/mlflow.db
 

@@ -70,8 +70,8 @@ def methods(settings: "Settings", dataset: str | None) -> None:
 @click.command()
 @with_settings
 def deliver(settings: "Settings") -> None:
-    """Sync finished runs and the report to MLflow."""
+    """Sync finished runs, report and models to MLflow."""
     from hdkd.report import steps
 
-    runs, reports = steps.deliver(settings)
-    print(f"{runs} runs and {reports} reports were new to MLflow, or incomplete there")
+    runs, reports, models = steps.deliver(settings)
+    print(f"new to MLflow, or incomplete there: {runs} runs, {reports} reports, {models} models")

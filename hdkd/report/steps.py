@@ -37,11 +37,11 @@ def page(settings: Settings, folder: Path, ledger: Path) -> None:
     mlflow_study.show_report(settings, folder, sweep_metrics(settings, folder))
 
 
-def deliver(settings: Settings) -> tuple[int, int]:
-    """Give MLflow what it lacks of finished runs, and of the report where that is written.
+def deliver(settings: Settings) -> tuple[int, int, int]:
+    """Give MLflow what it lacks of finished runs, of models, and of the report where there is one.
 
-    Returns how many runs, and reports of datasets, were new or incomplete there. Raises
-    ``RunError`` where MLflow is out of reach.
+    Returns how many runs, reports and models were new or incomplete there. Raises ``RunError``
+    where MLflow is out of reach.
     """
     folder = plan.report_folder(settings.profile)
     return mlflow_study.deliver(settings, folder, sweep_metrics(settings, folder))

@@ -121,7 +121,7 @@ def _is_complete(file: Path) -> bool:
 def find_experiment(profile: str, dataset: str) -> Experiment | None:
     """The experiment of a dataset with its sweep; ``None`` where one of them is missing."""
     client = connect().MlflowClient()
-    found = client.get_experiment_by_name(_name(profile, dataset))
+    found = client.get_experiment_by_name(name_of(profile, dataset))
     if found is None:
         return None
     sweeps = client.search_runs(
@@ -131,7 +131,7 @@ def find_experiment(profile: str, dataset: str) -> Experiment | None:
 
 
 def _create(client: Any, profile: str, dataset: str, title: str) -> Experiment:
-    name = _name(profile, dataset)
+    name = name_of(profile, dataset)
     if found := client.get_experiment_by_name(name):
         identifier = found.experiment_id
     else:
@@ -143,5 +143,6 @@ def _create(client: Any, profile: str, dataset: str, title: str) -> Experiment:
     return Experiment(identifier, run.info.run_id)
 
 
-def _name(profile: str, dataset: str) -> str:
+def name_of(profile: str, dataset: str) -> str:
+    """The name of a dataset's experiment, and of its model in the registry."""
     return f"hdkd-{profile}-{dataset}"

@@ -6,25 +6,31 @@ from hdkd.config import Settings
 from hdkd.errors import RunError, UserError
 from hdkd.files import sha256
 from hdkd.study import plan
-from hdkd.tracking import mirror, store
+from hdkd.tracking import mirror, notes, store
 
 REPORT_TAG = "hdkd.report"  # of a sweep: the checksum of the report that it has
 
 
 def deliver(
     settings: Settings, folder: Path, metrics: dict[str, dict[str, float]]
-) -> tuple[int, int]:
-    """Give MLflow what it lacks of finished runs, and ``folder``'s report (:func:`log_report`).
+) -> tuple[int, int, int]:
+    """Give MLflow what it lacks: finished runs, ``folder``'s report, the datasets' models.
 
-    Returns how many runs, and reports of datasets, were new or incomplete there. Raises
-    ``RunError`` where MLflow is out of reach.
+    See :func:`log_report` and :func:`hdkd.tracking.registry.register`. Returns how many runs,
+    reports and models were new or incomplete there. Raises ``RunError`` where MLflow is out of
+    reach.
     """
+    from hdkd.tracking import registry  # imports torch
+
     try:
         runs = mirror.deliver(finished(settings))
-        return runs, sum(
+        reports = sum(
             log_report(settings.profile, dataset, folder, values)
             for dataset, values in metrics.items()
         )
+        for name in settings.study:
+            notes.annotate(settings.profile, name, settings.dataset(name).title)
+        return runs, reports, sum(registry.register(settings, name) for name in settings.study)
     except UserError:
         raise
     except Exception as error:

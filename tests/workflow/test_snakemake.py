@@ -4,8 +4,15 @@ import base64
 import copy
 import html
 import json
+import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
 
 import mlflow
 import numpy as np
@@ -267,6 +274,70 @@ class TestMLflow:
         answer = model.predict(pd.DataFrame({"image": [encoded]})).iloc[0]
         assert answer["class"] == first["predicted"]
         assert answer["p_glioma"] == pytest.approx(first["p_glioma"], abs=1e-4)
+
+    def test_has_hdkd_on_most_images_as_the_registered_model(self, runs, built, settings):
+        keys = [k for k in plan.student_runs(settings, "phantom") if k.role == "hdkd"]
+        [chosen] = [key for key in keys if key.subset == "all"]
+        summary = RunFolder(built.folder / chosen.folder).summary
+        client = mlflow.MlflowClient()
+        version = client.get_model_version_by_alias("hdkd-demo-phantom", "best")
+        assert version.run_id == summary.mlflow_run
+        assert version.tags["chosen"] == "as the best of its seeds on the validation images"
+        assert (version.tags["subset"], version.tags["seed"]) == ("all", str(chosen.seed))
+        assert version.description.startswith(
+            "# HDKD for Phantom (synthetic)\n\n**Not for clinical"
+        )
+        information = mlflow.models.get_model_info("models:/hdkd-demo-phantom@best")
+        assert [each.name for each in information.signature.inputs] == ["image"]
+        model = mlflow.pyfunc.load_model("models:/hdkd-demo-phantom@best")
+        [answer] = model.predict(model.input_example).to_dict("records")
+        assert sum(v for name, v in answer.items() if name != "class") == pytest.approx(1, abs=1e-4)
+        times = client.get_run(version.run_id).info
+        seconds = (times.end_time - times.start_time) / 1000
+        assert seconds == pytest.approx(summary.provenance.duration_seconds, abs=0.01)
+
+    def test_delivers_nothing_twice(self, runs, built):
+        said = built.run("hdkd", "deliver").stdout
+        assert said == "new to MLflow, or incomplete there: 0 runs, 0 reports, 0 models\n"
+
+    @pytest.mark.slow
+    def test_serves_the_registered_model(self, runs, built):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        address = f"http://127.0.0.1:{port}"
+        store = f"sqlite:///{built.folder}/mlflow/mlflow.db"
+        command = ["mlflow", "models", "serve", "-m", "models:/hdkd-demo-phantom@best"]
+        server = subprocess.Popen(
+            [*command, "--env-manager", "local", "--port", str(port)],
+            cwd=built.folder.parent,
+            env=built.environment(MLFLOW_TRACKING_URI=store, PYTHONPATH=""),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            image = next((built.folder / "data/raw/phantom/files/test").rglob("*.png"))
+            record = {"image": base64.b64encode(image.read_bytes()).decode()}
+            body = json.dumps({"dataframe_records": [record]}).encode()
+            header = {"Content-Type": "application/json"}
+            request = urllib.request.Request(f"{address}/invocations", body, header)
+            deadline = time.monotonic() + 120
+            while True:
+                try:
+                    with urllib.request.urlopen(request) as response:
+                        [answer] = json.load(response)["predictions"]
+                    break
+                except urllib.error.URLError:
+                    assert server.poll() is None
+                    assert time.monotonic() < deadline
+                    time.sleep(0.5)
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
+        names = {"glioma", "meningioma", "none", "pituitary"}
+        assert set(answer) == {"class"} | {f"p_{name}" for name in names}
+        assert answer["class"] in names
 
     def test_shows_the_reports_plots_in_the_sweep(self, runs):
         sweep = runs[runs["tags.hdkd.sweep"] == "true"]["run_id"].iloc[0]

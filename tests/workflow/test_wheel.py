@@ -122,6 +122,20 @@ def test_a_training_and_its_prediction_need_no_pipeline(installed, image):
     assert set(answer["probabilities"]) == {"glioma", "meningioma", "none", "pituitary"}
 
 
+def test_a_program_distils_and_predicts_without_the_pipeline(installed, image):
+    program = (
+        "import hdkd, pathlib, torch\n"
+        "from torch.nn import Flatten, Linear, Sequential\n"
+        "networks = [Sequential(Flatten(), Linear(4, 4)) for _ in range(2)]\n"
+        "batch = torch.randn(8, 1, 2, 2), torch.arange(8) % 4\n"
+        "loaders = [batch], [batch]\n"
+        "print(len(hdkd.distill(*networks, loaders, 'deit_soft', epochs=2).history))\n"
+        f"[row] = hdkd.load('brain_tumor').probabilities([pathlib.Path({image!r})])\n"
+        "print(len(row))\n"
+    )
+    assert installed.run("python", "-c", program).stdout.split() == ["2", "4"]
+
+
 def test_a_command_of_the_pipeline_says_what_to_install(installed):
     done = installed.run("hdkd", "smote", "--dataset", "phantom", code=2)
     assert done.stderr == "error: this needs imblearn: pip install 'hdkd[pipeline]'\n"
