@@ -46,10 +46,11 @@ rule train_student:
         images=f"{PREPARED}/images.npy",
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/facts.json",
+        checked=stored(CHECKED),
         recipes=recipes,
         teacher=teacher_files,
         tuned=tuned,
-        code=lambda wildcards: code.inputs("train", run_key(wildcards).method),
+        code=lambda wildcards: code_of("train", run_key(wildcards).method),
     output:
         **{name.replace(".", "_"): f"{RUN}/{name}" for name in plan.RUN_FILES},
     params:
@@ -101,10 +102,8 @@ use rule train_student as train_baseline with:
 
 rule tune:
     input:
-        trials=lambda wildcards: [
-            f"{run.folder}/summary.json" for run in plan.tuning_runs(SETTINGS, wildcards.dataset)
-        ],
-        code=code.inputs("tune"),
+        trials=lambda wildcards: run_folders(plan.tuning_runs, [wildcards.dataset]),
+        code=code_of("tune"),
     output:
         chosen=f"models/{PROFILE}/tuning/{{dataset}}/chosen.json",
     params:
