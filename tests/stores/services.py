@@ -69,6 +69,17 @@ class PostgreSQL:
             self._call("pg_ctl", "stop", "--wait", "--mode", "immediate")
 
 
+@contextmanager
+def empty_database() -> Iterator[PostgreSQL]:
+    """Running, and removed in any case."""
+    database = PostgreSQL()
+    try:
+        with running(database):
+            yield database
+    finally:
+        shutil.rmtree(database.folder)
+
+
 class Store:
     """What speaks S3, over a ``folder`` whose first level are the buckets."""
 
@@ -76,7 +87,7 @@ class Store:
         self.folder, self.port = folder, free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen | None = None
-        (folder / BUCKET).mkdir(parents=True)
+        (folder / BUCKET).mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
         binary = Path(sys.executable).with_name("rclone")
