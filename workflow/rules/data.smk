@@ -36,8 +36,12 @@ rule acquire:
     message:
         "Acquiring the images of {wildcards.dataset}"
     shell:
-        "hdkd --log {log:q} acquire --dataset {wildcards.dataset} --output {params.folder:q}"
-        + (" && " + PACK if STORED else "")
+        " && ".join(
+            [
+                "hdkd --log {log:q} acquire --dataset {wildcards.dataset} --output {params.folder:q}",
+                *stored([PACK]),
+            ]
+        )
 
 
 rule prepare:
@@ -69,9 +73,13 @@ rule prepare:
     message:
         "Decoding and resizing the images of {wildcards.dataset}"
     shell:
-        (UNPACK + " && " if STORED else "")
-        + "hdkd --log {log:q} prepare --dataset {wildcards.dataset} --manifest {input.manifest:q}"
-        " --output {params.folder:q}"
+        " && ".join(
+            [
+                *stored([UNPACK]),
+                "hdkd --log {log:q} prepare --dataset {wildcards.dataset} --manifest {input.manifest:q}"
+                " --output {params.folder:q}",
+            ]
+        )
 
 
 rule split:

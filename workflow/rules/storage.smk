@@ -43,9 +43,9 @@ if STORED and workflow.remote_exec and SharedFSUsage.SOURCES not in workflow.sto
     link_stored()
 
 
-def stored(files):
-    """Inputs that only jobs without a shared folder need to be given."""
-    return files if STORED else []
+def stored(needed):
+    """What only jobs without a shared folder need."""
+    return needed if STORED else []
 
 
 @functools.cache
@@ -59,22 +59,3 @@ def code_of(step, method=""):
         return files
     content = "".join(f"{sha256(Path(file))}  {Path(file).name}\n" for file in files)
     return [f"code/{step}-{hashlib.sha256(content.encode()).hexdigest()[:12]}.txt"]
-
-
-if STORED:
-
-    rule stamp:
-        output:
-            "code/{step}-{digest}.txt",
-        wildcard_constraints:
-            step="[a-z]+",
-            digest="[0-9a-f]{12}",
-        log:
-            "logs/code/{step}-{digest}.log",
-        message:
-            "The code of {wildcards.step} is new to the store"
-        shell:
-            "echo {wildcards.digest} > {output:q} 2> {log:q}"
-
-    localrules:
-        stamp,
