@@ -3,6 +3,7 @@
 
 rule data:
     input:
+        stamps(),
         expand("data/raw/{dataset}/manifest.csv", dataset=DATASETS),
         expand(
             f"{PREPARED}/{{file}}",

@@ -4,6 +4,7 @@ from hdkd.report import figures
 
 rule report:
     input:
+        stamps(),
         f"{REPORT}/report.html",
 
 

@@ -59,3 +59,12 @@ def code_of(step, method=""):
         return files
     content = "".join(f"{sha256(Path(file))}  {Path(file).name}\n" for file in files)
     return [f"code/{step}-{hashlib.sha256(content.encode()).hexdigest()[:12]}.txt"]
+
+
+def stamps():
+    """The code of all steps, for groups of targets: that an input's input is missing runs nothing."""
+    if not STORED:
+        return []
+    methods = {run.method for dataset in DATASETS for run in plan.all_runs(SETTINGS, dataset)}
+    steps = [(step,) for step in code.STEP_CODE if step != "train"]
+    return [file for step in [*steps, *(("train", method) for method in sorted(methods))] for file in code_of(*step)]
