@@ -12,26 +12,21 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
-import zipfile
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate
 import yaml
-
-from project import ROOT
+from container import image_variables, write_wheel
 
 VERSION = "1.32"  # of the API's schema
 GPU = "nvidia.com/gpu"
 CORE, BATCH = "/api/v1/namespaces/default", "/apis/batch/v1/namespaces/default"
 NAME = re.compile(r"(snakejob-)?[0-9a-f]{8}-[0-9a-f-]{27}")  # of a secret or a job
-PLUGIN = "snakemake-storage-plugin-s3"
 
 
 class RefusedError(Exception):
@@ -40,27 +35,6 @@ class RefusedError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-
-
-def image_variables(workdir: Path, wheels: Path) -> dict[str, str]:
-    """What the image's ``ENV`` lines set, with this machine's paths in the place of its own."""
-    text = (ROOT / "deploy" / "Dockerfile").read_text().partition("AS runtime")[2]
-    [lines] = re.findall(r"^ENV (PATH=(?:.*\\\n)*.*)$", text, re.MULTILINE)
-    found = dict(pair.split("=", 1) for pair in lines.replace("\\\n", " ").split())
-    paths = {"/workdir": str(workdir), "/opt/wheels": str(wheels)}
-    here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {name: paths.get(value, value) for name, value in found.items()} | {"PATH": here}
-
-
-def write_wheel(folder: Path) -> None:
-    """The storage plugin as the file that the image has, from what is installed here."""
-    installed = distribution(PLUGIN)
-    name = f"{PLUGIN.replace('-', '_')}-{installed.version}-py3-none-any.whl"
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / name, "w") as wheel:
-        for file in installed.files or ():
-            if file.parts[0] != ".." and file.suffix != ".pyc":
-                wheel.write(file.locate(), file.as_posix())
 
 
 @dataclass
