@@ -61,7 +61,7 @@ test-cluster: setup $(SERVICES)/.installed
 	command -v slurmctld munged > /dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge; }
 	$(SERVICES)/bin/python -m pytest -m cluster tests/cluster
 
-# Runs against an MLflow server on PostgreSQL, and DVC and MLflow against a store that speaks S3.
+# Runs against an MLflow server on PostgreSQL, DVC and MLflow against a store that speaks S3, the study in pods.
 test-stores: setup $(SERVICES)/.installed
 	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || { apt-get update -qq && apt-get install -qq -y --no-install-recommends postgresql; }
 	$(SERVICES)/bin/python -m pytest -m stores tests/stores

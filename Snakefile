@@ -12,6 +12,8 @@ report: "workflow/report/study.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/storage.smk"
+include: "workflow/rules/stamp.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
@@ -20,7 +22,13 @@ include: "workflow/rules/report.smk"
 # On a cluster, too short for a job of their own.
 localrules:
     list_runs,
-    tune,
+
+
+if not STORED:  # else it reads runs where these are
+
+    localrules:
+        tune,
+
 
 
 rule all:

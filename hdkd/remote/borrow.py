@@ -20,7 +20,7 @@ from hdkd.runs.evidence import finished_summaries, with_current_parameters
 from hdkd.study import plan
 from hdkd.study.key import RunKey
 from hdkd.study.plan import DEADLINE
-from hdkd.training.checkpoint import CHECKPOINT, epochs_in, is_locked
+from hdkd.training.checkpoint import checkpoint_of, epochs_in, is_locked
 from hdkd.training.job import choose_device
 
 # Multiply-accumulates per second of training, until a run on such a device has been measured.
@@ -39,7 +39,7 @@ class MissingRun:
     @property
     def progress(self) -> str:
         """``running`` while a process trains it, else ``begun``, or empty without a checkpoint."""
-        if not (self.run.folder / CHECKPOINT).exists():
+        if not checkpoint_of(self.run.folder).exists():
             return ""
         return "running" if is_locked(self.run.folder) else "begun"
 
@@ -89,7 +89,7 @@ def missing(settings: Settings, device: str) -> list[MissingRun]:
             rate = rates.of(run.role) or FIRST_RATES[device]
             seconds = cost.work(settings, run, images[run.dataset]) / rate
             training, _ = cost.length(settings, run, images[run.dataset])
-            seconds *= 1 - epochs_in(run.folder / CHECKPOINT) / training.epochs
+            seconds *= 1 - epochs_in(checkpoint_of(run.folder)) / training.epochs
             teacher = plan.teacher_of(settings, run) if run.is_taught else None
             seconds += max(rates.startup, STARTING_SECONDS)
             missing_runs.append(MissingRun(run, seconds, teacher))

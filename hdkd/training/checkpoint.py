@@ -1,13 +1,16 @@
 """The state of an unfinished run, from which it resumes exactly.
 
-A checkpoint is one file beside the run folder's own. It is written atomically, carries a checksum,
-and is removed when the run is finished. Snakemake does not know of it as an output, so nothing
-removes it when a run is killed. Nothing in it is ever unpickled. The header is a tensor, because
-safetensors reads its own metadata from files only, not from bytes whose checksum has been compared.
+A checkpoint is one file beside the run folder's own, or at the same place below the folder that the
+variable ``HDKD_CHECKPOINTS`` names, where run folders are lost with their machine. It is written
+atomically, carries a checksum, and is removed when the run is finished. Snakemake does not know of
+it as an output, so nothing removes it when a run is killed. Nothing in it is ever unpickled. The
+header is a tensor, because safetensors reads its own metadata from files only, not from bytes whose
+checksum has been compared.
 """
 
 import hashlib
 import json
+import os
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -25,7 +28,16 @@ from hdkd.files import write_atomic
 from hdkd.training.kept import KeptWeights
 
 CHECKPOINT = "checkpoint.bin"
+CHECKPOINTS = "HDKD_CHECKPOINTS"
 DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def checkpoint_of(folder: Path) -> Path:
+    """The checkpoint of a run folder, whether there is one or not."""
+    elsewhere = os.environ.get(CHECKPOINTS)
+    if elsewhere:
+        folder = Path(elsewhere) / folder.as_posix().lstrip("/")
+    return folder / CHECKPOINT
 
 
 def epochs_in(path: Path) -> int:
@@ -59,8 +71,8 @@ def differences(before: dict[str, Any] | str, now: dict[str, Any]) -> str:
 
 
 def lock_of(folder: Path) -> Path:
-    """The lock beside a run folder; never removed, because a removed lock can be held twice."""
-    folder = folder.resolve()
+    """The lock beside a run's checkpoint's folder; never removed: else it can be held twice."""
+    folder = checkpoint_of(folder).parent.resolve()
     return folder.with_name(f".{folder.name}.lock")
 
 
@@ -104,7 +116,7 @@ class Checkpoint:
     def __init__(
         self, folder: Path, fingerprint: dict[str, Any], share: float = 0.02, restart: bool = False
     ) -> None:
-        self.path = folder / CHECKPOINT
+        self.path = checkpoint_of(folder)
         self.fingerprint = json.loads(json.dumps(fingerprint))
         self.restart = restart
         self.finished = 0

@@ -28,8 +28,9 @@ from hdkd.training.budget import network_arguments, training_of
 from hdkd.training.loop import Setup, Watched, has_finite_weights
 from hdkd.training.tune import chosen
 
-# By which SLURM tells a job which GPUs are its own.
-GIVEN_GPUS = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
+# By which SLURM and Kubernetes tell a job which GPUs are its own.
+GIVEN_GPUS = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "NVIDIA_VISIBLE_DEVICES")
+NO_GPUS = ("", "all", "none", "void")  # what container images may say where nothing was given
 # Parameters that change no number.
 NAMES_ONLY = ("version", "teacher", "data.title", "data.synthetic")
 
@@ -229,7 +230,8 @@ def choose_device(name: str) -> str:
     use.
     """
     if name == "auto":
-        given = [f"{key}={os.environ[key]}" for key in GIVEN_GPUS if os.environ.get(key)]
+        found = {key: os.environ.get(key, "") for key in GIVEN_GPUS}
+        given = [f"{key}={value}" for key, value in found.items() if value not in NO_GPUS]
         if given and not torch.cuda.is_available():
             raise RunError(
                 f"this job was given a GPU ({given[0]}) that torch cannot use: install a torch for "

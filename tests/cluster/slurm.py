@@ -9,13 +9,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
-T = TypeVar("T")
+from waiting import until
+
 NODES = ("n1", "n2")
 CONFIG = Path("/etc/slurm/slurm.conf")
 OURS = "# Written by tests/cluster/slurm.py\n"
@@ -149,12 +148,3 @@ def states() -> dict[str, str]:
     """The state of each node."""
     lines = output("sinfo", "--noheader", "--Node", "--format=%N %t").splitlines()
     return dict(line.split() for line in lines)
-
-
-def until(condition: Callable[[], T], seconds: float, otherwise: str) -> T:
-    """Wait for something true, and return it; raises ``AssertionError`` saying ``otherwise``."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, otherwise
-        time.sleep(0.2)
-    return found

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from slurm import Slurm, output, states, until
+from slurm import Slurm, output, states
 
 from hdkd.files import sha256
 from project import Project, parameters, tiny
+from waiting import until
 
 pytestmark = pytest.mark.cluster
 

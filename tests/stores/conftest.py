@@ -1,10 +1,9 @@
 """A tiny study, and the services that keep its runs and its data."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from services import PostgreSQL, Server, Store, running
+from services import PostgreSQL, Server, Store, empty_database, running
 
 from project import Project, parameters, tiny
 
@@ -31,10 +30,8 @@ def store(tmp_path_factory) -> Iterator[Store]:
 @pytest.fixture
 def database() -> Iterator[PostgreSQL]:
     """An empty one."""
-    database = PostgreSQL()
-    with running(database):
+    with empty_database() as database:
         yield database
-    shutil.rmtree(database.folder)
 
 
 @pytest.fixture

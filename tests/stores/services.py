@@ -5,38 +5,18 @@ PostgreSQL comes from Debian's package, the store is rclone's, which checks sign
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from waiting import answers, free_port, listens, until
+
 KEY, SECRET = "study", "a secret of this test"
 BUCKET = "hdkd"
-
-
-def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return place.getsockname()[1]
-
-
-def until(condition: Callable[[], object], seconds: float, otherwise: str) -> None:
-    """Wait; raises ``AssertionError`` saying ``otherwise`` where it never holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, otherwise
-        time.sleep(0.2)
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as place:
-        return place.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Service(Protocol):
@@ -89,6 +69,17 @@ class PostgreSQL:
             self._call("pg_ctl", "stop", "--wait", "--mode", "immediate")
 
 
+@contextmanager
+def empty_database() -> Iterator[PostgreSQL]:
+    """Running, and removed in any case."""
+    database = PostgreSQL()
+    try:
+        with running(database):
+            yield database
+    finally:
+        shutil.rmtree(database.folder)
+
+
 class Store:
     """What speaks S3, over a ``folder`` whose first level are the buckets."""
 
@@ -96,7 +87,7 @@ class Store:
         self.folder, self.port = folder, free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen | None = None
-        (folder / BUCKET).mkdir(parents=True)
+        (folder / BUCKET).mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
         binary = Path(sys.executable).with_name("rclone")
@@ -147,14 +138,8 @@ class Server:
             env=self._environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        until(self.answers, 120, "the MLflow server does not start")
-
-    def answers(self) -> bool:
-        try:
-            urllib.request.urlopen(f"{self.uri}/health", timeout=1)
-        except OSError:
-            return False
-        return True
+        health = f"{self.uri}/health"
+        until(lambda: answers(health), 120, "the MLflow server does not start")
 
     def stop(self) -> None:
         if self._process:

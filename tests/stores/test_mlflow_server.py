@@ -2,12 +2,16 @@
 
 import json
 import math
+import re
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from services import SECRET, PostgreSQL, Server, Store, running
@@ -15,7 +19,7 @@ from services import SECRET, PostgreSQL, Server, Store, running
 from hdkd.config import resolve
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
-from project import Project
+from project import ROOT, Project
 
 pytestmark = pytest.mark.stores
 
@@ -138,3 +142,33 @@ def test_a_store_that_takes_no_files_costs_no_run(
         project.run("hdkd", "deliver", MLFLOW_TRACKING_URI=server.uri)
         [folder] = project.folder.glob("models/demo/teacher/phantom/*/nall/seed0")
         assert_whole(server.uri, folder, runs_by_name(server.uri)[name_of(folder)])
+
+
+def compose_setting(name: str) -> str:
+    """A variable of the MLflow server in ``deploy/compose.yaml``, with the example's values."""
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    example = (ROOT / "deploy" / ".env.example").read_text()
+    values = dict(re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE))
+    value = services["mlflow"]["environment"][name]
+    return re.sub(r"\$\{(\w+):\?\}", lambda found: values[found[1]], value)
+
+
+def status_for(server: Server, host: str) -> int:
+    """What the server answers to a list of experiments for which it is called ``host``."""
+    address = f"{server.uri}/api/2.0/mlflow/experiments/search?max_results=1"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers={"Host": host})) as got:
+            return got.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_the_server_answers_to_no_name_but_those_that_the_compose_file_gives_it(
+    project: Project, database: PostgreSQL
+):
+    name = "MLFLOW_SERVER_ALLOWED_HOSTS"
+    allowed = compose_setting(name)
+    with running(Server(database, project.environment(**{name: allowed}))) as server:
+        assert status_for(server, allowed) == 200
+        assert status_for(server, "elsewhere.example.org") == 403
+        assert status_for(server, f"127.0.0.1:{server.port}") == 403

@@ -93,6 +93,21 @@ def test_a_time_budget_stops_between_epochs_and_the_next_start_continues(source,
         assert checkpoint.finished == 1
 
 
+def test_a_folder_that_is_lost_with_its_machine_continues_from_a_checkpoint_elsewhere(
+    source, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HDKD_CHECKPOINTS", str(tmp_path / "volume"))
+    monkeypatch.chdir(tmp_path)
+    undisturbed, _, _ = trained(source, Path("undisturbed"))
+    with pytest.raises(KilledError):
+        trained(source, Path("models/run"), stop_after=3)
+    assert not Path("models").exists()
+    assert (tmp_path / "volume" / "models" / "run" / "checkpoint.bin").exists()
+    continued, _, before = trained(source, Path("models/run"))
+    assert before == 2
+    assert same_weights(undisturbed, continued)
+
+
 def test_a_changed_byte_is_noticed(source, tmp_path, capsys):
     trained(source, tmp_path)
     path = tmp_path / "checkpoint.bin"

@@ -142,3 +142,9 @@ def test_a_gpu_that_a_cluster_has_given_is_not_left_idle_without_a_word(monkeypa
     with pytest.raises(RunError, match=r"given a GPU .SLURM_JOB_GPUS=0. that torch cannot use"):
         choose_device("auto")
     assert choose_device("cpu") == "cpu"
+    monkeypatch.delenv("SLURM_JOB_GPUS")
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "GPU-3f2a")
+    with pytest.raises(RunError, match=r"given a GPU .NVIDIA_VISIBLE_DEVICES=GPU-3f2a."):
+        choose_device("auto")
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "void")  # as images say without one
+    assert choose_device("auto") == "cpu"

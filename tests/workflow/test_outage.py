@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from hdkd.config import resolve
 from hdkd.study import plan
 from project import Project
+from waiting import answers, free_port, until
 
 EPOCHS = 30
 RUN = "models/demo/students/phantom/student-mbcsa-s2/n16/seed0"
@@ -23,12 +23,6 @@ TRAIN = [
     "hdkd", "train", "--dataset", "phantom", "--role", "student",
     "--subset", "16", "--threads", "1",
 ]  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return place.getsockname()[1]
 
 
 class Server:
@@ -50,13 +44,7 @@ class Server:
             env=self.environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{self.uri}/health", timeout=1)
-                return
-            except OSError:
-                time.sleep(0.25)
-        raise AssertionError("the server does not start")
+        until(lambda: answers(f"{self.uri}/health"), 60, "the server does not start")
 
     def stop(self) -> None:
         subprocess.run(["pkill", "-KILL", "-s", str(self.process.pid)], check=False)

@@ -67,8 +67,16 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def summaries(runs):
-    return [f"{run.folder}/summary.json" for dataset in DATASETS for run in runs(SETTINGS, dataset)]
+def summaries(runs, datasets=DATASETS):
+    return [f"{run.folder}/summary.json" for dataset in datasets for run in runs(SETTINGS, dataset)]
+
+
+def run_folders(runs, datasets=DATASETS):
+    """What a step that reads run folders needs of them: where no folder is shared, each file."""
+    found = summaries(runs, datasets)
+    if not STORED:
+        return found
+    return [f"{Path(path).parent}/{name}" for path in found for name in plan.RUN_FILES]
 
 
 def run_key(wildcards):
@@ -76,13 +84,15 @@ def run_key(wildcards):
     return key.RunKey.of_folder(Path(RUN.format(**dict(wildcards.items()))))
 
 
+def smote_of(dataset):
+    """SMOTE's recipes, where the dataset asks for them."""
+    return f"data/prepared/{PROFILE}/{dataset}/smote.csv" if SETTINGS.dataset(dataset).smote.enabled else []
+
+
 def recipes(wildcards):
-    """SMOTE's recipes, where the dataset asks for them and a teacher sees all of its images."""
+    """SMOTE's recipes, where a teacher sees all images."""
     run = run_key(wildcards)
-    balanced = SETTINGS.dataset(run.dataset).smote.enabled
-    if run.role != "teacher" or run.subset != "all" or not balanced:
-        return []
-    return f"data/prepared/{PROFILE}/{run.dataset}/smote.csv"
+    return smote_of(run.dataset) if (run.role, run.subset) == ("teacher", "all") else []
 
 
 def teacher_files(wildcards):

@@ -3,24 +3,22 @@
 
 rule data:
     input:
+        stamps(),
         expand("data/raw/{dataset}/manifest.csv", dataset=DATASETS),
         expand(
             f"{PREPARED}/{{file}}",
             dataset=DATASETS,
             file=["images.npy", "index.csv", "facts.json", "split.csv", "split.json", "copies.csv", "SHA256SUMS"],
         ),
-        [
-            f"data/prepared/{PROFILE}/{dataset}/smote.csv"
-            for dataset in DATASETS
-            if SETTINGS.dataset(dataset).smote.enabled
-        ],
+        [smote_of(dataset) for dataset in DATASETS],
 
 
 rule acquire:
     input:
-        code=code.inputs("acquire"),
+        code=code_of("acquire"),
     output:
         manifest="data/raw/{dataset}/manifest.csv",
+        **({"files": "data/raw/{dataset}/files.tar"} if STORED else {}),
     params:
         folder=lambda wildcards, output: Path(output.manifest).parent.as_posix(),
         source=lambda wildcards: plain(SETTINGS.dataset(wildcards.dataset).source),
@@ -39,13 +37,19 @@ rule acquire:
     message:
         "Acquiring the images of {wildcards.dataset}"
     shell:
-        "hdkd --log {log:q} acquire --dataset {wildcards.dataset} --output {params.folder:q}"
+        " && ".join(
+            [
+                "hdkd --log {log:q} acquire --dataset {wildcards.dataset} --output {params.folder:q}",
+                *stored([PACK]),
+            ]
+        )
 
 
 rule prepare:
     input:
         manifest="data/raw/{dataset}/manifest.csv",
-        code=code.inputs("prepare"),
+        files=stored("data/raw/{dataset}/files.tar"),
+        code=code_of("prepare"),
     output:
         images=f"{PREPARED}/images.npy",
         index=f"{PREPARED}/index.csv",
@@ -70,15 +74,21 @@ rule prepare:
     message:
         "Decoding and resizing the images of {wildcards.dataset}"
     shell:
-        "hdkd --log {log:q} prepare --dataset {wildcards.dataset} --manifest {input.manifest:q}"
-        " --output {params.folder:q}"
+        " && ".join(
+            [
+                *stored([UNPACK]),
+                "hdkd --log {log:q} prepare --dataset {wildcards.dataset} --manifest {input.manifest:q}"
+                " --output {params.folder:q}",
+            ]
+        )
 
 
 rule split:
     input:
         images=f"{PREPARED}/images.npy",
         index=f"{PREPARED}/index.csv",
-        code=code.inputs("split"),
+        listed=stored(f"{PREPARED}/facts.json"),
+        code=code_of("split"),
     output:
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/split.json",
@@ -105,7 +115,7 @@ rule smote:
     input:
         images=f"{PREPARED}/images.npy",
         split=f"{PREPARED}/split.csv",
-        code=code.inputs("smote"),
+        code=code_of("smote"),
     output:
         recipes=f"{PREPARED}/smote.csv",
     params:

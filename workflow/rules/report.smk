@@ -4,14 +4,15 @@ from hdkd.report import figures
 
 rule report:
     input:
+        stamps(),
         f"{REPORT}/report.html",
 
 
 rule tables:
     input:
-        summaries=summaries(plan.all_runs),
+        summaries=run_folders(plan.all_runs),
         facts=expand(f"{PREPARED}/{{file}}", dataset=DATASETS, file=["facts.json", "split.json"]),
-        code=code.inputs("tables"),
+        code=code_of("tables"),
     output:
         [f"{REPORT}/{name}" for name in plan.TABLES],
         expand(f"{REPORT}/accuracy/{{dataset}}.csv", dataset=DATASETS),
@@ -36,10 +37,12 @@ for DATASET in DATASETS:
         name:
             f"figures_{DATASET}"
         input:
-            summaries=[f"{run.folder}/summary.json" for run in plan.all_runs(SETTINGS, DATASET)],
+            summaries=run_folders(plan.all_runs, [DATASET]),
             images=f"data/prepared/{PROFILE}/{DATASET}/images.npy",
             split=f"data/prepared/{PROFILE}/{DATASET}/split.csv",
-            code=code.inputs("figures"),
+            checked=stored(expand(CHECKED, dataset=DATASET)),
+            smote=stored(smote_of(DATASET)),
+            code=code_of("figures"),
         output:
             light=[
                 report(
@@ -73,7 +76,7 @@ rule compare:
     input:
         # Of other studies it takes what is there; that is a parameter, so that the graph does not depend on it.
         evidence=evidence(PROFILE) if PROFILE in plan.LEDGER_PROFILES else [],
-        code=code.inputs("compare"),
+        code=code_of("compare"),
     output:
         [path.as_posix() for path in plan.LEDGER],
     params:
@@ -99,6 +102,8 @@ rule compare:
 rule page:
     input:
         ledger=rules.compare.output[0],
+        # What MLflow lacks of the ledger and the runs, it gets at the end.
+        delivered=stored([rules.compare.output[1], *run_folders(plan.all_runs)]),
         tables=rules.tables.output,
         figures=[
             f"{REPORT}/figures/{dataset}/{figure.name}{suffix}"
@@ -106,7 +111,7 @@ rule page:
             for figure in figures.of_study(SETTINGS, dataset)
             for suffix in (".svg", ".dark.svg")
         ],
-        code=code.inputs("page"),
+        code=code_of("page"),
     output:
         report(
             f"{REPORT}/report.html",

@@ -3,12 +3,14 @@
 
 rule teacher:
     input:
+        stamps(),
         summaries(plan.teacher_runs),
 
 
 # Settings chosen on the validation images: a few trials for every method, then the best for each.
 rule tuning:
     input:
+        stamps(),
         summaries(plan.tuning_runs),
         [plan.tuned_settings(PROFILE, d).as_posix() for d in DATASETS if SETTINGS.tuning(d)],
         f"models/{PROFILE}/tuning/runs.txt",
@@ -17,12 +19,14 @@ rule tuning:
 # The hybrid student over subset sizes and seeds, without distillation and with it (HDKD).
 rule students:
     input:
+        stamps(),
         summaries(plan.student_runs),
 
 
 # Tables 6 and 7: another block, another stem stride; HDKD distilled in other ways; controls.
 rule ablations:
     input:
+        stamps(),
         summaries(plan.ablation_runs),
         f"models/{PROFILE}/ablations/runs.txt",
 
@@ -30,6 +34,7 @@ rule ablations:
 # The networks of Table 5, trained from scratch like the student on all images.
 rule baselines:
     input:
+        stamps(),
         summaries(plan.baseline_runs),
         f"models/{PROFILE}/baselines/runs.txt",
 
@@ -37,6 +42,7 @@ rule baselines:
 # The hybrid and a plain transformer, taught in other ways on a few images.
 rule methods:
     input:
+        stamps(),
         summaries(plan.method_runs),
         f"models/{PROFILE}/methods/runs.txt",
 
@@ -46,10 +52,11 @@ rule train_student:
         images=f"{PREPARED}/images.npy",
         split=f"{PREPARED}/split.csv",
         facts=f"{PREPARED}/facts.json",
+        checked=stored(CHECKED),
         recipes=recipes,
         teacher=teacher_files,
         tuned=tuned,
-        code=lambda wildcards: code.inputs("train", run_key(wildcards).method),
+        code=lambda wildcards: code_of("train", run_key(wildcards).method),
     output:
         **{name.replace(".", "_"): f"{RUN}/{name}" for name in plan.RUN_FILES},
     params:
@@ -103,10 +110,8 @@ use rule train_student as train_baseline with:
 
 rule tune:
     input:
-        trials=lambda wildcards: [
-            f"{run.folder}/summary.json" for run in plan.tuning_runs(SETTINGS, wildcards.dataset)
-        ],
-        code=code.inputs("tune"),
+        trials=lambda wildcards: run_folders(plan.tuning_runs, [wildcards.dataset]),
+        code=code_of("tune"),
     output:
         chosen=f"models/{PROFILE}/tuning/{{dataset}}/chosen.json",
     params:
