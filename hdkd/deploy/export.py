@@ -1,8 +1,6 @@
 """A trained model as a small folder to hand over: weights in half precision, and a model card.
 
-The card says what the weights in the folder reach, measured as they are there. Its sections follow
-Mitchell et al., "Model Cards for Model Reporting" (2019). It is a template of this project:
-huggingface_hub's ``ModelCard`` would be a client of a hub for the sake of one Markdown file.
+The card says what the weights in the folder reach, measured as they are there.
 """
 
 import shutil
@@ -11,36 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from hdkd import templates
 from hdkd.config import Kaggle, MedMNIST, Settings
 from hdkd.data.batches.imageset import ImageSet
+from hdkd.deploy.card import TERMS, card, terms
+from hdkd.deploy.images import RunImages
+from hdkd.deploy.network import Network
 from hdkd.deploy.predict import CARD
 from hdkd.errors import DataError, RunError
+from hdkd.evaluation.calibration import calibration_errors, fit_temperature
 from hdkd.evaluation.metrics import evaluate, interval, without_leaks
 from hdkd.files import write_checksums, write_json
 from hdkd.models import ImageModel
 from hdkd.runs.folder import RunFolder
-from hdkd.runs.records import LicensedData, ModelSummary, RunParams, RunSummary, identity
+from hdkd.runs.records import Calibration, LicensedData, ModelSummary, RunSummary, identity
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
 from hdkd.study.key import RunKey
-from hdkd.study.names import model_name
-from hdkd.training.loop import has_finite_weights, predict
+from hdkd.training.loop import has_finite_weights
 
-TERMS = "LICENSE"  # of the weights, which follow those of the images
-# By the licence of the images; ``None`` where none is stated.
-TERMS_BY_LICENCE = {
-    None: "No licence is stated for these images, so none is given for the weights: ask whoever "
-    "holds the\nrights in the images.",
-    "CC0": "The images are in the public domain (CC0 1.0). The weights are licensed under the "
-    "Apache License,\nVersion 2.0: https://www.apache.org/licenses/LICENSE-2.0",
-    "CC BY-NC 4.0": "The images are licensed under Creative Commons Attribution-NonCommercial 4.0 "
-    "International, and so\nare the weights: "
-    "https://creativecommons.org/licenses/by-nc/4.0/legalcode\n"
-    "They may be used and shared with attribution, and not for commercial purposes.",
-}
 FILES = ("params.json", "model.safetensors", "summary.json", CARD, TERMS)
 
 
@@ -60,26 +47,22 @@ def default_run(settings: Settings, dataset: str) -> RunKey:
 def export(settings: Settings, run: Path, output: Path, chosen: str) -> ModelSummary:
     """Fill ``output`` with what ``hdkd predict`` needs of a run, and a card; returns its summary.
 
-    ``chosen`` tells how the run was chosen, for the card. The half-precision weights are tested on
-    the prepared images of the run's dataset. Raises ``RunError`` when the run is not finished or
-    its weights do not fit 16 bits or were chosen on the test images, and ``DataError`` when the
-    prepared images are not the run's, or ``output`` holds something else than this run's model.
+    ``chosen`` tells how the run was chosen, for the card. The half-precision weights are calibrated
+    on the validation images of the run's dataset, where it has any, and tested on its test images.
+    Raises ``RunError`` when the run is not finished or its weights do not fit 16 bits or were
+    chosen on the test images, and ``DataError`` when the prepared images are not the run's, or
+    ``output`` holds something else than this run's model.
     """
     folder = RunFolder(run)
     params, summary = folder.params, folder.summary
-    key = summary.run
     if summary.kept.rule == "best_on_test":
         raise RunError(
             f"{run} keeps the epoch that is best on the test images, so what it reaches there says "
             "nothing of other images: train it with keep last or best_on_validation"
         )
-    source = ImageSet.load(plan.prepared_folder(key.profile, key.dataset))
-    if source.facts["content_hash"] != params.data.content_hash:
-        raise DataError(
-            f"the images prepared for {key.dataset} are not those of {run}: prepare the same copy"
-        )
+    images = RunImages.of(params)
     present = content_of(output)
-    if present not in ("nothing", identity(key, summary.provenance)):
+    if present not in ("nothing", identity(summary.run, summary.provenance)):
         raise DataError(
             f"{output} holds {present}: name another folder with --output, or remove it first"
         )
@@ -93,11 +76,13 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> ModelSum
         model = RunFolder(new).load_model()
         if not has_finite_weights(model):
             raise RunError(f"{run}: its weights do not fit 16 bits")
-        tested = measure(model, source)
+        calibration = calibrate(model, images)
+        network = Network(model, calibration.temperature if calibration else 1.0)
+        tested = measure(network, images.source)
         predicted = tested.pop("predicted")
         original = folder.predictions["predicted"].tolist()
         tested["changed"] = sum(a != b for a, b in zip(predicted, original, strict=True))
-        tested |= {"weight_bytes": len(weights), "chosen": chosen}
+        tested |= {"calibration": calibration, "weight_bytes": len(weights), "chosen": chosen}
         exported = exported_summary(settings, summary, tested)
         write_json(new / "summary.json", exported.content())
         (new / CARD).write_text(card(exported, params), "utf-8")
@@ -118,13 +103,36 @@ def content_of(folder: Path) -> str:
     return identity(summary.run, summary.provenance)
 
 
-def measure(model: ImageModel, source: ImageSet) -> dict[str, Any]:
+def calibrate(model: ImageModel, images: RunImages) -> Calibration | None:
+    """The temperature that fits the validation images, and what it changes on the test images.
+
+    ``None`` where there is none (see :func:`~hdkd.evaluation.calibration.fit_temperature`).
+    """
+    if not len(images.validation):
+        return None
+    network, source = Network(model), images.source
+    logits, _ = network.answers(source.images[images.validation])
+    temperature = fit_temperature(logits, source.labels[images.validation])
+    if temperature is None:
+        return None
+    logits, _ = network.answers(source.images[images.test])
+    labels = source.labels[images.test]
+    return Calibration.model_validate(
+        {
+            "temperature": temperature,
+            "images": len(images.validation),
+            "before": calibration_errors(logits, labels),
+            "after": calibration_errors(logits, labels, temperature),
+        }
+    )
+
+
+def measure(network: Network, source: ImageSet) -> dict[str, Any]:
     """Metrics on the test images, and on those that are not leaked; how many are exact copies."""
     test = source.part("test")
     train = np.flatnonzero(source.table["part"] != "test")
     labels = source.labels[test]
-    pixels = torch.from_numpy(np.array(source.images[test]))
-    probabilities, _ = predict(model, pixels, labels)
+    _, probabilities = network.answers(source.images[test])
     right = probabilities.argmax(axis=1) == labels
     digests = source.table["digest"]
     copies = digests.iloc[test].isin(set(digests.iloc[train]))
@@ -162,40 +170,3 @@ def exported_summary(
         provenance=summary.provenance,
         **tested,
     )
-
-
-def card(summary: ModelSummary, params: RunParams) -> str:
-    """The model card, Markdown, from the ``summary`` and ``params`` of an exported model."""
-    matrix = summary.final.confusion_matrix
-    sizes = dict(zip(params.classes, map(sum, matrix), strict=True))
-    return templates.render(
-        Path(__file__).with_name("model_card.md"),
-        **summary.content(),
-        share_interval=share_interval,
-        weights_licence=licence(summary.data.licence),
-        params=params,
-        classes=params.classes,
-        network=model_name(summary.run.role),
-        rows=list(zip(params.classes, matrix, sizes.values(), strict=True)),
-        largest=max(sizes, key=sizes.__getitem__),
-        sizes=sizes,
-    )
-
-
-def licence(images: str | None) -> str | None:
-    """The licence of weights trained on ``images`` of a licence; ``None`` where none is known."""
-    return "Apache-2.0" if images == "CC0" else images
-
-
-def terms(data: LicensedData) -> str:
-    """What may be done with weights that were trained on ``data``, for the file beside them."""
-    images = data.licence
-    about = f"The weights in this folder were trained on {data.title} ({data.source})."
-    other = f"The images have the licence {images}; the same terms hold for the weights."
-    return f"{about}\n{TERMS_BY_LICENCE.get(images, other)}\nNot for clinical use.\n"
-
-
-def share_interval(right: float, images: int) -> str:
-    """``83.01 to 86.94 %``: the 95 % interval where a share ``right`` of ``images`` is right."""
-    low, high = interval(round(right * images), images)
-    return f"{100 * low:.2f} to {100 * high:.2f} %"

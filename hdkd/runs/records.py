@@ -193,11 +193,32 @@ class Leaked(Record):
     images: int
 
 
+class CalibrationErrors(Record):
+    """How far probabilities are from what is true (see ``evaluation/calibration.py``)."""
+
+    calibration_error: float
+    loss: float
+    brier: float
+
+
+class Calibration(Record):
+    """The temperature of an exported model, fitted on so many validation ``images``.
+
+    ``before`` and ``after`` are errors on the test images without and with it.
+    """
+
+    temperature: float
+    images: int
+    before: CalibrationErrors
+    after: CalibrationErrors
+
+
 class ModelSummary(Record):
     """``summary.json`` of an exported model: its run, and what its weights reach in half precision.
 
     ``interval`` is of the accuracy, at 95 %; ``changed`` counts the test images with another answer
-    than the run gave.
+    than the run gave. Without ``calibration``, as in old records, probabilities are the softmax of
+    the logits as they are.
     """
 
     version: Literal[3] = VERSION
@@ -211,6 +232,7 @@ class ModelSummary(Record):
     interval: tuple[float, float]
     leaked: Leaked
     without_leaks: WithoutLeaks | None
+    calibration: Calibration | None
     changed: int
     run_folder: str
     run_accuracy: float
@@ -256,7 +278,7 @@ def read_model_summary(content: dict[str, Any], path: Path) -> ModelSummary:
         kept = {"rule": "last", "epoch": content.get("epochs")}
         provenance = _with(content.get("provenance"), peak_memory_bytes=None, pieces=[])
         content = {"kept": kept} | _without_version(content) | {"provenance": provenance}
-    return _checked(ModelSummary, _current(content), path)
+    return _checked(ModelSummary, {"calibration": None} | _current(content), path)
 
 
 def _checked(kind: type[R], content: dict[str, Any], path: Path) -> R:

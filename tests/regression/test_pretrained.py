@@ -9,7 +9,9 @@ import pytest
 
 from hdkd import config
 from hdkd.data.batches.imageset import ImageSet
-from hdkd.deploy.export import card, measure, terms
+from hdkd.deploy.card import card, terms
+from hdkd.deploy.export import measure
+from hdkd.deploy.network import Network
 from hdkd.deploy.predict import PRETRAINED
 from hdkd.files import read_checksums, sha256
 from hdkd.runs import evidence
@@ -92,7 +94,7 @@ def test_it_reaches_on_the_real_test_images_what_its_card_says(model, tmp_path):
         subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     source = ImageSet.load(tmp_path / plan.prepared_folder(run.profile, run.dataset))
     assert source.facts["content_hash"] == model.exported.data.content_hash
-    tested = json.loads(json.dumps(measure(model.load_model(), source)))
+    tested = json.loads(json.dumps(measure(Network(model.load_model()), source)))
     shown = model.exported.content()
     # Other processors may round a near tie the other way.
     assert tested["final"]["accuracy"] == pytest.approx(shown["final"]["accuracy"], abs=0.004)
