@@ -5,6 +5,7 @@ template of this project: huggingface_hub's ``ModelCard`` would be a client of a
 one Markdown file.
 """
 
+import json
 from pathlib import Path
 
 from hdkd import templates
@@ -42,6 +43,20 @@ def card(summary: ModelSummary, params: RunParams) -> str:
         largest=max(sizes, key=sizes.__getitem__),
         sizes=sizes,
     )
+
+
+def described(summary: ModelSummary, params: RunParams) -> dict[str, str]:
+    """What a file of another format says of itself: what its user needs, and the card."""
+    calibration = summary.calibration
+    return {
+        "title": f"{model_name(summary.run.role)} for {summary.data.title}",
+        "classes": json.dumps(params.classes, ensure_ascii=False),
+        "size": str(params.images["size"]),
+        "colour": params.images["colour"],
+        "temperature": str(calibration.temperature) if calibration else "not calibrated",
+        "licence": licence(summary.data.licence) or "none is stated",
+        "card": card(summary, params),
+    }
 
 
 def licence(images: str | None) -> str | None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from hdkd.config import Kaggle, MedMNIST, Settings
 from hdkd.data.batches.imageset import ImageSet
-from hdkd.deploy.card import TERMS, card, terms
+from hdkd.deploy.card import TERMS, card, described, terms
+from hdkd.deploy.formats import CONVERTED, ONNX, Converter, require
 from hdkd.deploy.images import RunImages
 from hdkd.deploy.network import Network
 from hdkd.deploy.predict import CARD
@@ -22,12 +23,13 @@ from hdkd.evaluation.metrics import evaluate, interval, without_leaks
 from hdkd.files import write_checksums, write_json
 from hdkd.models import ImageModel
 from hdkd.runs.folder import RunFolder
-from hdkd.runs.records import Calibration, LicensedData, ModelSummary, RunSummary, identity
+from hdkd.runs.records import Calibration, LicensedData, ModelSummary, RunParams, identity
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
 from hdkd.study.key import RunKey
 from hdkd.training.loop import has_finite_weights
 
+CLASSIFY = "classify.py"  # beside ONNX: how to use it with onnxruntime alone
 FILES = ("params.json", "model.safetensors", "summary.json", CARD, TERMS)
 
 
@@ -44,23 +46,33 @@ def default_run(settings: Settings, dataset: str) -> RunKey:
     )
 
 
-def export(settings: Settings, run: Path, output: Path, chosen: str) -> ModelSummary:
+def export(
+    settings: Settings,
+    run: Path,
+    output: Path,
+    chosen: str,
+    formats: tuple[str, ...] = (),
+    precision: str = "float32",
+) -> ModelSummary:
     """Fill ``output`` with what ``hdkd predict`` needs of a run, and a card; returns its summary.
 
-    ``chosen`` tells how the run was chosen, for the card. The half-precision weights are calibrated
-    on the validation images of the run's dataset, where it has any, and tested on its test images.
-    Raises ``RunError`` when the run is not finished or its weights do not fit 16 bits or were
-    chosen on the test images, and ``DataError`` when the prepared images are not the run's, or
-    ``output`` holds something else than this run's model.
+    ``run`` is a run folder or a model that was exported earlier; ``chosen`` tells how the run was
+    chosen, for the card. The half-precision weights are calibrated on the validation images of the
+    run's dataset, where it has any, and tested on its test images; so are files in other
+    ``formats`` (see :class:`~hdkd.deploy.formats.Converter`). Raises ``RunError`` when the run is
+    not finished or its weights do not fit 16 bits or were chosen on the test images, and
+    ``DataError`` when the prepared images are not the run's, or ``output`` holds something else
+    than this run's model; ``ModuleNotFoundError`` where a format needs a package that is missing.
     """
+    require(formats)
     folder = RunFolder(run)
-    params, summary = folder.params, folder.summary
+    summary = folder.exported if (run / CARD).exists() else folder.summary
     if summary.kept.rule == "best_on_test":
         raise RunError(
             f"{run} keeps the epoch that is best on the test images, so what it reaches there says "
             "nothing of other images: train it with keep last or best_on_validation"
         )
-    images = RunImages.of(params)
+    images = RunImages.of(folder.params)
     present = content_of(output)
     if present not in ("nothing", identity(summary.run, summary.provenance)):
         raise DataError(
@@ -78,26 +90,40 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> ModelSum
             raise RunError(f"{run}: its weights do not fit 16 bits")
         calibration = calibrate(model, images)
         network = Network(model, calibration.temperature if calibration else 1.0)
-        tested = measure(network, images.source)
-        predicted = tested.pop("predicted")
-        original = folder.predictions["predicted"].tolist()
-        tested["changed"] = sum(a != b for a, b in zip(predicted, original, strict=True))
-        tested |= {"calibration": calibration, "weight_bytes": len(weights), "chosen": chosen}
-        exported = exported_summary(settings, summary, tested)
-        write_json(new / "summary.json", exported.content())
-        (new / CARD).write_text(card(exported, params), "utf-8")
-        (new / TERMS).write_text(terms(exported.data), "utf-8")
-        write_checksums(new, FILES)
+        tested = measure(network, images.source) | {
+            "calibration": calibration,
+            "weight_bytes": len(weights),
+            "conversions": [],
+        }
+        exported = exported_summary(settings, folder, tested, chosen)
+        if formats:
+            about = described(exported, folder.params)
+            conversions = Converter(network, images, new, about).convert(formats, precision)
+            exported = exported.model_copy(update={"conversions": conversions})
+        _complete(new, exported, folder.params)
         shutil.rmtree(output, ignore_errors=True)
         new.rename(output)
     return exported
+
+
+def _complete(folder: Path, summary: ModelSummary, params: RunParams) -> None:
+    """Write what people read, and the checksums, beside the weights and their conversions."""
+    write_json(folder / "summary.json", summary.content())
+    (folder / CARD).write_text(card(summary, params), "utf-8")
+    (folder / TERMS).write_text(terms(summary.data), "utf-8")
+    converted = [each.file for each in summary.conversions]
+    if ONNX in converted:
+        shutil.copyfile(Path(__file__).with_name(CLASSIFY), folder / CLASSIFY)
+        converted.append(CLASSIFY)
+    write_checksums(folder, [*FILES, *converted])
 
 
 def content_of(folder: Path) -> str:
     """What is in a folder: ``nothing``, the identity of a model's run, or something else."""
     if not folder.exists() or not any(folder.iterdir()):
         return "nothing"
-    if {path.name for path in folder.iterdir()} != {*FILES, plan.RUN_FILES[-1]}:
+    names = {path.name for path in folder.iterdir()} - {*CONVERTED, CLASSIFY}
+    if names != {*FILES, plan.RUN_FILES[-1]}:
         return "something else than a model"
     summary = RunFolder(folder).exported
     return identity(summary.run, summary.provenance)
@@ -147,9 +173,16 @@ def measure(network: Network, source: ImageSet) -> dict[str, Any]:
 
 
 def exported_summary(
-    settings: Settings, summary: RunSummary, tested: dict[str, Any]
+    settings: Settings, run: RunFolder, tested: dict[str, Any], chosen: str
 ) -> ModelSummary:
-    """The run's summary, what was ``tested`` on the exported weights, and what the card adds."""
+    """The run's summary, what was ``tested`` on the exported weights, and what the card adds.
+
+    Of a model that was exported earlier, what is known of its run stays.
+    """
+    predicted = tested.pop("predicted")
+    if (run.path / CARD).exists():
+        return ModelSummary(**vars(run.exported) | tested)
+    summary, original = run.summary, run.predictions["predicted"].tolist()
     dataset = settings.dataset(summary.run.dataset)
     source: str = dataset.source.kind
     if isinstance(dataset.source, Kaggle):
@@ -165,8 +198,10 @@ def exported_summary(
         parameters=summary.parameters,
         run_folder=summary.run.folder.as_posix(),
         run_accuracy=summary.final.accuracy,
+        changed=sum(a != b for a, b in zip(predicted, original, strict=True)),
         kept=summary.kept,
         data=LicensedData(**summary.data.content(), licence=dataset.licence, source=source),
         provenance=summary.provenance,
+        chosen=chosen,
         **tested,
     )

@@ -213,12 +213,30 @@ class Calibration(Record):
     after: CalibrationErrors
 
 
+class Conversion(Record):
+    """A file of an exported model that other programs run, tested on all test images.
+
+    ``difference`` is the largest of any logit to what the weights give, ``changed`` how many images
+    get another answer; ``interval`` is of the accuracy, at 95 %. A file in 8 bits was
+    ``quantised_on`` so many training images.
+    """
+
+    file: str
+    bytes: int
+    difference: float
+    changed: int
+    accuracy: float
+    interval: tuple[float, float]
+    calibration_error: float
+    quantised_on: int | None
+
+
 class ModelSummary(Record):
     """``summary.json`` of an exported model: its run, and what its weights reach in half precision.
 
     ``interval`` is of the accuracy, at 95 %; ``changed`` counts the test images with another answer
-    than the run gave. Without ``calibration``, as in old records, probabilities are the softmax of
-    the logits as they are.
+    than the run gave. Without ``calibration`` probabilities are the softmax of the logits as they
+    are. Old records have neither this nor ``conversions``.
     """
 
     version: Literal[3] = VERSION
@@ -241,6 +259,7 @@ class ModelSummary(Record):
     provenance: Provenance
     weight_bytes: int
     chosen: str
+    conversions: list[Conversion]
 
 
 R = TypeVar("R", bound=Record)
@@ -278,7 +297,8 @@ def read_model_summary(content: dict[str, Any], path: Path) -> ModelSummary:
         kept = {"rule": "last", "epoch": content.get("epochs")}
         provenance = _with(content.get("provenance"), peak_memory_bytes=None, pieces=[])
         content = {"kept": kept} | _without_version(content) | {"provenance": provenance}
-    return _checked(ModelSummary, {"calibration": None} | _current(content), path)
+    content = {"calibration": None, "conversions": []} | _current(content)
+    return _checked(ModelSummary, content, path)
 
 
 def _checked(kind: type[R], content: dict[str, Any], path: Path) -> R:

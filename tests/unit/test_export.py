@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from scipy.optimize import brentq
 from scipy.special import softmax
 
+from exporting import OPTIONS, PREPARED, trained
 from hdkd import cli, config
 from hdkd.data.batches.imageset import PREPARED_FILES, ImageSet
 from hdkd.deploy.card import card, terms
@@ -22,12 +22,8 @@ from hdkd.models import build
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import LicensedData
 from hdkd.training.loop import predict
-from project import parameters as read_parameters
-from project import tiny, without_controls
+from project import without_controls
 from small import DATA, SIZES, STUDENT
-
-PREPARED = Path("data/prepared/demo/phantom")
-OPTIONS = ["--params", "params.yaml", "--dataset", "phantom"]
 
 
 @pytest.mark.parametrize(
@@ -65,35 +61,6 @@ def test_a_network_answers_as_in_training_and_a_temperature_changes_probabilitie
     cooler, scaled = Network(model, 2.5).answers(source.images)
     assert np.array_equal(cooler, logits)
     assert scaled == pytest.approx(softmax(logits / 2.5, axis=1), abs=1e-6)
-
-
-def trained(folder: Path, validation_fraction: float) -> None:
-    """A student of a few epochs in the run folder ``run``, from the images on."""
-    chosen = tiny(read_parameters())
-    chosen["split"]["demo"] = {"validation_fraction": validation_fraction}
-    chosen["student"]["demo"]["epochs_on_all"] = 30
-    (folder / "params.yaml").write_text(yaml.safe_dump(chosen))
-    for command in ("acquire", "prepare", "split"):
-        assert cli.main([command, *OPTIONS]) == 0
-    train = ["train", *OPTIONS, "--no-tracking", "--threads", "1", "--role", "student"]
-    assert cli.main([*train, "--output", "run"]) == 0
-
-
-@pytest.fixture(scope="module")
-def studied(tmp_path_factory) -> Path:
-    """A run with twelve validation images, exported into ``exported``."""
-    folder = tmp_path_factory.mktemp("studied")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        trained(folder, 0.3)
-        assert cli.main(["export", *OPTIONS, "--run", "run", "--output", "exported"]) == 0
-    return folder
-
-
-@pytest.fixture
-def study(studied, monkeypatch) -> Path:
-    monkeypatch.chdir(studied)
-    return studied
 
 
 class TestCalibration:
