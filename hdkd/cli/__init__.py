@@ -20,6 +20,7 @@ PIPELINE = {
     "dvc", "imblearn", "jinja2", "kagglehub", "matplotlib", "mlflow", "packaging", "ptflops",
     "snakemake",
 }  # fmt: skip
+ONNX = {"onnx", "onnxruntime", "onnxscript"}  # what the extra of this name brings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,10 +73,18 @@ def _message(error: Exception) -> str | None:
         return _usage(error)
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] in PIPELINE:
-        return f"this needs {error.name}: pip install 'hdkd[pipeline]'"
+    if isinstance(error, ModuleNotFoundError):
+        return _missing(str(error.name).partition(".")[0])
     if isinstance(error, OSError) and is_disk_error(error):
         return disk_error_message(error)
+    return None
+
+
+def _missing(package: str) -> str | None:
+    """Which extra brings a package that is not installed; ``None`` where none does."""
+    for extra, packages in (("pipeline", PIPELINE), ("onnx", ONNX)):
+        if package in packages:
+            return f"this needs {package}: pip install 'hdkd[{extra}]'"
     return None
 
 

@@ -16,17 +16,40 @@ if TYPE_CHECKING:
 @click.command()
 @with_settings
 @dataset
-@path("--run", "run folder (HDKD on all images, first seed)")
+@path("--run", "run folder, or a model exported earlier (HDKD on all images, first seed)")
 @path("--output", "folder (pretrained/DATASET, here)")
-def export(settings: "Settings", dataset: str, run: Path | None, output: Path | None) -> None:
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["onnx", "torch"]),
+    multiple=True,
+    help="add a file for other programs: onnx, or torch for one of torch.export; can be repeated",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "int8"]),
+    default="float32",
+    help="int8: add an ONNX file in 8 bits, too (float32)",
+)
+def export(
+    settings: "Settings",
+    dataset: str,
+    run: Path | None,
+    output: Path | None,
+    formats: tuple[str, ...],
+    precision: str,
+) -> None:
     """Export a trained model as a small folder with a card."""
+    if precision == "int8" and "onnx" not in formats:
+        raise click.UsageError("--precision int8 needs --format onnx", click.get_current_context())
     from hdkd.deploy.export import default_run
     from hdkd.deploy.export import export as export_run
     from hdkd.deploy.predict import notice_of
 
     chosen = "manually" if run else "before any result: HDKD, most images, first seed"
     output = output or Path("pretrained") / dataset
-    export_run(settings, run or default_run(settings, dataset).folder, output, chosen)
+    run = run or default_run(settings, dataset).folder
+    export_run(settings, run, output, chosen, formats, precision)
     print(notice_of(output))
 
 

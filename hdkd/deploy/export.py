@@ -1,8 +1,6 @@
 """A trained model as a small folder to hand over: weights in half precision, and a model card.
 
-The card says what the weights in the folder reach, measured as they are there. Its sections follow
-Mitchell et al., "Model Cards for Model Reporting" (2019). It is a template of this project:
-huggingface_hub's ``ModelCard`` would be a client of a hub for the sake of one Markdown file.
+The card says what the weights in the folder reach, measured as they are there.
 """
 
 import shutil
@@ -11,36 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from hdkd import templates
 from hdkd.config import Kaggle, MedMNIST, Settings
 from hdkd.data.batches.imageset import ImageSet
+from hdkd.deploy.card import TERMS, card, described, terms
+from hdkd.deploy.formats import CONVERTED, ONNX, Converter, require
+from hdkd.deploy.images import RunImages
+from hdkd.deploy.network import Network
 from hdkd.deploy.predict import CARD
 from hdkd.errors import DataError, RunError
+from hdkd.evaluation.calibration import calibration_errors, fit_temperature
 from hdkd.evaluation.metrics import evaluate, interval, without_leaks
 from hdkd.files import write_checksums, write_json
 from hdkd.models import ImageModel
 from hdkd.runs.folder import RunFolder
-from hdkd.runs.records import LicensedData, ModelSummary, RunParams, RunSummary, identity
+from hdkd.runs.records import Calibration, LicensedData, ModelSummary, RunParams, identity
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
 from hdkd.study.key import RunKey
-from hdkd.study.names import model_name
-from hdkd.training.loop import has_finite_weights, predict
+from hdkd.training.loop import has_finite_weights
 
-TERMS = "LICENSE"  # of the weights, which follow those of the images
-# By the licence of the images; ``None`` where none is stated.
-TERMS_BY_LICENCE = {
-    None: "No licence is stated for these images, so none is given for the weights: ask whoever "
-    "holds the\nrights in the images.",
-    "CC0": "The images are in the public domain (CC0 1.0). The weights are licensed under the "
-    "Apache License,\nVersion 2.0: https://www.apache.org/licenses/LICENSE-2.0",
-    "CC BY-NC 4.0": "The images are licensed under Creative Commons Attribution-NonCommercial 4.0 "
-    "International, and so\nare the weights: "
-    "https://creativecommons.org/licenses/by-nc/4.0/legalcode\n"
-    "They may be used and shared with attribution, and not for commercial purposes.",
-}
+CLASSIFY = "classify.py"  # beside ONNX: how to use it with onnxruntime alone
 FILES = ("params.json", "model.safetensors", "summary.json", CARD, TERMS)
 
 
@@ -57,29 +46,35 @@ def default_run(settings: Settings, dataset: str) -> RunKey:
     )
 
 
-def export(settings: Settings, run: Path, output: Path, chosen: str) -> ModelSummary:
+def export(
+    settings: Settings,
+    run: Path,
+    output: Path,
+    chosen: str,
+    formats: tuple[str, ...] = (),
+    precision: str = "float32",
+) -> ModelSummary:
     """Fill ``output`` with what ``hdkd predict`` needs of a run, and a card; returns its summary.
 
-    ``chosen`` tells how the run was chosen, for the card. The half-precision weights are tested on
-    the prepared images of the run's dataset. Raises ``RunError`` when the run is not finished or
-    its weights do not fit 16 bits or were chosen on the test images, and ``DataError`` when the
-    prepared images are not the run's, or ``output`` holds something else than this run's model.
+    ``run`` is a run folder or a model that was exported earlier; ``chosen`` tells how the run was
+    chosen, for the card. The half-precision weights are calibrated on the validation images of the
+    run's dataset, where it has any, and tested on its test images; so are files in other
+    ``formats`` (see :class:`~hdkd.deploy.formats.Converter`). Raises ``RunError`` when the run is
+    not finished or its weights do not fit 16 bits or were chosen on the test images, and
+    ``DataError`` when the prepared images are not the run's, or ``output`` holds something else
+    than this run's model; ``ModuleNotFoundError`` where a format needs a package that is missing.
     """
+    require(formats)
     folder = RunFolder(run)
-    params, summary = folder.params, folder.summary
-    key = summary.run
+    summary = folder.exported if (run / CARD).exists() else folder.summary
     if summary.kept.rule == "best_on_test":
         raise RunError(
             f"{run} keeps the epoch that is best on the test images, so what it reaches there says "
             "nothing of other images: train it with keep last or best_on_validation"
         )
-    source = ImageSet.load(plan.prepared_folder(key.profile, key.dataset))
-    if source.facts["content_hash"] != params.data.content_hash:
-        raise DataError(
-            f"the images prepared for {key.dataset} are not those of {run}: prepare the same copy"
-        )
+    images = RunImages.of(folder.params)
     present = content_of(output)
-    if present not in ("nothing", identity(key, summary.provenance)):
+    if present not in ("nothing", identity(summary.run, summary.provenance)):
         raise DataError(
             f"{output} holds {present}: name another folder with --output, or remove it first"
         )
@@ -93,38 +88,77 @@ def export(settings: Settings, run: Path, output: Path, chosen: str) -> ModelSum
         model = RunFolder(new).load_model()
         if not has_finite_weights(model):
             raise RunError(f"{run}: its weights do not fit 16 bits")
-        tested = measure(model, source)
-        predicted = tested.pop("predicted")
-        original = folder.predictions["predicted"].tolist()
-        tested["changed"] = sum(a != b for a, b in zip(predicted, original, strict=True))
-        tested |= {"weight_bytes": len(weights), "chosen": chosen}
-        exported = exported_summary(settings, summary, tested)
-        write_json(new / "summary.json", exported.content())
-        (new / CARD).write_text(card(exported, params), "utf-8")
-        (new / TERMS).write_text(terms(exported.data), "utf-8")
-        write_checksums(new, FILES)
+        calibration = calibrate(model, images)
+        network = Network(model, calibration.temperature if calibration else 1.0)
+        tested = measure(network, images.source) | {
+            "calibration": calibration,
+            "weight_bytes": len(weights),
+            "conversions": [],
+        }
+        exported = exported_summary(settings, folder, tested, chosen)
+        if formats:
+            about = described(exported, folder.params)
+            conversions = Converter(network, images, new, about).convert(formats, precision)
+            exported = exported.model_copy(update={"conversions": conversions})
+        _complete(new, exported, folder.params)
         shutil.rmtree(output, ignore_errors=True)
         new.rename(output)
     return exported
+
+
+def _complete(folder: Path, summary: ModelSummary, params: RunParams) -> None:
+    """Write what people read, and the checksums, beside the weights and their conversions."""
+    write_json(folder / "summary.json", summary.content())
+    (folder / CARD).write_text(card(summary, params), "utf-8")
+    (folder / TERMS).write_text(terms(summary.data), "utf-8")
+    converted = [each.file for each in summary.conversions]
+    if ONNX in converted:
+        shutil.copyfile(Path(__file__).with_name(CLASSIFY), folder / CLASSIFY)
+        converted.append(CLASSIFY)
+    write_checksums(folder, [*FILES, *converted])
 
 
 def content_of(folder: Path) -> str:
     """What is in a folder: ``nothing``, the identity of a model's run, or something else."""
     if not folder.exists() or not any(folder.iterdir()):
         return "nothing"
-    if {path.name for path in folder.iterdir()} != {*FILES, plan.RUN_FILES[-1]}:
+    names = {path.name for path in folder.iterdir()} - {*CONVERTED, CLASSIFY}
+    if names != {*FILES, plan.RUN_FILES[-1]}:
         return "something else than a model"
     summary = RunFolder(folder).exported
     return identity(summary.run, summary.provenance)
 
 
-def measure(model: ImageModel, source: ImageSet) -> dict[str, Any]:
+def calibrate(model: ImageModel, images: RunImages) -> Calibration | None:
+    """The temperature that fits the validation images, and what it changes on the test images.
+
+    ``None`` where there is none (see :func:`~hdkd.evaluation.calibration.fit_temperature`).
+    """
+    if not len(images.validation):
+        return None
+    network, source = Network(model), images.source
+    logits, _ = network.answers(source.images[images.validation])
+    temperature = fit_temperature(logits, source.labels[images.validation])
+    if temperature is None:
+        return None
+    logits, _ = network.answers(source.images[images.test])
+    labels = source.labels[images.test]
+    return Calibration.model_validate(
+        {
+            "temperature": temperature,
+            "images": len(images.validation),
+            "before": calibration_errors(logits, labels),
+            "after": calibration_errors(logits, labels, temperature),
+        }
+    )
+
+
+def measure(network: Network, source: ImageSet) -> dict[str, Any]:
     """Metrics on the test images, and on those that are not leaked; how many are exact copies."""
     test = source.part("test")
     train = np.flatnonzero(source.table["part"] != "test")
     labels = source.labels[test]
-    pixels = torch.from_numpy(np.array(source.images[test]))
-    probabilities, _ = predict(model, pixels, labels)
+    _, probabilities = network.answers(source.images[test])
     right = probabilities.argmax(axis=1) == labels
     digests = source.table["digest"]
     copies = digests.iloc[test].isin(set(digests.iloc[train]))
@@ -139,9 +173,16 @@ def measure(model: ImageModel, source: ImageSet) -> dict[str, Any]:
 
 
 def exported_summary(
-    settings: Settings, summary: RunSummary, tested: dict[str, Any]
+    settings: Settings, run: RunFolder, tested: dict[str, Any], chosen: str
 ) -> ModelSummary:
-    """The run's summary, what was ``tested`` on the exported weights, and what the card adds."""
+    """The run's summary, what was ``tested`` on the exported weights, and what the card adds.
+
+    Of a model that was exported earlier, what is known of its run stays.
+    """
+    predicted = tested.pop("predicted")
+    if (run.path / CARD).exists():
+        return ModelSummary(**vars(run.exported) | tested)
+    summary, original = run.summary, run.predictions["predicted"].tolist()
     dataset = settings.dataset(summary.run.dataset)
     source: str = dataset.source.kind
     if isinstance(dataset.source, Kaggle):
@@ -157,45 +198,10 @@ def exported_summary(
         parameters=summary.parameters,
         run_folder=summary.run.folder.as_posix(),
         run_accuracy=summary.final.accuracy,
+        changed=sum(a != b for a, b in zip(predicted, original, strict=True)),
         kept=summary.kept,
         data=LicensedData(**summary.data.content(), licence=dataset.licence, source=source),
         provenance=summary.provenance,
+        chosen=chosen,
         **tested,
     )
-
-
-def card(summary: ModelSummary, params: RunParams) -> str:
-    """The model card, Markdown, from the ``summary`` and ``params`` of an exported model."""
-    matrix = summary.final.confusion_matrix
-    sizes = dict(zip(params.classes, map(sum, matrix), strict=True))
-    return templates.render(
-        Path(__file__).with_name("model_card.md"),
-        **summary.content(),
-        share_interval=share_interval,
-        weights_licence=licence(summary.data.licence),
-        params=params,
-        classes=params.classes,
-        network=model_name(summary.run.role),
-        rows=list(zip(params.classes, matrix, sizes.values(), strict=True)),
-        largest=max(sizes, key=sizes.__getitem__),
-        sizes=sizes,
-    )
-
-
-def licence(images: str | None) -> str | None:
-    """The licence of weights trained on ``images`` of a licence; ``None`` where none is known."""
-    return "Apache-2.0" if images == "CC0" else images
-
-
-def terms(data: LicensedData) -> str:
-    """What may be done with weights that were trained on ``data``, for the file beside them."""
-    images = data.licence
-    about = f"The weights in this folder were trained on {data.title} ({data.source})."
-    other = f"The images have the licence {images}; the same terms hold for the weights."
-    return f"{about}\n{TERMS_BY_LICENCE.get(images, other)}\nNot for clinical use.\n"
-
-
-def share_interval(right: float, images: int) -> str:
-    """``83.01 to 86.94 %``: the 95 % interval where a share ``right`` of ``images`` is right."""
-    low, high = interval(round(right * images), images)
-    return f"{100 * low:.2f} to {100 * high:.2f} %"

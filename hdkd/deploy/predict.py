@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
 
 from hdkd.config import Images
 from hdkd.data.prepare import decode
+from hdkd.deploy.network import Network
 from hdkd.errors import DataError, RunError
 from hdkd.models import ImageModel
 from hdkd.runs.folder import RunFolder
 from hdkd.study.code import PACKAGE
 from hdkd.study.names import model_name
-from hdkd.training.loop import predict
 
 # Models that come with the project: in an installed package inside it, in a checkout beside it.
 PRETRAINED = next(
@@ -48,27 +47,40 @@ def notice_of(folder: Path) -> str:
     run = RunFolder(folder)
     summary, size = run.exported, run.params.images["size"]
     low, high = (f"{100 * share:.1f}" for share in summary.interval)
+    calibrated = "not calibrated"
+    if summary.calibration:
+        calibrated = f"calibrated on {summary.calibration.images} validation images"
     return (
         f"{folder.name}: {model_name(summary.run.role)} for {summary.data.title}, {size}×{size} "
         f"pixels, right for {100 * summary.final.accuracy:.1f} % of its test images ({low} to "
-        f"{high} %); not for clinical use. More in {os.path.relpath(folder / CARD)}"
+        f"{high} %); probabilities {calibrated}; not for clinical use. More in "
+        f"{os.path.relpath(folder / CARD)}"
     )
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network with its classes and the preparation of its images."""
+    """A trained network with its classes, the preparation of its images, and its temperature.
+
+    Probabilities are the softmax of the logits over the ``temperature``.
+    """
 
     model: ImageModel
     classes: list[str]
     images: Images
+    temperature: float = 1.0
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
-        """From a run folder; raises ``RunError`` when it is not a finished one."""
+        """From a run folder or an exported model, whose temperature it takes where it has one.
+
+        Raises ``RunError`` when it is neither, or not finished.
+        """
         run = RunFolder(folder)
         params = run.params
-        return cls(run.load_model(), params.classes, Images(**params.images))
+        calibration = run.exported.calibration if (folder / CARD).exists() else None
+        temperature = calibration.temperature if calibration else 1.0
+        return cls(run.load_model(), params.classes, Images(**params.images), temperature)
 
     def probabilities(self, files: Sequence[Path | BinaryIO]) -> np.ndarray:
         """``(n, classes)`` for image files; ``DataError`` names all that are no images."""
@@ -81,5 +93,5 @@ class Classifier:
                 unreadable.append(f"{where}: {error}")
         if unreadable:
             raise DataError(f"not usable: {', '.join(unreadable)}")
-        labels = np.zeros(len(pixels), dtype=np.int64)
-        return predict(self.model, torch.from_numpy(np.stack(pixels)), labels)[0].astype(np.float64)
+        network = Network(self.model, self.temperature)
+        return network.answers(np.stack(pixels))[1].astype(np.float64)

@@ -208,11 +208,50 @@ class Leaked(Record):
     images: int
 
 
+class CalibrationErrors(Record):
+    """How far probabilities are from what is true (see ``evaluation/calibration.py``)."""
+
+    calibration_error: float
+    loss: float
+    brier: float
+
+
+class Calibration(Record):
+    """The temperature of an exported model, fitted on so many validation ``images``.
+
+    ``before`` and ``after`` are errors on the test images without and with it.
+    """
+
+    temperature: float
+    images: int
+    before: CalibrationErrors
+    after: CalibrationErrors
+
+
+class Conversion(Record):
+    """A file of an exported model that other programs run, tested on all test images.
+
+    ``difference`` is the largest of any logit to what the weights give, ``changed`` how many images
+    get another answer; ``interval`` is of the accuracy, at 95 %. A file in 8 bits was
+    ``quantised_on`` so many training images.
+    """
+
+    file: str
+    bytes: int
+    difference: float
+    changed: int
+    accuracy: float
+    interval: tuple[float, float]
+    calibration_error: float
+    quantised_on: int | None
+
+
 class ModelSummary(Record):
     """``summary.json`` of an exported model: its run, and what its weights reach in half precision.
 
     ``interval`` is of the accuracy, at 95 %; ``changed`` counts the test images with another answer
-    than the run gave.
+    than the run gave. Without ``calibration`` probabilities are the softmax of the logits as they
+    are. Old records have neither this nor ``conversions``.
     """
 
     version: Literal[3] = VERSION
@@ -226,6 +265,7 @@ class ModelSummary(Record):
     interval: tuple[float, float]
     leaked: Leaked
     without_leaks: WithoutLeaks | None
+    calibration: Calibration | None
     changed: int
     run_folder: str
     run_accuracy: float
@@ -234,6 +274,7 @@ class ModelSummary(Record):
     provenance: Provenance
     weight_bytes: int
     chosen: str
+    conversions: list[Conversion]
 
 
 R = TypeVar("R", bound=Record)
@@ -271,7 +312,8 @@ def read_model_summary(content: dict[str, Any], path: Path) -> ModelSummary:
         kept = {"rule": "last", "epoch": content.get("epochs")}
         provenance = _with(content.get("provenance"), peak_memory_bytes=None, pieces=[])
         content = {"kept": kept} | _without_version(content) | {"provenance": provenance}
-    return _checked(ModelSummary, _current(content), path)
+    content = {"calibration": None, "conversions": []} | _current(content)
+    return _checked(ModelSummary, content, path)
 
 
 def _checked(kind: type[R], content: dict[str, Any], path: Path) -> R:

@@ -7,7 +7,7 @@ PACKAGE = Path(__file__).parents[1]
 
 RESULTS = ("evaluation", "paper", "runs", "study/names.py", "templates.py")
 TABLES = ("models/complexity.py", "report/tables", "report/additions.py", *RESULTS)
-FIGURES = ("report/figures", "report/drawing.py")
+FIGURES = ("report/figures", "report/drawing.py", "deploy/network.py")
 PAGE = ("page.py", "page.html", "page.rst", "ranks.py")
 # What decides no result is not in it (paths, records, logs); settings are parameters of the rules.
 STEP_CODE = {

@@ -4,25 +4,52 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from hdkd import config
 from hdkd.data.batches.imageset import ImageSet
-from hdkd.deploy.export import card, measure, terms
+from hdkd.deploy.card import card, terms
+from hdkd.deploy.export import measure
+from hdkd.deploy.network import Network
 from hdkd.deploy.predict import PRETRAINED
 from hdkd.files import read_checksums, sha256
 from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
+from hdkd.study.key import RunKey
 from project import ROOT
 
 MODELS = sorted(path.parent for path in PRETRAINED.glob("*/summary.json"))
 
 
-@pytest.fixture(params=MODELS, ids=[path.name for path in MODELS])
+@pytest.fixture(scope="module", params=MODELS, ids=[path.name for path in MODELS])
 def model(request) -> RunFolder:
     return RunFolder(request.param)
+
+
+@pytest.fixture(scope="module")
+def prepared(model, tmp_path_factory) -> Path:
+    """A folder with the model's images; needs the archive that the dataset's variable names."""
+    run = model.exported.run
+    variable = config.load(ROOT / "params.yaml", run.profile).dataset(run.dataset).source.variable
+    if variable not in os.environ:
+        pytest.skip(f"{variable} names no archive of {run.dataset}")
+    folder = tmp_path_factory.mktemp(run.dataset)
+    for step in ("acquire", "prepare", "split"):
+        hdkd(folder, run, step)
+    return folder
+
+
+def hdkd(folder: Path, run: RunKey, *command: str) -> None:
+    """A command for the dataset and profile of a run, in a folder."""
+    options = ["--dataset", run.dataset, "--profile", run.profile]
+    options += ["--params", str(ROOT / "params.yaml")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-m", "hdkd", *command, *options], cwd=folder, env=environment, check=True
+    )
 
 
 def test_there_is_the_one_that_predict_uses_by_default():
@@ -78,23 +105,27 @@ def test_predict_says_what_it_is_and_what_it_is_not_for():
 
 
 @pytest.mark.slow
-def test_it_reaches_on_the_real_test_images_what_its_card_says(model, tmp_path):
-    """Needs the dataset's archive, named in its variable; the images are prepared anew."""
+def test_it_reaches_on_the_real_test_images_what_its_card_says(model, prepared):
     run = model.exported.run
-    settings = config.load(ROOT / "params.yaml", run.profile)
-    variable = settings.dataset(run.dataset).source.variable
-    if variable not in os.environ:
-        pytest.skip(f"{variable} names no archive of {run['dataset']}")
-    for step in (["acquire"], ["prepare"], ["split"]):
-        command = [sys.executable, "-m", "hdkd", *step, "--dataset", run.dataset]
-        command += ["--profile", run.profile, "--params", str(ROOT / "params.yaml")]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
-    source = ImageSet.load(tmp_path / plan.prepared_folder(run.profile, run.dataset))
+    source = ImageSet.load(prepared / plan.prepared_folder(run.profile, run.dataset))
     assert source.facts["content_hash"] == model.exported.data.content_hash
-    tested = json.loads(json.dumps(measure(model.load_model(), source)))
+    tested = json.loads(json.dumps(measure(Network(model.load_model()), source)))
     shown = model.exported.content()
     # Other processors may round a near tie the other way.
     assert tested["final"]["accuracy"] == pytest.approx(shown["final"]["accuracy"], abs=0.004)
     assert tested["leaked"] == shown["leaked"]
     assert tested["without_leaks"]["images"] == shown["without_leaks"]["images"]
+
+
+@pytest.mark.slow
+def test_as_onnx_it_answers_the_same_on_the_real_test_images(model, prepared):
+    formats = ["--format", "onnx", "--precision", "int8"]
+    hdkd(
+        prepared, model.exported.run, "export", "--run", str(model.path), "--output", "again",
+        *formats,
+    )  # fmt: skip
+    again = RunFolder(prepared / "again").exported
+    exact, quantised = again.conversions
+    assert (exact.changed, exact.accuracy) == (0, again.final.accuracy)
+    assert exact.difference < 1e-4
+    assert again.final.accuracy - quantised.accuracy < 0.01

@@ -6,6 +6,9 @@ import pytest
 import yaml
 
 from hdkd import __version__, config
+from hdkd.deploy.export import CLASSIFY, FILES
+from hdkd.deploy.formats import CONVERTED, OPSET, QUANTISED_ON
+from hdkd.files import CHECKSUMS
 from project import ROOT
 
 
@@ -32,6 +35,14 @@ def test_the_layout_in_the_readme_is_the_real_one():
 
 
 DOCUMENTS = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_guide_to_deployment_names_what_an_export_writes():
+    guide = (ROOT / "docs/deployment.md").read_text("utf-8")
+    for name in (*FILES, *CONVERTED, CLASSIFY, CHECKSUMS):
+        assert f"`{name}`" in guide, name
+    assert f"opset {OPSET}" in guide
+    assert f"from {QUANTISED_ON} training images" in guide
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", *DOCUMENTS])

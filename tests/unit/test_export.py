@@ -1,15 +1,29 @@
-"""Which run is exported where none is named, and what it may replace."""
+"""What is exported: which run, in the place of what, how it was calibrated and tested."""
 
+import json
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from scipy.optimize import brentq
+from scipy.special import softmax
 
-from hdkd import config
-from hdkd.deploy.export import content_of, default_run, terms
-from hdkd.deploy.predict import PRETRAINED
+from exporting import OPTIONS, PREPARED, trained
+from hdkd import cli, config
+from hdkd.data.batches.imageset import PREPARED_FILES, ImageSet
+from hdkd.deploy.card import card, terms
+from hdkd.deploy.export import content_of, default_run
+from hdkd.deploy.network import Network
+from hdkd.deploy.predict import PRETRAINED, Classifier, notice_of
+from hdkd.files import write_checksums
+from hdkd.models import build
+from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import LicensedData
+from hdkd.training.loop import predict
 from project import without_controls
-from small import DATA
+from small import DATA, SIZES, STUDENT
 
 
 @pytest.mark.parametrize(
@@ -36,3 +50,101 @@ def test_a_model_is_known_by_its_training_not_only_by_its_name(tmp_path):
 def test_weights_get_no_licence_where_none_is_known_for_their_images():
     text = terms(LicensedData(**DATA, licence=None, source="local"))
     assert "No licence is stated for these images, so none is given for the weights" in text
+
+
+def test_a_network_answers_as_in_training_and_a_temperature_changes_probabilities_only(source):
+    torch.manual_seed(0)
+    model = build("hdkd", **SIZES, **STUDENT)
+    logits, probabilities = Network(model).answers(source.images)
+    trained, _ = predict(model, torch.from_numpy(source.images), source.labels)
+    assert np.array_equal(probabilities, trained)
+    cooler, scaled = Network(model, 2.5).answers(source.images)
+    assert np.array_equal(cooler, logits)
+    assert scaled == pytest.approx(softmax(logits / 2.5, axis=1), abs=1e-6)
+
+
+class TestCalibration:
+    def test_fits_the_validation_images(self, study):
+        """Where the cross-entropy is least its derivative, written out here, is zero."""
+        folder, source = RunFolder(Path("exported")), ImageSet.load(PREPARED)
+        part = source.part("validation")
+        logits, _ = Network(folder.load_model()).answers(source.images[part])
+        logits, labels = logits.astype(float), source.labels[part]
+
+        def derivative(temperature: float) -> float:
+            expected = (softmax(logits / temperature, axis=1) * logits).sum(axis=1)
+            return float((logits[np.arange(len(labels)), labels] - expected).mean())
+
+        calibration = folder.exported.calibration
+        assert calibration.images == len(part)
+        assert calibration.temperature == pytest.approx(brentq(derivative, 0.05, 20), rel=1e-3)
+
+    def test_is_measured_on_the_test_images_before_and_after(self, study):
+        summary = RunFolder(Path("exported")).exported
+        before, after = summary.calibration.before, summary.calibration.after
+        run = RunFolder(Path("run")).summary
+        assert before.calibration_error == pytest.approx(run.final.calibration_error, abs=0.02)
+        assert after.calibration_error == pytest.approx(summary.final.calibration_error, abs=1e-6)
+        card = Path("exported/README.md").read_text()
+        assert f"temperature {summary.calibration.temperature:.4f}" in card
+        assert f"| Mean cross-entropy | {before.loss:.4f} | {after.loss:.4f} |" in card
+
+    def test_is_what_predict_divides_logits_by(self, study, capsys):
+        image = next(Path("data/raw/phantom/files/test").rglob("*.png"))
+        exported, run = (Classifier.load(Path(name)) for name in ("exported", "run"))
+        assert run.temperature == 1.0
+        plain = Classifier(exported.model, exported.classes, exported.images)
+        powers = plain.probabilities([image]) ** (1 / exported.temperature)
+        expected = powers / powers.sum()
+        assert exported.probabilities([image]) == pytest.approx(expected, abs=1e-6)
+        assert cli.main(["predict", "--model", "exported", "--json", str(image)]) == 0
+        printed = capsys.readouterr()
+        answer = json.loads(printed.out)
+        assert list(answer["probabilities"].values()) == pytest.approx(expected[0], abs=2e-6)
+        assert "probabilities calibrated on 12 validation images" in printed.err
+
+    def test_where_there_are_no_validation_images_there_is_none(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        trained(tmp_path, 0)
+        assert cli.main(["export", *OPTIONS, "--run", "run", "--output", "exported"]) == 0
+        assert RunFolder(Path("exported")).exported.calibration is None
+        assert "probabilities not calibrated" in notice_of(Path("exported"))
+        assert "Its probabilities are not calibrated.\n" in Path("exported/README.md").read_text()
+
+    def test_says_where_the_epoch_was_chosen_on_the_same_images(self, study):
+        folder = RunFolder(Path("exported"))
+        summary = folder.exported
+        best = summary.kept.model_copy(update={"rule": "best_on_validation"})
+        text = card(summary.model_copy(update={"kept": best}), folder.params)
+        sentence = "on these the epoch was chosen, too"
+        assert sentence in text
+        assert sentence not in card(summary, folder.params)
+
+
+@pytest.mark.parametrize("name", ["brain_tumor", "ham10000"])
+def test_models_exported_before_there_were_temperatures_answer_as_they_did(name):
+    folder = PRETRAINED / name
+    assert RunFolder(folder).exported.calibration is None
+    assert Classifier.load(folder).temperature == 1.0
+    assert "probabilities not calibrated" in notice_of(folder)
+
+
+def test_images_that_are_split_otherwise_than_for_the_run_are_refused(study, tmp_path, capsys):
+    """Or the temperature might be fitted on images that the run was trained on."""
+    copy = tmp_path / "study"
+    shutil.copytree(study, copy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(copy)
+        table = PREPARED / "split.csv"
+        rows = table.read_text().splitlines()
+        first = next(k for k, row in enumerate(rows) if ",train," in row)
+        other = next(k for k, row in enumerate(rows) if ",validation," in row)
+        rows[first] = rows[first].replace(",train,", ",validation,")
+        rows[other] = rows[other].replace(",validation,", ",train,")
+        table.write_text("\n".join(rows) + "\n")
+        write_checksums(PREPARED, PREPARED_FILES)
+        capsys.readouterr()
+        assert cli.main(["export", *OPTIONS, "--run", "run", "--output", "other"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: the images prepared for phantom are split otherwise than for")
+    assert error.endswith("run `hdkd split` with the parameters of that run\n")

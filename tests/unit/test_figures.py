@@ -35,13 +35,14 @@ def test_a_module_with_a_caption_is_all_that_a_figure_takes():
     assert modules == {spec.name for spec in figures.registered()}
 
 
-def test_the_demo_has_what_every_study_has_and_smote_and_methods(parameters):
-    assert names(config.resolve(parameters), "phantom") == ALWAYS | {"smote"} | METHODS
+def test_the_demo_has_what_every_study_has_and_smote_methods_and_calibration(parameters):
+    extra = {"smote", "calibration"} | METHODS
+    assert names(config.resolve(parameters), "phantom") == ALWAYS | extra
 
 
 def test_a_study_without_smote_has_no_figure_of_it(parameters):
     parameters["datasets"]["phantom"]["smote"]["enabled"] = False
-    assert names(config.resolve(parameters), "phantom") == ALWAYS | METHODS
+    assert names(config.resolve(parameters), "phantom") == ALWAYS | METHODS | {"calibration"}
 
 
 def test_ablations_distillation_and_baselines_are_shown_where_they_are_trained(parameters):

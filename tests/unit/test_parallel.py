@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-import sharing
 import torch
 from torch import nn
 
+import sharing
 from hdkd.data.batches.loader import Loader, Share
 from hdkd.errors import RunError
 from hdkd.training.parallel import SharedBatchNorm, share_statistics

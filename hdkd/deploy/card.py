@@ -1,0 +1,78 @@
+"""The model card, and the terms of the weights.
+
+The card's sections follow Mitchell et al., "Model Cards for Model Reporting" (2019). It is a
+template of this project: huggingface_hub's ``ModelCard`` would be a client of a hub for the sake of
+one Markdown file.
+"""
+
+import json
+from pathlib import Path
+
+from hdkd import templates
+from hdkd.evaluation.metrics import interval
+from hdkd.runs.records import LicensedData, ModelSummary, RunParams
+from hdkd.study.names import model_name
+
+TERMS = "LICENSE"  # of the weights, which follow those of the images
+# By the licence of the images; ``None`` where none is stated.
+TERMS_BY_LICENCE = {
+    None: "No licence is stated for these images, so none is given for the weights: ask whoever "
+    "holds the\nrights in the images.",
+    "CC0": "The images are in the public domain (CC0 1.0). The weights are licensed under the "
+    "Apache License,\nVersion 2.0: https://www.apache.org/licenses/LICENSE-2.0",
+    "CC BY-NC 4.0": "The images are licensed under Creative Commons Attribution-NonCommercial 4.0 "
+    "International, and so\nare the weights: "
+    "https://creativecommons.org/licenses/by-nc/4.0/legalcode\n"
+    "They may be used and shared with attribution, and not for commercial purposes.",
+}
+
+
+def card(summary: ModelSummary, params: RunParams) -> str:
+    """The model card, Markdown, from the ``summary`` and ``params`` of an exported model."""
+    matrix = summary.final.confusion_matrix
+    sizes = dict(zip(params.classes, map(sum, matrix), strict=True))
+    return templates.render(
+        Path(__file__).with_name("model_card.md"),
+        **summary.content(),
+        share_interval=share_interval,
+        weights_licence=licence(summary.data.licence),
+        params=params,
+        classes=params.classes,
+        network=model_name(summary.run.role),
+        rows=list(zip(params.classes, matrix, sizes.values(), strict=True)),
+        largest=max(sizes, key=sizes.__getitem__),
+        sizes=sizes,
+    )
+
+
+def described(summary: ModelSummary, params: RunParams) -> dict[str, str]:
+    """What a file of another format says of itself: what its user needs, and the card."""
+    calibration = summary.calibration
+    return {
+        "title": f"{model_name(summary.run.role)} for {summary.data.title}",
+        "classes": json.dumps(params.classes, ensure_ascii=False),
+        "size": str(params.images["size"]),
+        "colour": params.images["colour"],
+        "temperature": str(calibration.temperature) if calibration else "not calibrated",
+        "licence": licence(summary.data.licence) or "none is stated",
+        "card": card(summary, params),
+    }
+
+
+def licence(images: str | None) -> str | None:
+    """The licence of weights trained on ``images`` of a licence; ``None`` where none is known."""
+    return "Apache-2.0" if images == "CC0" else images
+
+
+def terms(data: LicensedData) -> str:
+    """What may be done with weights that were trained on ``data``, for the file beside them."""
+    images = data.licence
+    about = f"The weights in this folder were trained on {data.title} ({data.source})."
+    other = f"The images have the licence {images}; the same terms hold for the weights."
+    return f"{about}\n{TERMS_BY_LICENCE.get(images, other)}\nNot for clinical use.\n"
+
+
+def share_interval(right: float, images: int) -> str:
+    """``83.01 to 86.94 %``: the 95 % interval where a share ``right`` of ``images`` is right."""
+    low, high = interval(round(right * images), images)
+    return f"{100 * low:.2f} to {100 * high:.2f} %"
