@@ -126,9 +126,9 @@ def test_a_server_that_goes_away_in_the_middle_gets_the_rest_later(project, serv
     assert errors.count("warning: MLflow at") == 1
     assert "`hdkd deliver` gives it later what it misses" in errors
     with server.running():
-        assert "1 runs and 1 reports were new" in project.run("hdkd", "deliver", **variables).stdout
+        assert "1 runs, 1 reports, 0 models" in project.run("hdkd", "deliver", **variables).stdout
         assert_whole(project, server.uri)
-        assert "0 runs and 0 reports were new" in project.run("hdkd", "deliver", **variables).stdout
+        assert "0 runs, 0 reports, 0 models" in project.run("hdkd", "deliver", **variables).stdout
         assert_whole(project, server.uri)
 
 
@@ -166,10 +166,8 @@ def test_a_report_that_was_written_in_an_outage_is_delivered_later_once(built, t
     page = project.run("hdkd", "page", **variables)
     assert page.stderr.count("warning: MLflow at") == 1
     with server.running():
-        assert (
-            "10 runs and 1 reports were new" in project.run("hdkd", "deliver", **variables).stdout
-        )
-        assert "0 runs and 0 reports were new" in project.run("hdkd", "deliver", **variables).stdout
+        assert "10 runs, 1 reports, 1 models" in project.run("hdkd", "deliver", **variables).stdout
+        assert "0 runs, 0 reports, 0 models" in project.run("hdkd", "deliver", **variables).stdout
         project.run("hdkd", "page", **variables)  # another page: the hour is in it
         client = mlflow.MlflowClient(server.uri)
         experiment = client.get_experiment_by_name("hdkd-demo-phantom")
