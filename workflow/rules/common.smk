@@ -3,6 +3,8 @@ import hashlib
 import json
 import os
 import sys
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from hdkd.config import plain, resolve, save
@@ -117,9 +119,18 @@ def options(wildcards, input):
     return " ".join(f"{name} {value}" for name, value in flags.items() if value)
 
 
+# Looked up once for each kind of run, not once for each of thousands of jobs.
+training_code = cache(partial(code.inputs, "train"))
+
+
+@cache
+def hyperparameters_of(run):
+    return plan.hyperparameters(SETTINGS, run)
+
+
 def hyperparameters(wildcards):
-    """What decides the numbers of a run, so that a change of it trains again."""
-    return plan.hyperparameters(SETTINGS, run_key(wildcards))
+    """What decides the numbers of a run, so that a change of it trains again; no seed does."""
+    return hyperparameters_of(replace(run_key(wildcards), seed=0))
 
 
 def raw_settings(profile):

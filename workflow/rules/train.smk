@@ -49,7 +49,7 @@ rule train_student:
         recipes=recipes,
         teacher=teacher_files,
         tuned=tuned,
-        code=lambda wildcards: code.inputs("train", run_key(wildcards).method),
+        code=lambda wildcards: training_code(run_key(wildcards).method),
     output:
         **{name.replace(".", "_"): f"{RUN}/{name}" for name in plan.RUN_FILES},
     params:
