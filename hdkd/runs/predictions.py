@@ -96,6 +96,7 @@ def update(summaries: Iterable[RunSummary], folder: Path) -> list[str]:
     """
     before = read(folder)
     found: dict[str, tuple[TestImages, np.ndarray]] = {}
+    shared: dict[TestImages, TestImages] = {}  # or each of thousands of runs has its own list
     datasets, left_out = {}, []
     for summary in summaries:
         if summary.run.group == "tuning":  # whose predictions are of validation images
@@ -111,7 +112,7 @@ def update(summaries: Iterable[RunSummary], folder: Path) -> list[str]:
                 continue
             if fault := _fault(values, images, summary):
                 raise RunError(fault)
-            found[run] = images, values
+            found[run] = shared.setdefault(images, images), values
         except RunError as error:
             left_out.append(f"predictions of {run} are left out: {error}")
     tested: dict[str, Counter[TestImages]] = defaultdict(Counter)
@@ -143,7 +144,8 @@ def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
     names = [name for name in table if name.startswith("p_")]
     classes = tuple(name.removeprefix("p_") for name in names)
     probabilities = table[names].to_numpy(np.float32)
-    predicted = np.array([classes.index(name) for name in table["predicted"]])
+    # Lists, because texts are slow to take out of a column one by one.
+    predicted = np.array([classes.index(name) for name in table["predicted"].tolist()])
     every = np.arange(len(table))
     if len(table):
         largest = probabilities.max(axis=1)
@@ -151,9 +153,9 @@ def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
             raise RunError("what it predicted is not what it finds most probable")
         tied = probabilities.argmax(axis=1) != predicted
         probabilities[every[tied], predicted[tied]] = np.nextafter(largest[tied], np.float32(2))
-    labels = tuple(classes.index(name) for name in table["class"])
-    leaked = tuple(map(bool, table["leaked"]))
-    return TestImages(tuple(table["path"]), labels, leaked, classes), probabilities
+    labels = tuple(classes.index(name) for name in table["class"].tolist())
+    leaked = tuple(map(bool, table["leaked"].tolist()))
+    return TestImages(tuple(table["path"].tolist()), labels, leaked, classes), probabilities
 
 
 def write(predictions: Predictions, folder: Path) -> None:
