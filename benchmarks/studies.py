@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,92 +16,104 @@ from mlflow.entities import Param
 
 from benchmarks import starting
 from benchmarks.generated_runs import write_study
-from benchmarks.measure import duration, table
+from benchmarks.measure import table
 from benchmarks.settings import Settings
 from hdkd import config
 from hdkd.runs.folder import RunFolder, flatten
 from hdkd.tracking import store, values
 from hdkd.tracking.study import finished
 
-GRAPH = "`snakemake -n all`, nothing built"
-REPORT = "the report in all"
-# Runs a command, and prints its seconds and the most kilobytes of any of its processes. In a small
-# process: a child's peak is at least what its parent had when it started it.
+BATCHES = 10
+# Runs a command, and prints its seconds, the processor's, and the most kilobytes of any of its
+# processes. In a small process: a child's peak is at least what its parent had when it started it.
 COUNTED = """
 import resource, subprocess, sys, time
 started = time.perf_counter()
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 seconds = time.perf_counter() - started
-print(seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss)
 """
+# In a study's folder, which a process of its own works in.
+REGISTER = "from benchmarks.studies import register; register({})"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a command, and the most bytes that a process of it had."""
+    """Seconds of a command, those of the processor, and the most bytes that a process of it had."""
 
     seconds: float
+    busy: float
     peak: int
 
     def __str__(self) -> str:
-        return f"{duration(self.seconds)}, {self.peak / 2**30:.2f} GiB"
+        return f"{self.seconds:.1f} s ({self.busy:.1f} s), {self.peak / 2**30:.2f} GiB"
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.seconds + other.seconds, max(self.peak, other.peak))
+        return Cost(
+            self.seconds + other.seconds, self.busy + other.busy, max(self.peak, other.peak)
+        )
 
 
 def studies(settings: Settings) -> str:
     """A row for each command, a column for each number of runs, and how time grows."""
-    measured: dict[int, dict[str, Cost]] = {}
-    delivering, sizes = [], []
+    measured = {}
     for seeds in settings.study_seeds:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             count = starting.runs(folder, seeds)
-            graph = {GRAPH: cost(folder, "snakemake", "-n", "--quiet", "all", "--", "all")}
-            study = config.load(folder / "params.yaml")
-            started = time.perf_counter()
-            write_study(study, folder, settings.threads)
-            generating = time.perf_counter() - started
-            new = min(settings.delivered, count)
-            code = f"from benchmarks.studies import register; register({count - new})"
-            cost(folder, sys.executable, "-c", code)
-            delivered = cost(folder, "hdkd", "deliver")
-            rate = new / delivered.seconds
-            taken = duration(delivered.seconds)
-            delivering.append([f"{count - new}", f"{new}", taken, f"{rate:.2f}"])
-            again = {"`hdkd deliver`, nothing new": cost(folder, "hdkd", "deliver")}
-            measured[count] = graph | report(folder, study.study) | again
-            size = (folder / "reports/paper/report.html").stat().st_size / 2**20
-            sizes.append([f"{count}", duration(generating), f"{size:.1f} MiB"])
-    header = ["runs in MLflow", "new ones", "`hdkd deliver`", "new runs a second"]
-    tables = [by_count(measured), table(header, delivering)]
-    tables.append(table(["runs", "generating their folders", "the page"], sizes))
-    return "\n\n".join(tables)
+            costs = graph(folder)
+            write_study(config.load(folder / "params.yaml"), folder, settings.threads)
+            costs |= tracking(folder, count, min(settings.delivered, count)) | report(folder)
+            measured[count] = costs
+    return by_count(measured)
 
 
-def report(folder: Path, datasets: tuple[str, ...]) -> dict[str, Cost]:
-    """What the steps of the report cost, each by itself and together."""
+def graph(folder: Path) -> dict[str, Cost]:
+    """What Snakemake needs to plan a study of which nothing has been built, and a part of it."""
+    plan = ("snakemake", "-n", "--quiet", "all")
+    batch = ("--batch", f"all=1/{BATCHES}")
+    return {
+        "`snakemake -n all`": cost(folder, *plan, "--", "all"),
+        f"… `{' '.join(batch)}`": cost(folder, *plan, *batch, "--", "all"),
+    }
+
+
+def report(folder: Path) -> dict[str, Cost]:
+    """What the steps of the report cost, each by itself and together; MLflow has every run."""
     found = {"`hdkd tables`": cost(folder, "hdkd", "tables")}
+    datasets = config.load(folder / "params.yaml").study
     figures = (cost(folder, "hdkd", "figures", "--dataset", name) for name in datasets)
-    found["`hdkd figures`, all datasets"] = sum(figures, start=Cost(0, 0))
+    found["`hdkd figures`, of all datasets"] = sum(figures, start=Cost(0, 0, 0))
     found["`hdkd compare`"] = cost(folder, "hdkd", "compare")
     found["`hdkd page`"] = cost(folder, "hdkd", "page")
-    return found | {REPORT: sum(found.values(), start=Cost(0, 0))}
+    return found | {"**the report in all**": sum(found.values(), start=Cost(0, 0, 0))}
+
+
+def tracking(folder: Path, count: int, new: int) -> dict[str, Cost]:
+    """What the last ``new`` of ``count`` runs take to get to MLflow, and what none takes.
+
+    The others are there before, by tags and parameters only.
+    """
+    cost(folder, sys.executable, "-c", REGISTER.format(count - new))
+    return {
+        f"`hdkd deliver`, {new} new runs": cost(folder, "hdkd", "deliver"),
+        "`hdkd deliver`, none": cost(folder, "hdkd", "deliver"),
+    }
 
 
 def by_count(measured: dict[int, dict[str, Cost]]) -> str:
-    """A table of costs; the last column is the exponent of time between the last two studies."""
+    """A table of costs; the last column is the power of the number of runs that time follows."""
     counts = [*measured]
     rows = []
     for name in measured[counts[0]]:
         costs = [measured[count][name] for count in counts]
-        exponent = "–"
+        power = "–"
         if len(counts) > 1:
-            slower = math.log(costs[-1].seconds / costs[-2].seconds)
-            exponent = f"{slower / math.log(counts[-1] / counts[-2]):.2f}"
-        rows.append([name, *costs, exponent])
-    return table(["", *(f"{count} runs" for count in counts), "exponent"], rows)
+            slower = math.log(costs[-1].busy / costs[-2].busy)
+            power = f"{slower / math.log(counts[-1] / counts[-2]):.2f}"
+        rows.append([name, *costs, power])
+    return table(["time (of the processor), peak", *(f"{n} runs" for n in counts), "power"], rows)
 
 
 def register(count: int) -> None:
@@ -130,5 +141,5 @@ def cost(folder: Path, *command: str) -> Cost:
     )  # fmt: skip
     if result.returncode:
         raise RuntimeError(f"{' '.join(command)}: {result.stderr[-3000:]}")
-    seconds, kilobytes = result.stdout.split()
-    return Cost(float(seconds), 1024 * int(kilobytes))
+    seconds, busy, kilobytes = result.stdout.split()
+    return Cost(float(seconds), float(busy), 1024 * int(kilobytes))
