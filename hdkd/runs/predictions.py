@@ -13,11 +13,10 @@ compute intervals and verdicts image by image without run folders; its checksum 
 =======================  ===========================================================================
 """
 
-import hashlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import numpy as np
 
 from hdkd.errors import RunError
 from hdkd.evaluation.metrics import correct
-from hdkd.files import CHECKSUMS, read_checksums, replacing, write_checksums
+from hdkd.files import CHECKSUMS, read_checksums, replacing, sha256, write_checksums
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import RunSummary
 
@@ -94,7 +93,7 @@ def update(summaries: Iterable[RunSummary], folder: Path) -> list[str]:
     neither has is passed over in silence. Left out are those that do not belong to their summary,
     and those of other test images than most runs of their dataset.
     """
-    before = read(folder)
+    before = cache(partial(read, folder))  # not needed where every run folder is here
     found: dict[str, tuple[TestImages, np.ndarray]] = {}
     shared: dict[TestImages, TestImages] = {}  # or each of thousands of runs has its own list
     datasets, left_out = {}, []
@@ -106,8 +105,8 @@ def update(summaries: Iterable[RunSummary], folder: Path) -> list[str]:
         try:
             if (Path(run) / "predictions.csv").exists():
                 images, values = from_run(RunFolder(Path(run)))
-            elif run in before.probabilities:
-                images, values = before.images[dataset], before.probabilities[run]
+            elif run in before().probabilities:
+                images, values = before().images[dataset], before().probabilities[run]
             else:
                 continue
             if fault := _fault(values, images, summary):
@@ -178,13 +177,12 @@ def read(folder: Path) -> Predictions:
     path = folder / PREDICTIONS
     if not path.exists():
         return Predictions()
-    content = path.read_bytes()
-    if read_checksums(folder).get(PREDICTIONS) != hashlib.sha256(content).hexdigest():
+    if read_checksums(folder).get(PREDICTIONS) != sha256(path):
         raise RunError(
             f"{path} is damaged (its checksum is not the one in {CHECKSUMS}): bring it back "
             "from git, or remove it"
         )
-    with np.load(io.BytesIO(content)) as file:
+    with np.load(path) as file:
         arrays = dict(file)
     runs = {name: values for name, values in arrays.items() if name.count("/") > 1}
     parts = {name: tuple(arrays[name].tolist()) for name in arrays.keys() - runs.keys()}

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Container, Iterable
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def deliver(folders: Iterable[Path]) -> int:
     a damaged run folder, and whatever MLflow raises.
     """
     # Asked for at once: one search for each of thousands of runs takes minutes.
-    finished = cache(lambda *place: store.tags_of_finished_runs(*place, values.TRAINING_TAG))
+    finished = cache(partial(store.tags_of_finished_runs, values.TRAINING_TAG))
     delivered = 0
     for folder in map(RunFolder, folders):
         summary = folder.summary

@@ -131,7 +131,7 @@ def find_experiment(profile: str, dataset: str) -> Experiment | None:
     return Experiment(found.experiment_id, sweeps[0].info.run_id) if sweeps else None
 
 
-def tags_of_finished_runs(profile: str, dataset: str, tag: str) -> set[str]:
+def tags_of_finished_runs(tag: str, profile: str, dataset: str) -> set[str]:
     """What the finished runs of an experiment have in ``tag``; none without an experiment."""
     experiment = find_experiment(profile, dataset)
     if experiment is None:
