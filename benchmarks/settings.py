@@ -6,7 +6,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes in pixels, images, and rounds that count; ``reference`` is a checkout, or nothing."""
+    """Sizes in pixels, images, and rounds that count; ``reference`` is a checkout, or nothing.
+
+    ``study_seeds`` are those of generated studies, of which ``delivered`` runs go to MLflow whole.
+    """
 
     reference: Path | None
     threads: int
@@ -20,6 +23,8 @@ class Settings:
     smote_size: int
     whole_smote: bool
     start_rounds: int
+    study_seeds: tuple[int, ...]
+    delivered: int
 
     def step_batch(self, size: int) -> int:
         """Images of a step at ``size`` pixels."""
@@ -31,7 +36,7 @@ def full(reference: Path | None, threads: int) -> Settings:
     return Settings(
         reference, threads, sizes=(64, 224), batches=(16, 8), rounds=9, epoch_images=48,
         epoch_batch=16, epoch_rounds=2, smote_images=(500, 1000, 2000), smote_size=112,
-        whole_smote=True, start_rounds=5,
+        whole_smote=True, start_rounds=5, study_seeds=(3, 59, 622), delivered=50,
     )  # fmt: skip
 
 
@@ -40,4 +45,5 @@ def tiny(reference: Path | None, threads: int) -> Settings:
     return Settings(
         reference, threads, sizes=(32,), batches=(2,), rounds=1, epoch_images=8, epoch_batch=4,
         epoch_rounds=1, smote_images=(40, 80), smote_size=16, whole_smote=False, start_rounds=1,
+        study_seeds=(1,), delivered=2,
     )  # fmt: skip

@@ -51,7 +51,8 @@ class Settings:
         """The networks' sizes, with another block or stem stride where one is given."""
         variant = {"block": block, "stem_stride": stem_stride}
         changes: dict[str, Any] = {name: value for name, value in variant.items() if value}
-        return dataclasses.replace(self.parameters.network, **changes)
+        network = self.parameters.network  # replacing validates again, which is slow
+        return dataclasses.replace(network, **changes) if changes else network
 
     def training(self, role: str, subset: str, dataset: str, point: str = "") -> Training:
         """How a network is trained; a trial of the tuning, named by its ``point``, changes that."""

@@ -18,6 +18,7 @@ from hdkd.evaluation.statistics import Estimate, estimate
 
 DRAWS = 1000
 SEED = 0
+AT_ONCE = 32  # runs whose draws are computed together: one large product is faster than many
 
 
 def metrics(
@@ -38,8 +39,10 @@ def metrics(
         if name == "auroc":
             error = auroc_error(probabilities, labels)
         else:
-            draws = [WEIGHTED[name](each, labels, weights) for each in probabilities]
-            error = float(np.mean(draws, axis=0).std())
+            parts = range(0, len(probabilities), AT_ONCE)
+            runs = (probabilities[first : first + AT_ONCE] for first in parts)
+            draws = [WEIGHTED[name](each, labels, weights) for each in runs]
+            error = float(np.mean(np.concatenate(draws), axis=0).std())
         of = "accuracy" if name == "calibration_error" else "balanced_accuracy"
         found[name] = Estimate(tuple(map(float, own)), error, means[of].resolution)
     return found
@@ -65,13 +68,23 @@ def drawn(labels: bytes, dtype: str) -> np.ndarray:
 
 
 def macro_f1(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Of each draw of images, ``(draws,)``; ``weights`` are as :func:`drawn` returns them."""
-    every = np.arange(probabilities.shape[1])
-    predicted = probabilities.argmax(axis=1)[:, None] == every
+    """Of each draw of images, ``(…, draws)``, from probabilities ``(…, images, classes)``.
+
+    ``weights`` are as :func:`drawn` returns them.
+    """
+    every = np.arange(probabilities.shape[-1])
+    predicted = probabilities.argmax(axis=-1)[..., None] == every
     true = labels[:, None] == every
-    hits = (predicted & true).T.astype(np.float32) @ weights
-    both = (predicted.astype(np.float32) + true).T @ weights
-    return np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0).mean(axis=0)
+    hits = _summed((predicted & true).astype(np.float32), weights)
+    both = _summed(predicted.astype(np.float32) + true, weights)
+    return np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0).mean(axis=-2)
+
+
+def _summed(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sums over images of ``(…, images, columns)`` in each draw, ``(…, columns, draws)``."""
+    rows = np.swapaxes(values, -1, -2)
+    sums = rows.reshape(-1, len(weights)) @ weights
+    return sums.reshape(*rows.shape[:-1], -1)
 
 
 def auroc_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -106,12 +119,12 @@ def share_below(ordered: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def calibration_error(
     probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Of each draw, ``(draws,)``, over the same bins as that of one set of predictions."""
-    confidence = probabilities.max(axis=1)
-    gap = (correct(probabilities, labels) - confidence)[:, None]
+    """Of each draw, as :func:`macro_f1`, over the same bins as that of one set of predictions."""
+    confidence = probabilities.max(axis=-1)
+    gap = (correct(probabilities, labels) - confidence)[..., None]
     bins = confidence_bins(confidence)
-    inside = bins[:, None] == np.unique(bins)
-    return abs((inside * gap).T @ weights).sum(axis=0) / len(labels)
+    inside = bins[..., None] == np.unique(bins)
+    return abs(_summed(inside * gap, weights)).sum(axis=-2) / len(labels)
 
 
 WEIGHTED: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {

@@ -140,11 +140,12 @@ class Piece:
 
     def rows(self) -> list[list[str]]:
         """Run folder, minutes, whether chosen, and progress of each missing run."""
+        chosen = {each.run for each in self.chosen}
         return [
             [
                 each.run.folder.as_posix(),
                 f"{each.seconds / 60:.1f}",
-                "chosen" if each in self.chosen else "later",
+                "chosen" if each.run in chosen else "later",
                 each.progress,
             ]
             for each in self.missing

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hdkd.report import figures
 from hdkd.report.figures import FigureSpec
 from hdkd.report.tables import frames, results
 from hdkd.report.tables.methods import method_table
+from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 
@@ -66,9 +67,9 @@ class FigureData:
     ``table`` has the dataset's runs (``results.runs``), ``gains`` and ``cells`` are the tables of
     these names in ``results.py``, ``points`` is ``frames.distillation_points``, ``variants``
     ``frames.variant_cells``, ``baselines`` ``frames.baseline_cells`` and ``methods`` the table of
-    ``tables/methods.py``. Each ``has_`` is whether
-    there is something to show: student and HDKD with the same subset and seed, the teacher, the
-    prepared images, SMOTE's recipes.
+    ``tables/methods.py``. ``metrics`` gives the epochs of a run folder by its name. Each ``has_``
+    is whether there is something to show: student and HDKD with the same subset and seed, the
+    teacher, the prepared images, SMOTE's recipes.
     """
 
     def __init__(
@@ -95,6 +96,8 @@ class FigureData:
         self.has_teacher = (self.table["group"] == "teacher").any()
         self.has_images = (self.prepared / "images.npy").exists()
         self.has_recipes = (self.prepared / "smote.csv").exists()
+        # Of a run folder by its name; read once, though every figure is drawn in two themes.
+        self.metrics = cache(lambda run: RunFolder(Path(run)).metrics.set_index("epoch"))
 
     @cached_property
     def source(self) -> ImageSet:

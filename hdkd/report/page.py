@@ -17,6 +17,7 @@ from hdkd.report.tables.columns import shown
 from hdkd.report.tables.numbers import Numbers
 from hdkd.study.names import NETWORKS
 
+MOST_RUNS = 1000  # rows of the table of all runs: a page with more opens slowly
 PART_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
 
 
@@ -29,7 +30,7 @@ def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
         "written": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         "contradictions": published.document()["contradictions"],
         "protocol": protocol_rows(settings),
-        "runs": shown(numbers.runs, columns.RUNS),
+        "runs": shown(numbers.runs, columns.RUNS) if len(numbers.runs) <= MOST_RUNS else [],
         "run_count": len(numbers.summaries),
         "trained": formats.span(sentences.hours_of(numbers.summaries)),
         "commits": sorted({str(commit) for commit in numbers.runs["git_commit"]}),

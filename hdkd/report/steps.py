@@ -28,7 +28,7 @@ def tables(settings: Settings, folder: Path) -> list[str]:
 def figures(settings: Settings, dataset: str, folder: Path) -> None:
     """Draw the figures of ``dataset`` into ``folder``. Raises ``RunError`` as :func:`tables`."""
     facts = results.facts(settings, dataset)
-    write_figures(settings, dataset, folder, evidence.of_study(settings), facts)
+    write_figures(settings, dataset, folder, evidence.of_study(settings, [dataset]), facts)
 
 
 def page(settings: Settings, folder: Path, ledger: Path) -> None:

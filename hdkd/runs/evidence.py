@@ -5,7 +5,9 @@ is small enough to be committed, so that every clone can check the tables withou
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,14 @@ UNRECORDED = {
 }
 
 
-def of_study(settings: Settings) -> list[RunSummary]:
-    """The summaries of every run of a study, from its run folders.
+def of_study(settings: Settings, datasets: Collection[str] | None = None) -> list[RunSummary]:
+    """The summaries of every run of a study, or of some of its datasets, from its run folders.
 
     Raises ``RunError`` where one is missing, or was made with other parameters.
     """
-    keys = [key for dataset in settings.study for key in plan.all_runs(settings, dataset)]
+    keys = [
+        key for dataset in datasets or settings.study for key in plan.all_runs(settings, dataset)
+    ]
     summaries = [RunFolder(key.folder).summary for key in keys]
     _, left_out = with_current_parameters(settings, summaries)
     if left_out:
@@ -60,10 +64,11 @@ def with_current_parameters(
     are there below ``models``.
     """
     kept, left_out = [], []
+    wanted_of = cache(lambda key: flatten(plan.hyperparameters(settings, key)))
     for summary in summaries:
         key = summary.run
         try:
-            wanted = flatten(plan.hyperparameters(settings, key))
+            wanted = wanted_of(replace(key, seed=0))  # no seed changes them
         except ParameterError as error:
             left_out.append(f"{key.folder.as_posix()} ({error})")
             continue

@@ -13,11 +13,10 @@ compute intervals and verdicts image by image without run folders; its checksum 
 =======================  ===========================================================================
 """
 
-import hashlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import numpy as np
 
 from hdkd.errors import RunError
 from hdkd.evaluation.metrics import correct
-from hdkd.files import CHECKSUMS, read_checksums, replacing, write_checksums
+from hdkd.files import CHECKSUMS, read_checksums, replacing, sha256, write_checksums
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import RunSummary
 
@@ -94,8 +93,9 @@ def update(summaries: Iterable[RunSummary], folder: Path) -> list[str]:
     neither has is passed over in silence. Left out are those that do not belong to their summary,
     and those of other test images than most runs of their dataset.
     """
-    before = read(folder)
+    before = cache(partial(read, folder))  # not needed where every run folder is here
     found: dict[str, tuple[TestImages, np.ndarray]] = {}
+    shared: dict[TestImages, TestImages] = {}  # or each of thousands of runs has its own list
     datasets, left_out = {}, []
     for summary in summaries:
         if summary.run.group == "tuning":  # whose predictions are of validation images
@@ -105,13 +105,13 @@ def update(summaries: Iterable[RunSummary], folder: Path) -> list[str]:
         try:
             if (Path(run) / "predictions.csv").exists():
                 images, values = from_run(RunFolder(Path(run)))
-            elif run in before.probabilities:
-                images, values = before.images[dataset], before.probabilities[run]
+            elif run in before().probabilities:
+                images, values = before().images[dataset], before().probabilities[run]
             else:
                 continue
             if fault := _fault(values, images, summary):
                 raise RunError(fault)
-            found[run] = images, values
+            found[run] = shared.setdefault(images, images), values
         except RunError as error:
             left_out.append(f"predictions of {run} are left out: {error}")
     tested: dict[str, Counter[TestImages]] = defaultdict(Counter)
@@ -143,7 +143,8 @@ def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
     names = [name for name in table if name.startswith("p_")]
     classes = tuple(name.removeprefix("p_") for name in names)
     probabilities = table[names].to_numpy(np.float32)
-    predicted = np.array([classes.index(name) for name in table["predicted"]])
+    # Lists, because texts are slow to take out of a column one by one.
+    predicted = np.array([classes.index(name) for name in table["predicted"].tolist()])
     every = np.arange(len(table))
     if len(table):
         largest = probabilities.max(axis=1)
@@ -151,9 +152,9 @@ def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
             raise RunError("what it predicted is not what it finds most probable")
         tied = probabilities.argmax(axis=1) != predicted
         probabilities[every[tied], predicted[tied]] = np.nextafter(largest[tied], np.float32(2))
-    labels = tuple(classes.index(name) for name in table["class"])
-    leaked = tuple(map(bool, table["leaked"]))
-    return TestImages(tuple(table["path"]), labels, leaked, classes), probabilities
+    labels = tuple(classes.index(name) for name in table["class"].tolist())
+    leaked = tuple(map(bool, table["leaked"].tolist()))
+    return TestImages(tuple(table["path"].tolist()), labels, leaked, classes), probabilities
 
 
 def write(predictions: Predictions, folder: Path) -> None:
@@ -176,13 +177,12 @@ def read(folder: Path) -> Predictions:
     path = folder / PREDICTIONS
     if not path.exists():
         return Predictions()
-    content = path.read_bytes()
-    if read_checksums(folder).get(PREDICTIONS) != hashlib.sha256(content).hexdigest():
+    if read_checksums(folder).get(PREDICTIONS) != sha256(path):
         raise RunError(
             f"{path} is damaged (its checksum is not the one in {CHECKSUMS}): bring it back "
             "from git, or remove it"
         )
-    with np.load(io.BytesIO(content)) as file:
+    with np.load(path) as file:
         arrays = dict(file)
     runs = {name: values for name, values in arrays.items() if name.count("/") > 1}
     parts = {name: tuple(arrays[name].tolist()) for name in arrays.keys() - runs.keys()}

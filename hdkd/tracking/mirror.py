@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Container, Iterable
 from datetime import datetime
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 
@@ -32,8 +33,16 @@ def deliver(folders: Iterable[Path]) -> int:
     Runs get their own times. Returns how many runs were new or incomplete. Raises ``RunError`` for
     a damaged run folder, and whatever MLflow raises.
     """
-    runs = [RunFolder(path) for path in folders]
-    return sum(Mirror(run, run.summary.provenance).update(FINISHED) for run in runs)
+    # Asked for at once: one search for each of thousands of runs takes minutes.
+    finished = cache(partial(store.tags_of_finished_runs, values.TRAINING_TAG))
+    delivered = 0
+    for folder in map(RunFolder, folders):
+        summary = folder.summary
+        run, origin = summary.run, summary.provenance
+        is_there = identity(run, origin) in finished(run.profile, run.dataset)
+        if not is_there or (folder.path / NOTE).exists():
+            delivered += Mirror(folder, origin).update(FINISHED)
+    return delivered
 
 
 class Mirror:
@@ -148,8 +157,18 @@ class Mirror:
                 if (self._folder.path / name).exists():  # some travel without their weights
                     shutil.copyfile(self._folder.path / name, copy / name)
             self._client.log_artifacts(self.run, str(copy), "run")
-            if (copy / WEIGHTS).exists():
+            if (copy / WEIGHTS).exists() and not self._has_model():
                 self._log_model(copy)
+
+    def _has_model(self) -> bool:
+        """Whether the run has a model there; one that a kill has left half made is deleted."""
+        models = self._client.search_logged_models(
+            [self._experiment.identifier], f"source_run_id = '{self.run}'"
+        )
+        for model in models:
+            if model.status != "READY":
+                self._client.delete_logged_model(model.model_id)
+        return any(model.status == "READY" for model in models)
 
     def _log_model(self, folder: Path) -> None:
         """Log the model of a run folder with the code that ``mlflow models serve`` needs."""

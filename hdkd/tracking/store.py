@@ -21,6 +21,7 @@ STORE = Path("mlflow")
 SWEEP_TAG = "hdkd.sweep"
 # Tells MLflow that the experiment holds runs, not conversations with a language model.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+PAGE = 1000  # runs that one search returns
 LOCK_SECONDS = 60  # that another process may take to create the store
 
 
@@ -128,6 +129,23 @@ def find_experiment(profile: str, dataset: str) -> Experiment | None:
         [found.experiment_id], f"tags.`{SWEEP_TAG}` = 'true'", max_results=1
     )
     return Experiment(found.experiment_id, sweeps[0].info.run_id) if sweeps else None
+
+
+def tags_of_finished_runs(tag: str, profile: str, dataset: str) -> set[str]:
+    """What the finished runs of an experiment have in ``tag``; none without an experiment."""
+    experiment = find_experiment(profile, dataset)
+    if experiment is None:
+        return set()
+    where, status = [experiment.identifier], "attributes.status = 'FINISHED'"
+    search = functools.partial(
+        connect().MlflowClient().search_runs, where, status, max_results=PAGE
+    )
+    page, found = search(), set()
+    while True:
+        found |= {run.data.tags[tag] for run in page if tag in run.data.tags}
+        if not page.token:
+            return found
+        page = search(page_token=page.token)
 
 
 def _create(client: Any, profile: str, dataset: str, title: str) -> Experiment:

@@ -10,7 +10,7 @@ import pytest
 
 from hdkd import config
 from hdkd.files import CHECKSUMS
-from hdkd.report import drawing, figures
+from hdkd.report import drawing, figures, page
 from hdkd.report.tables.tables import write_tables
 from hdkd.runs import evidence, predictions
 from hdkd.runs.predictions import PREDICTIONS
@@ -61,6 +61,21 @@ def test_tables_are_those_of_the_summaries(profile, committed, tmp_path, monkeyp
         now = (tmp_path / name).read_text("utf-8").splitlines()
         changes = list(difflib.unified_diff(then, now, "committed", "derived", n=0, lineterm=""))
         assert not changes, f"reports/{profile}/{name}\n" + "\n".join(changes[:12])
+
+
+@pytest.mark.parametrize(("most", "shown"), [(1000, True), (5, False)])
+def test_the_page_has_a_row_for_each_run_of_all_but_large_studies(
+    most, shown, committed, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(committed)
+    monkeypatch.setattr(page, "MOST_RUNS", most)
+    shutil.copytree(committed / "reports/reduced", tmp_path / "reduced")
+    page.write_page(settings_of("reduced"), tmp_path / "reduced", ROOT / "reports/ledger.csv")
+    text = (tmp_path / "reduced/report.html").read_text("utf-8")
+    runs = pd.read_csv(tmp_path / "reduced/runs.csv")["run"]
+    assert len(runs) > 5
+    assert all((f"<td>{run}</td>" in text) == shown for run in runs)
+    assert ("<code>runs.csv</code> beside this page" in text) != shown
 
 
 def test_no_axis_of_the_pilots_figures_shows_raw_tex(tmp_path, monkeypatch):

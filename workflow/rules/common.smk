@@ -3,6 +3,8 @@ import hashlib
 import json
 import os
 import sys
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from hdkd.config import plain, resolve, save
@@ -135,9 +137,14 @@ def launcher(wildcards, resources):
     return f"torchrun --standalone --nproc-per-node {processes} --no-python -- "
 
 
+@cache  # for each kind of run, not for each of thousands of jobs
+def hyperparameters_of(run):
+    return plan.hyperparameters(SETTINGS, run)
+
+
 def hyperparameters(wildcards):
-    """What decides the numbers of a run, so that a change of it trains again."""
-    return plan.hyperparameters(SETTINGS, run_key(wildcards))
+    """What decides the numbers of a run, so that a change of it trains again; no seed does."""
+    return hyperparameters_of(replace(run_key(wildcards), seed=0))
 
 
 def raw_settings(profile):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from hdkd.report.drawing import FigureData
 
+MOST_DOTS = 1000  # that are drawn one by one: more are a picture, which takes less space
+
 
 @partial(FigureSpec, section="headline", needs=lambda data: data.has_pairs)
 def draw(data: FigureData, fig: Figure) -> None:
@@ -26,7 +28,7 @@ def draw(data: FigureData, fig: Figure) -> None:
         seeds = data.table[(data.table["group"] == "students") & (data.table["role"] == role)]
         axes.scatter(
             seeds["training_images"], 100 * seeds["accuracy"], s=12, alpha=0.5,
-            color=COLOURS[role], linewidths=0,
+            color=COLOURS[role], linewidths=0, rasterized=len(seeds) > MOST_DOTS,
         )  # fmt: skip
         axes.errorbar(
             line["training_images"], 100 * line["accuracy"], 100 * line["accuracy_sd"].fillna(0),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hdkd.report.figures import COLOURS, FigureSpec
@@ -14,21 +13,25 @@ if TYPE_CHECKING:
 
     from hdkd.report.drawing import FigureData
 
+COLUMNS = 6  # subsets beside each other
+
 
 @partial(FigureSpec, section="sweep", wide=True, needs=lambda data: data.has_pairs)
 def draw(data: FigureData, fig: Figure) -> None:
     """A line for each role in each panel, and a band from the lowest to the highest seed."""
     import pandas as pd
 
-    from hdkd.runs.folder import RunFolder
-
     watched = "test"
-    fig.set_size_inches(max(3.1 * len(data.gains), 5.4), 3.2)
-    panels = fig.subplots(1, len(data.gains), sharey=True, squeeze=False)[0]
+    columns = min(len(data.gains), COLUMNS)
+    rows = -(-len(data.gains) // COLUMNS)
+    fig.set_size_inches(max(3.1 * columns, 5.4), 3.2 * rows)
+    grid = fig.subplots(rows, columns, sharey=True, squeeze=False)
+    panels = [*grid.flat][: len(data.gains)]
+    for axes in [*grid.flat][len(data.gains) :]:
+        axes.set_axis_off()
     for axes, gain in zip(panels, data.gains.itertuples(), strict=True):
         for role in ("student", "hdkd"):
-            folders = data.students(role, gain.subset)["run"].map(Path)
-            curves = [RunFolder(folder).metrics.set_index("epoch") for folder in folders]
+            curves = [data.metrics(run) for run in data.students(role, gain.subset)["run"]]
             if "validation_accuracy" in curves[0]:
                 watched = "validation"
             table = pd.concat([curve[f"{watched}_accuracy"] for curve in curves], axis=1).dropna()
@@ -41,6 +44,7 @@ def draw(data: FigureData, fig: Figure) -> None:
         axes.set_title(f"{gain.training_images} images", fontsize=10)
         axes.set_xlabel("Epoch")
         axes.grid(axis="y")
-    panels[0].set_ylabel(f"{watched.capitalize()} accuracy (%)")
+    for axes in grid[:, 0]:
+        axes.set_ylabel(f"{watched.capitalize()} accuracy (%)")
     panels[-1].legend(loc="lower right")
     fig.suptitle(f"{data.title}: learning curves, mean and range over seeds", fontsize=11)

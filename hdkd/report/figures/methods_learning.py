@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hdkd.report.figures import COLOURS, FigureSpec
@@ -43,7 +42,8 @@ def draw(data: FigureData, fig: Figure) -> None:
             for name, style in (("alone", "--"), (method, "-")):
                 if (role, name) not in cells:
                     continue
-                watched, curve = mean_curve(cells[role, name])
+                curves = [data.metrics(run) for run in cells[role, name]["run"]]
+                watched, curve = mean_curve(curves)
                 colour = COLOURS["student" if role == "hybrid" else "ViT"]
                 axes.plot(curve.index, curve, style, color=colour, linewidth=1.2)
         axes.set_title(methods()[method].title, fontsize=9)
@@ -56,13 +56,10 @@ def draw(data: FigureData, fig: Figure) -> None:
     fig.suptitle(f"{data.title}: {what}; dashed is the student alone", fontsize=11)
 
 
-def mean_curve(runs: pd.DataFrame) -> tuple[str, pd.Series]:
-    """What was watched, and accuracy in percent by epoch, mean over runs."""
+def mean_curve(curves: list[pd.DataFrame]) -> tuple[str, pd.Series]:
+    """What was watched, and accuracy in percent by epoch, mean over the metrics of some runs."""
     import pandas as pd
 
-    from hdkd.runs.folder import RunFolder
-
-    curves = [RunFolder(Path(run)).metrics.set_index("epoch") for run in runs["run"]]
     watched = "validation" if "validation_accuracy" in curves[0] else "test"
     table = pd.concat([curve[f"{watched}_accuracy"] for curve in curves], axis=1).dropna()
     return watched, 100 * table.mean(axis=1)

@@ -6,6 +6,7 @@ twice as much; HDKD's step runs the teacher forward besides; an evaluation is fo
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -83,14 +84,14 @@ class Rates:
         planned = {run for dataset in settings.study for run in plan.all_runs(settings, dataset)}
         self._rates: dict[str, list[float]] = {}
         startups = []
+        work_of = cache(lambda run: work(settings, run, images_of(settings, run.dataset, facts)))
         for summary in summaries:
             run = summary.run
-            images = images_of(settings, run.dataset, facts) if run in planned else {}
-            if images:
+            if run in planned and images_of(settings, run.dataset, facts):
                 startup = summary.provenance.startup_seconds or 0.0
                 seconds = summary.provenance.duration_seconds - startup
                 startups.append(startup)
-                rate = work(settings, run, images) / seconds
+                rate = work_of(replace(run, seed=0)) / seconds
                 self._rates.setdefault(run.role, []).append(rate)
         self.startup = float(np.median(startups)) if startups else 0.0
 
