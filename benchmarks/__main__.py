@@ -8,13 +8,24 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import balancing, gpu, released, roofline, settings, starting, studies, training
+from benchmarks import (
+    balancing,
+    gpu,
+    latency,
+    released,
+    roofline,
+    settings,
+    starting,
+    studies,
+    training,
+)
 from hdkd.errors import UserError
 
 SECTIONS: dict[str, tuple[str, Callable[[settings.Settings], str]]] = {
     "steps": ("One step", training.steps),
     "epochs": ("One epoch, and the test set", training.epochs),
     "prediction": ("One prediction", starting.prediction),
+    "latency": ("Latency", latency.latency),
     "smote": ("SMOTE", balancing.smote),
     "start": ("Start-up", starting.start),
     "graph": ("The graph", starting.graph),

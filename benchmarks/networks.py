@@ -1,6 +1,7 @@
 """The paper's networks with ordinary-looking statistics, the same for whoever asks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,10 +22,10 @@ ENGINE = Engine("float32", False, "channels_last", cuda_graph=False, compile=Fal
 RATES = {"teacher": ("adam", 1e-3, 0.0), "hdkd": ("adamw", 5e-5, 0.05)}
 
 
-def network(role: str, size: int, channels: int = 3) -> ImageModel:
-    """A network of the paper's sizes; its normalisations have seen something."""
+def network(role: str, size: int, channels: int = 3, **sizes: Any) -> ImageModel:
+    """A network of the paper's or other ``sizes``; its normalisations have seen something."""
     torch.manual_seed(0)
-    model = build(role, num_classes=CLASSES, image_size=size, in_channels=channels)
+    model = build(role, num_classes=CLASSES, image_size=size, in_channels=channels, **sizes)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)

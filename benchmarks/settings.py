@@ -25,6 +25,7 @@ class Settings:
     start_rounds: int
     study_seeds: tuple[int, ...]
     delivered: int
+    latency_rounds: dict[int, int]  # by number of images at once
 
     def step_batch(self, size: int) -> int:
         """Images of a step at ``size`` pixels."""
@@ -32,11 +33,12 @@ class Settings:
 
 
 def full(reference: Path | None, threads: int) -> Settings:
-    """What the committed report is made with: about a quarter of an hour on two cores."""
+    """What the committed report is made with: about half an hour on two cores."""
     return Settings(
         reference, threads, sizes=(64, 224), batches=(16, 8), rounds=9, epoch_images=48,
         epoch_batch=16, epoch_rounds=2, smote_images=(500, 1000, 2000), smote_size=112,
         whole_smote=True, start_rounds=5, study_seeds=(3, 59, 622), delivered=50,
+        latency_rounds={1: 30, 16: 7},
     )  # fmt: skip
 
 
@@ -45,5 +47,5 @@ def tiny(reference: Path | None, threads: int) -> Settings:
     return Settings(
         reference, threads, sizes=(32,), batches=(2,), rounds=1, epoch_images=8, epoch_batch=4,
         epoch_rounds=1, smote_images=(40, 80), smote_size=16, whole_smote=False, start_rounds=1,
-        study_seeds=(1,), delivered=2,
+        study_seeds=(1,), delivered=2, latency_rounds={1: 1, 2: 1},
     )  # fmt: skip

@@ -26,7 +26,7 @@ def test_every_section_is_measured_without_the_released_code(tmp_path):
     assert "these numbers show that everything runs, and nothing else" in report
     titles = [line[3:] for line in report.splitlines() if line.startswith("## ")]
     assert titles == [
-        "One step", "One epoch, and the test set", "One prediction", "SMOTE", "Start-up",
+        "One step", "One epoch, and the test set", "One prediction", "Latency", "SMOTE", "Start-up",
         "The graph", "Growth", "Many runs", "Roofline",
     ]  # fmt: skip
     assert "without channels last" in report
