@@ -71,7 +71,7 @@ rule prepare:
         "Decoding and resizing the images of {wildcards.dataset}"
     shell:
         "hdkd --log {log:q} prepare --dataset {wildcards.dataset} --manifest {input.manifest:q}"
-        " --output {params.folder:q}"
+        " --threads {threads} --output {params.folder:q}"
 
 
 rule split:
