@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from hdkd import templates
 from hdkd.config import Kaggle, MedMNIST, Settings
@@ -123,8 +122,7 @@ def measure(model: ImageModel, source: ImageSet) -> dict[str, Any]:
     test = source.part("test")
     train = np.flatnonzero(source.table["part"] != "test")
     labels = source.labels[test]
-    pixels = torch.from_numpy(np.array(source.images[test]))
-    probabilities, _ = predict(model, pixels, labels)
+    probabilities, _ = predict(model, source.chosen(test), labels)
     right = probabilities.argmax(axis=1) == labels
     digests = source.table["digest"]
     copies = digests.iloc[test].isin(set(digests.iloc[train]))
