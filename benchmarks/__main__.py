@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import balancing, gpu, released, roofline, settings, starting, training
+from benchmarks import balancing, gpu, released, roofline, scale, settings, starting, training
 from hdkd.errors import UserError
 
 SECTIONS: dict[str, tuple[str, Callable[[settings.Settings], str]]] = {
@@ -19,6 +19,7 @@ SECTIONS: dict[str, tuple[str, Callable[[settings.Settings], str]]] = {
     "start": ("Start-up", starting.start),
     "graph": ("The graph", starting.graph),
     "growth": ("Growth", starting.growth),
+    "scale": ("Many images", scale.scale),
     "roofline": ("Roofline", roofline.roofline),
 }
 

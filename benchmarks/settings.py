@@ -20,6 +20,7 @@ class Settings:
     smote_size: int
     whole_smote: bool
     start_rounds: int
+    scale: tuple[tuple[int, tuple[int, ...]], ...]
 
     def step_batch(self, size: int) -> int:
         """Images of a step at ``size`` pixels."""
@@ -32,6 +33,7 @@ def full(reference: Path | None, threads: int) -> Settings:
         reference, threads, sizes=(64, 224), batches=(16, 8), rounds=9, epoch_images=48,
         epoch_batch=16, epoch_rounds=2, smote_images=(500, 1000, 2000), smote_size=112,
         whole_smote=True, start_rounds=5,
+        scale=((32, (12_500, 50_000, 200_000)), (224, (2000, 6000, 20_000))),
     )  # fmt: skip
 
 
@@ -40,4 +42,5 @@ def tiny(reference: Path | None, threads: int) -> Settings:
     return Settings(
         reference, threads, sizes=(32,), batches=(2,), rounds=1, epoch_images=8, epoch_batch=4,
         epoch_rounds=1, smote_images=(40, 80), smote_size=16, whole_smote=False, start_rounds=1,
+        scale=((32, (60, 120)),),
     )  # fmt: skip
