@@ -19,6 +19,7 @@ from benchmarks.measure import table
 from benchmarks.settings import Settings
 from hdkd import config
 from hdkd.data import neighbours
+from hdkd.data.acquire import phantom
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARES = {"few": 0.2, "some": 0.3, "many": 0.5}  # of the images, by class
@@ -42,6 +43,7 @@ STEPS = {
 def scale(settings: Settings) -> str:
     """A table for each image size, with how each step's time grows."""
     parts = [series(size, counts, settings.threads) for size, counts in settings.scale]
+    parts.append(heads(settings.scale[0][1][0]))
     return "\n\n".join(parts) + (
         "\n\nGenerated pictures of soft blobs in three classes (20, 30 and 50 %); one in a hundred "
         "is a copy of another. SMOTE raises the two smaller classes to the largest. Each step is a "
@@ -68,6 +70,19 @@ def series(size: int, counts: Sequence[int], threads: int) -> str:
         rows.append([check, *(each[check] for each in found), ""])
     header = [f"files of {size} px", *(f"{count} images" for count in counts), "exponent"]
     return table(header, rows)
+
+
+def heads(count: int, size: int = 32) -> str:
+    """How many of the approximate neighbours are right among the demo's images."""
+    images = [
+        phantom.draw(phantom.CLASSES[number % 4], size, np.random.default_rng([1, number]))
+        for number in range(count)
+    ]
+    found = neighbours.recall(np.stack(images).reshape(count, -1), np.arange(count), 5, ASKED)
+    return (
+        f"Blobs have no neighbours to speak of: all are about equally far from each other. Of the "
+        f"five nearest of {count} of the demo's heads, {100 * found:.1f} % are found."
+    )
 
 
 def exponent(counts: Sequence[int], seconds: Sequence[float]) -> float:

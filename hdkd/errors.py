@@ -24,7 +24,7 @@ class DataError(UserError):
 
 
 class UnfinishedError(Exception):
-    """What was begun is kept, and the same command continues it. Exit code 75."""
+    """A run stopped before its last epoch; the same command resumes it. Exit code 75."""
 
 
 class RunError(UserError):

@@ -1,16 +1,12 @@
 """A large file written piece by piece: in parallel, in order, and continued after a kill."""
 
 import json
-import multiprocessing
 import os
-import signal
-import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +16,7 @@ from hdkd.files import write_atomic
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 2  # pieces for each worker that are at work or wait for those before them
+AHEAD = 2  # pieces for each thread that are at work or wait for those before them
 
 
 class PieceFile:
@@ -120,43 +116,19 @@ def piecewise(path: Path, identity: str, header: bytes) -> Iterator[PieceFile]:
         file.close()
 
 
-def in_order(
-    work: Callable[[T], R], items: Iterable[T], workers: int, processes: bool
-) -> Generator[R, None, None]:
-    """``work`` on each of ``items`` in their order, by so many ``workers`` at once.
+def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
+    """``work`` on each of ``items`` in their order, by so many ``threads`` at once.
 
-    They are ``processes`` or else threads. No more than a few results wait at a time, whatever
-    the number of items. Raises ``BrokenProcessPool`` where a process was ended from outside.
+    No more than a few results wait at a time, whatever the number of items.
     """
-    pool = _executor(workers, processes)
-    waiting: deque[Any] = deque()
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[R]] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(work, item))
-            if len(waiting) > AHEAD * workers:
+            if len(waiting) > AHEAD * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _executor(workers: int, processes: bool) -> Executor:
-    if not processes:
-        return ThreadPoolExecutor(workers)
-    # Started anew: a copy of a process that has threads may wait for ever.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, initializer=_follow_parent)
-
-
-def _follow_parent() -> None:
-    """End with the process that started this one, and leave Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent  # a worker has one
-
-    def end() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()

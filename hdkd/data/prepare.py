@@ -8,7 +8,6 @@ import struct
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +22,12 @@ from hdkd.config import Dataset, Images
 from hdkd.data import layouts
 from hdkd.data.acquire import sources
 from hdkd.data.pieces import PieceFile, in_order, piecewise
-from hdkd.errors import DataError, UnfinishedError, first_few, is_disk_error
+from hdkd.errors import DataError, first_few, is_disk_error
 from hdkd.files import replacing, write_json
 from hdkd.progress import progress
 
 SIZES_SHOWN = 5
-PIECE = 64  # images that a worker decodes at a time, and that a kill costs
-MANY = 5000  # images from which on processes decode, which take a second to start; else threads
+PIECE = 64  # images that a thread decodes at a time, and that a kill costs
 NOTED = ("digests", "native", "unreadable")  # of each piece, until all are there
 # Pillow's warning at half of the size that it refuses; slides of that size are no attack.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -121,16 +119,16 @@ def prepare(
     images: Images,
     manifest: Path,
     folder: Path,
-    workers: int | None = None,
+    threads: int | None = None,
 ) -> None:
     """Write ``images.npy``, ``index.csv`` and ``facts.json`` of dataset ``name`` into ``folder``.
 
     ``images.npy`` is ``(n, channels, size, size)`` unsigned bytes in the order of ``index.csv``,
     which has for each image its path, label, class, part, lesion and a digest of its pixels.
-    ``workers`` (all cores) decode at once. What a killed process has decoded is not decoded again.
+    ``threads`` (one a core) decode at once. What a killed process has decoded is not decoded again.
     Raises ``DataError`` that names the files that are no images, unless the dataset's
     ``unreadable`` is ``leave_out``: then they are listed in ``facts.json``. ``unreadable.csv`` has
-    all of them with the reasons. Raises ``UnfinishedError`` where a process that decodes was ended.
+    all of them with the reasons.
     """
     files = manifest.parent / "files"
     table = layouts.listing(name, files, dataset.layout)
@@ -138,7 +136,7 @@ def prepare(
     content_hash = sources.content_hash(manifest)
     decoded_from = identity(content_hash, table, images)
     with piecewise(folder / "images.npy", decoded_from, header(len(table), images)) as array:
-        _decode_into(array, name, table["path"].tolist(), files, images, workers or cores())
+        _decode_into(array, table["path"].tolist(), files, images, threads or cores())
         unreadable = {path: why for note in array.notes for path, why in note["unreadable"].items()}
         _report(name, dataset, unreadable, len(table), folder)
         digests = [digest for note in array.notes for digest in note["digests"]]
@@ -177,23 +175,18 @@ def prepare(
 
 
 def _decode_into(
-    array: PieceFile, name: str, paths: list[str], files: Path, images: Images, workers: int
+    array: PieceFile, paths: list[str], files: Path, images: Images, threads: int
 ) -> None:
-    """Append to ``array`` the pieces that it lacks."""
+    """Append to ``array`` the pieces that it lacks.
+
+    Threads are enough: Pillow decodes and resizes without Python's lock.
+    """
     starts = range(len(array.notes) * PIECE, len(paths), PIECE)
     pieces = (paths[start : start + PIECE] for start in starts)
     work = functools.partial(decode_piece, files=files, images=images)
-    workers = max(1, min(workers, len(starts)))
-    many = workers > 1 and len(starts) * PIECE >= MANY
-    try:
-        with closing(in_order(work, pieces, workers, processes=many)) as decoded:
-            for piece in progress(decoded, "decoding", len(starts)):
-                array.append(piece.pixels, {key: getattr(piece, key) for key in NOTED})
-    except BrokenProcessPool:
-        raise UnfinishedError(
-            f"dataset {name}: a process that decodes was ended, as happens where memory is short, "
-            f"with {len(array.notes) * PIECE} of {len(paths)} images done"
-        ) from None
+    with closing(in_order(work, pieces, threads)) as decoded:
+        for piece in progress(decoded, "decoding", len(starts)):
+            array.append(piece.pixels, {key: getattr(piece, key) for key in NOTED})
 
 
 def cores() -> int:

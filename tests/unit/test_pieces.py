@@ -1,7 +1,6 @@
 """Preparation in pieces: the same bytes whatever happens on the way, and nothing done twice."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -9,21 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from hdkd.config import Images
 from hdkd.data import prepare as preparation
 from hdkd.data.acquire import sources
 from hdkd.data.pieces import in_order, piecewise
-from hdkd.data.prepare import decode_piece
-from hdkd.errors import DataError, UnfinishedError
+from hdkd.errors import DataError
 from project import ROOT, own_images
 
 RGB = Images(size=16, colour="rgb")
 FILES = ("images.npy", "index.csv", "facts.json")
 COUNT = 32  # images in `image_folder`
-# Prepares sys.argv[1] with as many workers as sys.argv[2], a twentieth of a second for an image.
+# Prepares sys.argv[1], a twentieth of a second for an image.
 SLOWLY = """
 import sys, time
 from pathlib import Path
@@ -38,7 +35,7 @@ def slowly(*arguments):
 decode, preparation.decode, preparation.PIECE = preparation.decode, slowly, 2
 root = Path(sys.argv[1])
 preparation.prepare("mine", own_images(), Images(size=16, colour="rgb"), root / "raw/manifest.csv",
-                    root / "prepared", int(sys.argv[2]))
+                    root / "prepared", 1)
 """
 
 
@@ -50,10 +47,10 @@ def root(image_folder, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def prepare(root: Path, folder: str = "prepared", images: Images = RGB, workers: int = 1) -> list:
+def prepare(root: Path, folder: str = "prepared", images: Images = RGB, threads: int = 1) -> list:
     """The three files of ``root/folder``, which hold what they must and nothing is beside them."""
     manifest = root / "raw" / "manifest.csv"
-    preparation.prepare("mine", own_images(), images, manifest, root / folder, workers)
+    preparation.prepare("mine", own_images(), images, manifest, root / folder, threads)
     assert sorted(path.name for path in (root / folder).iterdir()) == sorted(FILES)
     return [(root / folder / name).read_bytes() for name in FILES]
 
@@ -94,12 +91,10 @@ def wait_until(condition: Callable[[], object]) -> None:
     raise AssertionError("waited half a minute")
 
 
-def start(root: Path, workers: int, program: str = SLOWLY) -> subprocess.Popen:
+def start(root: Path) -> subprocess.Popen:
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    command = [sys.executable, "-c", program, str(root), str(workers)]
-    return subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", SLOWLY, str(root)]
+    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path})
 
 
 def journal(root: Path) -> list[str]:
@@ -108,20 +103,18 @@ def journal(root: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("piece", [1, 5, 64])
-@pytest.mark.parametrize("processes", [False, True])
-def test_neither_pieces_nor_workers_change_a_byte(root, monkeypatch, piece, processes):
+def test_neither_pieces_nor_threads_change_a_byte(root, monkeypatch, piece):
     expected = prepare(root, "other")
     monkeypatch.setattr(preparation, "PIECE", piece)
-    monkeypatch.setattr(preparation, "MANY", 0 if processes else 10**9)
-    assert prepare(root, workers=2) == expected
+    assert prepare(root, threads=3) == expected
 
 
 def test_a_killed_preparation_is_continued_and_gives_the_same_bytes(root, monkeypatch):
     expected = prepare(root, "other")
-    process = start(root, workers=1)
+    process = start(root)
     wait_until(lambda: len(journal(root)) > 4)
     process.kill()
-    process.communicate()
+    process.wait()
     assert not (root / "prepared" / "images.npy").exists()
     pieces = len(journal(root)) - 1
     seen = decoded(monkeypatch)
@@ -179,41 +172,6 @@ def test_after_an_error_nothing_of_the_pieces_is_left(root):
     assert [path.name for path in (root / "prepared").iterdir()] == ["unreadable.csv"]
 
 
-def ended(paths: list[str], files: Path, images: Images) -> preparation.Piece:
-    """Decodes a piece, or ends its process as the system does where memory is short."""
-    if "train/blob/image 5.jpg" in paths:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return decode_piece(paths, files, images)
-
-
-def test_a_process_that_is_ended_is_told_in_a_sentence_and_what_is_there_is_kept(root, monkeypatch):
-    expected = prepare(root, "other")
-    with monkeypatch.context() as patch:
-        patch.setattr(preparation, "MANY", 0)
-        patch.setattr(preparation, "decode_piece", ended)
-        with pytest.raises(UnfinishedError) as stopped:
-            prepare(root, workers=2)
-    assert "dataset mine: a process that decodes was ended" in str(stopped.value)
-    assert f"{2 * (len(journal(root)) - 1)} of 32 images done" in str(stopped.value)
-    assert prepare(root) == expected
-
-
-def test_workers_end_with_the_process_that_started_them(root):
-    program = """
-import sys, time
-from hdkd.data.pieces import in_order
-for _ in in_order(time.sleep, [0, 0, 60, 60], 2, True):
-    print("started", file=sys.stderr, flush=True)
-"""
-    process = start(root, 2, program)
-    assert process.stderr.readline() == "started\n"
-    workers = psutil.Process(process.pid).children()
-    process.kill()
-    process.wait()
-    _, alive = psutil.wait_procs(workers, timeout=10)
-    assert alive == []
-
-
 def test_results_come_in_the_order_of_the_items_and_few_wait():
     taken = []
 
@@ -222,7 +180,7 @@ def test_results_come_in_the_order_of_the_items_and_few_wait():
             taken.append(number)
             yield number
 
-    results = in_order(lambda number: number**2, items(), workers=2, processes=False)
+    results = in_order(lambda number: number**2, items(), threads=2)
     assert next(results) == 0
     assert len(taken) == 5
     assert list(results) == [number**2 for number in range(1, 50)]
