@@ -14,6 +14,7 @@ from benchmarks import (
     latency,
     released,
     roofline,
+    scale,
     settings,
     starting,
     studies,
@@ -31,6 +32,7 @@ SECTIONS: dict[str, tuple[str, Callable[[settings.Settings], str]]] = {
     "graph": ("The graph", starting.graph),
     "growth": ("Growth", starting.growth),
     "studies": ("Many runs", studies.studies),
+    "scale": ("Many images", scale.scale),
     "roofline": ("Roofline", roofline.roofline),
 }
 

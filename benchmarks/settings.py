@@ -26,6 +26,7 @@ class Settings:
     study_seeds: tuple[int, ...]
     delivered: int
     latency_rounds: dict[int, int]  # by number of images at once
+    scale: tuple[tuple[int, tuple[int, ...]], ...]
 
     def step_batch(self, size: int) -> int:
         """Images of a step at ``size`` pixels."""
@@ -39,6 +40,7 @@ def full(reference: Path | None, threads: int) -> Settings:
         epoch_batch=16, epoch_rounds=2, smote_images=(500, 1000, 2000), smote_size=112,
         whole_smote=True, start_rounds=5, study_seeds=(3, 59, 622), delivered=50,
         latency_rounds={1: 30, 16: 7},
+        scale=((32, (12_500, 50_000, 200_000)), (224, (2000, 6000, 20_000))),
     )  # fmt: skip
 
 
@@ -48,4 +50,5 @@ def tiny(reference: Path | None, threads: int) -> Settings:
         reference, threads, sizes=(32,), batches=(2,), rounds=1, epoch_images=8, epoch_batch=4,
         epoch_rounds=1, smote_images=(40, 80), smote_size=16, whole_smote=False, start_rounds=1,
         study_seeds=(1,), delivered=2, latency_rounds={1: 1, 2: 1},
+        scale=((32, (60, 120)),),
     )  # fmt: skip

@@ -37,14 +37,22 @@ def acquire(settings: "Settings", dataset: str, output: Path | None) -> None:
 @dataset
 @path("--manifest", "manifest.csv of the acquired files")
 @path("--output", "folder (data/prepared/PROFILE/DATASET)")
-def prepare(settings: "Settings", dataset: str, manifest: Path | None, output: Path | None) -> None:
+@click.option("--threads", type=click.IntRange(min=1), help="images decoded at once (all cores)")
+def prepare(
+    settings: "Settings",
+    dataset: str,
+    manifest: Path | None,
+    output: Path | None,
+    threads: int | None,
+) -> None:
     """Decode and resize every image once, into one array."""
     from hdkd.data.prepare import prepare as prepare_images
     from hdkd.study import plan
 
     described, images = settings.dataset(dataset), settings.images(dataset)
     manifest = require(manifest or plan.raw_folder(dataset) / "manifest.csv", "acquire")
-    prepare_images(dataset, described, images, manifest, prepared_folder(settings, dataset, output))
+    folder = prepared_folder(settings, dataset, output)
+    prepare_images(dataset, described, images, manifest, folder, threads)
 
 
 @click.command()

@@ -1,25 +1,43 @@
 """Copies and near-copies among prepared images, which may be brightened, mirrored or turned.
 
 The hash is the usual one of a cosine transform; the package imagehash has it for one file at a
-time, this for all turns of ten thousand arrays at once.
+time, this for all turns of many arrays at once. Not every pair is looked at, yet none is missed:
+hashes that differ in a few bits are equal in what one of some masks leaves of them.
 """
 
+import hashlib
 from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-import scipy.fft
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from hdkd.data.reduced import (
+    ORIENTATIONS,
+    WAVES,
+    hashes,
+    orientations,
+    reduced,
+    turned_waves,
+    unit,
+    waves,
+)
 
 # Both must hold. docs/leaks.md shows what lies on either side of them.
 MAX_HASH_DISTANCE = 10  # bits of 64 in which the hashes may differ
 MIN_CORRELATION = 0.985
 
-SIDE = 32  # pixels to which every image is reduced first, so that its own size hardly matters
-BLOCK = 512  # images compared with all others at a time: bounds the memory
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's conversion to grey
+BLOCK = 128  # images reduced at a time: bounds the memory
+AT_ONCE = 2**21  # pairs that are compared at a time
+# Halves of a hash, and in how many bits one of them differs at most: in 6 and 5 it would be 11.
+HALVES = ((33, 5), (31, 4))
+
+# An odd number that spreads what a mask leaves of a hash over the upper bits (Knuth's, 2⁶⁴ / φ).
+MIXING = np.uint64(0x9E3779B97F4A7C15)
+# How often each 16 bits have a one.
+ONES = np.array([value.bit_count() for value in range(2**16)], dtype=np.uint8)
 
 
 def pairs(images: np.ndarray) -> pd.DataFrame:
@@ -30,30 +48,16 @@ def pairs(images: np.ndarray) -> pd.DataFrame:
     (``MIN_CORRELATION`` to 1). Both are those of the mirroring or turn by quarters of the second
     image that correlates best, since training mirrors and turns images, too. Images of one single
     grey are copies only when their pixels are equal. A picture that occurs m times gives
-    m (m - 1) / 2 rows.
+    m (m - 1) / 2 rows. Takes less than 1 kB of memory for each image besides.
     """
-    small = _reduced(images)
-    signs, unit = _signs(small), _unit(small)
-    found = [_flat_pairs(images, np.flatnonzero(~unit.any(axis=1)))]
-    for turned in _orientations(small):
-        turned_signs, turned_unit = _signs(turned), _unit(turned)
-        for start in range(0, len(small), BLOCK):
-            rows = slice(start, start + BLOCK)
-            distance = (64 - signs[rows] @ turned_signs[start:].T) / 2
-            correlation = unit[rows] @ turned_unit[start:].T
-            # triu: an image is no copy of itself, and each pair is met once.
-            alike = np.triu((distance <= MAX_HASH_DISTANCE) & (correlation >= MIN_CORRELATION), k=1)
-            first, second = np.nonzero(alike)
-            found.append(
-                pd.DataFrame(
-                    {
-                        "first": first + start,
-                        "second": second + start,
-                        "distance": distance[alike].astype(int),
-                        "correlation": np.minimum(correlation[alike], 1.0).astype(float),
-                    }
-                )
-            )
+    hashed, lowest = _described(images)
+    flat = ~lowest.any(axis=(1, 2))
+    found = [_flat_pairs(images, np.flatnonzero(flat))]
+    places = np.flatnonzero(~flat)
+    for turn, near in enumerate(_near(hashed[:, places], lowest[places])):
+        first, second = (places[ends] for ends in np.divmod(near, max(1, len(places))))
+        distance = _distances(hashed[0, first], hashed[turn, second])
+        found.append(_correlated(images, turn, first, second, distance))
     best = pd.concat(found).sort_values("correlation", ascending=False, kind="stable")
     best = best.drop_duplicates(["first", "second"])
     return best.sort_values(["first", "second"], ignore_index=True)
@@ -70,57 +74,120 @@ def clusters(count: int, pairs: pd.DataFrame) -> np.ndarray:
     return pd.factorize(labels)[0]
 
 
-def hashes(small: np.ndarray) -> np.ndarray:
-    """The 64 bits ``(n, 64)`` of the perceptual hash of grey images ``(n, SIDE, SIDE)``.
-
-    A bit tells whether one of the 8 × 8 lowest coefficients of the discrete cosine transform is
-    above their median (N. Krawetz, *Looks Like It*, 2011; ``phash`` of the package ImageHash).
-    """
-    lowest = scipy.fft.dctn(small, axes=(1, 2))[:, :8, :8].reshape(len(small), 64)
-    return lowest > np.median(lowest, axis=1, keepdims=True)
-
-
-def _signs(small: np.ndarray) -> np.ndarray:
-    """Hashes as ±1, whose products count the bits that agree less those that differ."""
-    return np.where(hashes(small), np.float32(1), np.float32(-1))
-
-
-def _unit(small: np.ndarray) -> np.ndarray:
-    """Pixels ``(n, SIDE²)`` of mean 0 and length 1 (0 where all are equal), to be correlated."""
-    pixels = small.reshape(len(small), SIDE * SIDE)
-    pixels = pixels - pixels.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(pixels, axis=1, keepdims=True)
-    return np.where(length > 1e-6, pixels / np.maximum(length, 1e-6), 0).astype(np.float32)
-
-
-def _reduced(images: np.ndarray) -> np.ndarray:
-    """Grey images ``(n, SIDE, SIDE)``, each pixel the mean of the area that it covers.
-
-    The weights are symmetric: a filter that is not gives mirrored copies another picture.
-    """
-    edges = np.arange(SIDE + 1) * images.shape[-1] / SIDE
-    columns = np.arange(images.shape[-1])
-    covered = np.minimum(edges[1:, None], columns + 1) - np.maximum(edges[:-1, None], columns)
-    weights = np.clip(covered, 0, None) / (edges[1] - edges[0])
-    luma = LUMA if images.shape[1] == 3 else (1.0,)
-    small = np.empty((len(images), SIDE, SIDE))
+def _described(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of all orientations ``(8, n)``, 64 bits a number, and waves ``(n, 8, 8)``."""
+    hashed = np.empty((ORIENTATIONS, len(images)), dtype=np.uint64)
+    lowest = np.empty((len(images), WAVES, WAVES), dtype=np.float32)
     for start in range(0, len(images), BLOCK):
         rows = slice(start, start + BLOCK)
-        grey = sum(weight * images[rows, channel] for channel, weight in enumerate(luma))
-        small[rows] = weights @ grey @ weights.T
-    return small
+        small = reduced(images[rows])
+        lowest[rows] = waves(unit(small))
+        for turn, turned in enumerate(orientations(small)):
+            hashed[turn, rows] = np.packbits(hashes(turned), axis=1).view(np.uint64)[:, 0]
+    return hashed, lowest
 
 
-def _orientations(small: np.ndarray) -> Iterator[np.ndarray]:
-    """The eight ways in which square pictures can be mirrored and turned."""
-    for mirrored in (small, small[:, :, ::-1]):
-        for quarters in range(4):
-            yield np.ascontiguousarray(np.rot90(mirrored, quarters, axes=(1, 2)))
+def _near(hashed: np.ndarray, lowest: np.ndarray) -> list[np.ndarray]:
+    """For each orientation the pairs that may be alike, as first × n + second.
+
+    Their hashes ``(8, n)`` are, and their waves ``(n, 8, 8)`` as close as those of pictures that
+    correlate so well.
+    """
+    count = hashed.shape[1]
+    bits = max(1, count.bit_length())
+    found = [np.empty(0, dtype=np.int64) for _ in hashed]
+    for mask in _masks():
+        # What the mask leaves, as a number with about as many values as there are images.
+        left = ((hashed & mask) * MIXING >> np.uint64(64 - bits)).astype(np.int64)
+        order = np.argsort(left[0], kind="stable")
+        ends = np.cumsum(np.bincount(left[0], minlength=2**bits))
+        for turn in range(ORIENTATIONS):
+            for first, second in _equal(order, ends, left[turn]):
+                distance = _distances(hashed[0, first], hashed[turn, second])
+                alike = np.flatnonzero(distance <= MAX_HASH_DISTANCE)
+                alike = alike[_are_close(lowest, turn, first[alike], second[alike])]
+                if len(alike):
+                    found[turn] = np.union1d(found[turn], first[alike] * count + second[alike])
+    return found
+
+
+def _masks() -> Iterator[np.uint64]:
+    """Masks of 64 bits, of which one at least leaves equal what differs in ten bits or less.
+
+    Of a half that differs in d bits or less, each bit has a random vector of d + 1 bits, and a mask
+    for each vector but 0 leaves the bits whose vectors have an odd product with it. The vectors of
+    d bits leave one that is orthogonal to all of them, and its mask has none of these bits (Pagh,
+    *Locality-Sensitive Hashing without False Negatives*, 2016).
+    """
+    generator = np.random.default_rng(0)
+    places = generator.permutation(64)
+    for size, differing in HALVES:
+        half, places = places[:size], places[size:]
+        vectors = generator.integers(1, 2 ** (differing + 1), size)
+        for chosen in range(1, 2 ** (differing + 1)):
+            odd = [int(vector & chosen).bit_count() % 2 == 1 for vector in vectors]
+            yield np.uint64(sum(1 << int(place) for place in half[odd]))
+
+
+def _equal(
+    order: np.ndarray, ends: np.ndarray, left: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Positions first < second of which the first's number is ``left`` of the second.
+
+    ``order`` sorts the first ones by their numbers; ``ends`` says where in it each number ends.
+    """
+    begins = np.concatenate([[0], ends[:-1]])
+    counts = (ends - begins)[left]
+    step = max(1, AT_ONCE * len(left) // max(1, int(counts.sum())))
+    for start in range(0, len(left), step):
+        own = counts[start : start + step]
+        second = np.repeat(np.arange(start, start + len(own)), own)
+        within = np.arange(len(second)) - np.repeat(np.cumsum(own) - own, own)
+        first = order[begins[left[second]] + within]
+        ordered = first < second  # an image is no copy of itself, and each pair is met once
+        yield first[ordered], second[ordered]
+
+
+def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """In how many bits hashes ``(n,)`` differ."""
+    return ONES[(first ^ second).view(np.uint16).reshape(-1, 4)].sum(axis=1, dtype=int)
+
+
+def _are_close(lowest: np.ndarray, turn: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Whether the waves of pairs are as close as those of pictures that correlate so well."""
+    # Pictures of length 1 that correlate by c are √(2 - 2c) apart. A little more, for rounding.
+    limit = 2 - 2 * MIN_CORRELATION + 1e-4
+    close = np.empty(len(first), dtype=bool)
+    for start in range(0, len(first), AT_ONCE // WAVES**2):
+        rows = slice(start, start + AT_ONCE // WAVES**2)
+        apart = lowest[first[rows]] - turned_waves(lowest[second[rows]], turn)
+        close[rows] = np.einsum("kuv,kuv->k", apart, apart) <= limit
+    return close
+
+
+def _correlated(
+    images: np.ndarray, turn: int, first: np.ndarray, second: np.ndarray, distance: np.ndarray
+) -> pd.DataFrame:
+    """Of pairs, with an orientation of the second, those that correlate well enough."""
+    correlation = np.empty(len(first))
+    for start in range(0, len(first), BLOCK):
+        rows = slice(start, start + BLOCK)
+        used, places = np.unique([first[rows], second[rows]], return_inverse=True)
+        small = reduced(images[used])
+        others = [*orientations(small)][turn]
+        here, there = places.reshape(2, -1)
+        products = np.einsum("ij,ij->i", unit(small)[here], unit(others)[there], dtype=np.float64)
+        correlation[rows] = np.minimum(products, 1.0)
+    table = pd.DataFrame(
+        {"first": first, "second": second, "distance": distance, "correlation": correlation}
+    )
+    return table[correlation >= MIN_CORRELATION]
 
 
 def _flat_pairs(images: np.ndarray, flat: np.ndarray) -> pd.DataFrame:
     """Equal images among those at ``flat``, which have no correlation."""
-    content = pd.Series([images[position].tobytes() for position in flat], index=flat, dtype=object)
+    digests = [hashlib.sha256(images[position].tobytes()).digest() for position in flat]
+    content = pd.Series(digests, index=flat, dtype=object)
     equal = [pair for same in content.groupby(content) for pair in combinations(same[1].index, 2)]
     table = pd.DataFrame(equal, columns=["first", "second"], dtype=int)
     return table.assign(distance=0, correlation=1.0)

@@ -1,26 +1,34 @@
 """Decode every image once: one unsigned byte array, an index, and what was found on the way."""
 
+import functools
 import hashlib
+import io
+import os
 import struct
 import warnings
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
+import PIL
 from PIL import Image, ImageOps
 
 from hdkd.config import Dataset, Images
 from hdkd.data import layouts
 from hdkd.data.acquire import sources
+from hdkd.data.pieces import PieceFile, in_order, piecewise
 from hdkd.errors import DataError, first_few, is_disk_error
 from hdkd.files import replacing, write_json
 from hdkd.progress import progress
 
 SIZES_SHOWN = 5
+PIECE = 64  # images that a thread decodes at a time, and that a kill costs
+NOTED = ("digests", "native", "unreadable")  # of each piece, until all are there
 # Pillow's warning at half of the size that it refuses; slides of that size are no attack.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
@@ -75,44 +83,67 @@ def _decode(opened: Image.Image, images: Images) -> Decoded:
     return Decoded(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), native)
 
 
-def prepare(name: str, dataset: Dataset, images: Images, manifest: Path, folder: Path) -> None:
+@dataclass(frozen=True)
+class Piece:
+    """Decoded images: ``pixels``, one after the other, and of each the SHA-256 of its pixels.
+
+    ``native`` counts native sizes; ``unreadable`` are the reasons by path of those that are none.
+    """
+
+    pixels: bytes
+    digests: list[str]
+    native: dict[str, int]
+    unreadable: dict[str, str]
+
+
+def decode_piece(paths: Sequence[str], files: Path, images: Images) -> Piece:
+    """The images at ``paths`` below ``files``, in this order (see :func:`decode`)."""
+    pixels: list[bytes] = []
+    native: Counter[str] = Counter()
+    unreadable: dict[str, str] = {}
+    for path in paths:
+        try:
+            image = decode(files / path, images)
+        except DataError as error:
+            unreadable[path] = str(error)
+            continue
+        pixels.append(image.pixels.tobytes())
+        native[f"{image.native[0]}×{image.native[1]}"] += 1
+    digests = [hashlib.sha256(content).hexdigest() for content in pixels]
+    return Piece(b"".join(pixels), digests, dict(native), unreadable)
+
+
+def prepare(
+    name: str,
+    dataset: Dataset,
+    images: Images,
+    manifest: Path,
+    folder: Path,
+    threads: int | None = None,
+) -> None:
     """Write ``images.npy``, ``index.csv`` and ``facts.json`` of dataset ``name`` into ``folder``.
 
     ``images.npy`` is ``(n, channels, size, size)`` unsigned bytes in the order of ``index.csv``,
     which has for each image its path, label, class, part, lesion and a digest of its pixels.
+    ``threads`` (one a core) decode at once. What a killed process has decoded is not decoded again.
     Raises ``DataError`` that names the files that are no images, unless the dataset's
     ``unreadable`` is ``leave_out``: then they are listed in ``facts.json``. ``unreadable.csv`` has
     all of them with the reasons.
     """
     files = manifest.parent / "files"
     table = layouts.listing(name, files, dataset.layout)
-
-    def attempt(path: str) -> Decoded | DataError:
-        try:
-            return decode(files / path, images)
-        except DataError as error:
-            return error
-
     folder.mkdir(parents=True, exist_ok=True)
-    unreadable: dict[str, str] = {}
-    digests: list[str] = []
-    native: Counter[str] = Counter()
-    with replacing(folder / "images.npy") as partial:
-        # Written front to back: a file mapped into memory would end the process on a full disk.
-        with partial.open("wb") as file, ThreadPoolExecutor() as pool:
-            _write_header(file, len(table), images)
-            decoded = progress(pool.map(attempt, table["path"]), "decoding", len(table))
-            for path, image in zip(table["path"], decoded, strict=True):
-                if isinstance(image, DataError):
-                    unreadable[path] = str(image)
-                    continue
-                content = image.pixels.tobytes()
-                file.write(content)
-                digests.append(hashlib.sha256(content).hexdigest())
-                native[f"{image.native[0]}×{image.native[1]}"] += 1
-            file.seek(0)
-            _write_header(file, len(digests), images)
+    content_hash = sources.content_hash(manifest)
+    decoded_from = identity(content_hash, table, images)
+    with piecewise(folder / "images.npy", decoded_from, header(len(table), images)) as array:
+        _decode_into(array, table["path"].tolist(), files, images, threads or cores())
+        unreadable = {path: why for note in array.notes for path, why in note["unreadable"].items()}
         _report(name, dataset, unreadable, len(table), folder)
+        digests = [digest for note in array.notes for digest in note["digests"]]
+        array.finish(header(len(digests), images))
+    native: Counter[str] = Counter()
+    for note in array.notes:
+        native.update(note["native"])
     table = table[~table["path"].isin(list(unreadable))].reset_index(drop=True)
 
     classes = sorted(set(table["class"]))
@@ -138,17 +169,47 @@ def prepare(name: str, dataset: Dataset, images: Images, manifest: Path, folder:
         "native_size_count": len(native),
         "published_size": dataset.published_size,
         "left_out": list(unreadable),
-        "content_hash": sources.content_hash(manifest),
+        "content_hash": content_hash,
     }
     write_json(folder / "facts.json", facts)
 
 
-def _write_header(file: BinaryIO, count: int, images: Images) -> None:
-    """The header of ``images.npy``, whose length does not depend on ``count``."""
+def _decode_into(
+    array: PieceFile, paths: list[str], files: Path, images: Images, threads: int
+) -> None:
+    """Append to ``array`` the pieces that it lacks.
+
+    Threads are enough: Pillow decodes and resizes without Python's lock.
+    """
+    starts = range(len(array.notes) * PIECE, len(paths), PIECE)
+    pieces = (paths[start : start + PIECE] for start in starts)
+    work = functools.partial(decode_piece, files=files, images=images)
+    with closing(in_order(work, pieces, threads)) as decoded:
+        for piece in progress(decoded, "decoding", len(starts)):
+            array.append(piece.pixels, {key: getattr(piece, key) for key in NOTED})
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def identity(content_hash: str, table: pd.DataFrame, images: Images) -> str:
+    """What pixels follow from: files, their order, settings, and the code that decodes."""
+    hasher = hashlib.sha256(f"{content_hash} {images} {PIECE} {PIL.__version__}".encode())
+    hasher.update("\n".join(table["path"]).encode())
+    hasher.update(Path(__file__).read_bytes())
+    return hasher.hexdigest()
+
+
+def header(count: int, images: Images) -> bytes:
+    """That of ``images.npy``, whose length does not depend on ``count``."""
+    file = io.BytesIO()
     shape = (count, images.channels, images.size, images.size)
     np.lib.format.write_array_header_1_0(
         file, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )
+    return file.getvalue()
 
 
 def _report(

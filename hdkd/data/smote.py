@@ -5,6 +5,7 @@ imbalanced-learn decides which images to interpolate and how far; what is stored
 array of all synthetic images never exists, and whether bytes may overflow is decided there.
 """
 
+import sys
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,47 +17,40 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.neighbors._base import KNeighborsMixin
 
 from hdkd.config import Smote
+from hdkd.data import neighbours
 from hdkd.errors import DataError
-
-PIXELS_AT_A_TIME = 4096
-
-
-def squared_distances(pixels: np.ndarray) -> np.ndarray:
-    """Exact squared Euclidean distances between rows: ``(n, d)`` bytes to ``(n, n)`` floats.
-
-    The product of whole numbers below 2⁵³ is exact in double precision; going through the columns
-    piece by piece keeps memory at n² instead of n × d doubles.
-    """
-    gram = np.zeros((len(pixels), len(pixels)))
-    for start in range(0, pixels.shape[1], PIXELS_AT_A_TIME):
-        piece = pixels[:, start : start + PIXELS_AT_A_TIME].astype(np.float64)
-        gram += piece @ piece.T
-    norms = np.diag(gram)
-    return np.maximum(norms[:, None] + norms[None, :] - 2 * gram, 0)
 
 
 class _PixelNeighbours(KNeighborsMixin, BaseEstimator):
-    """Nearest neighbours among images that are given by their position in ``images``."""
+    """Nearest neighbours among images that are given by their position in ``images``.
 
-    def __init__(self, images: np.ndarray, n_neighbors: int) -> None:
+    Approximate ones where there are more than ``EXACT_UP_TO``.
+    """
+
+    def __init__(self, images: np.ndarray, n_neighbors: int, seed: int) -> None:
         self.images = images
         self.n_neighbors = n_neighbors
+        self.seed = seed
 
     def __sklearn_clone__(self) -> "_PixelNeighbours":
-        return _PixelNeighbours(self.images, self.n_neighbors)
+        return _PixelNeighbours(self.images, self.n_neighbors, self.seed)
 
     def fit(self, positions: np.ndarray, y: None = None) -> Self:
-        """``positions`` are ``(n, 1)``; the distances between all their images are kept."""
+        """``positions`` are ``(n, 1)``; the neighbours of all their images are kept."""
         chosen = positions[:, 0].astype(np.intp)
-        self.distances_ = np.sqrt(squared_distances(self.images[chosen]))
-        self.neighbours_ = NearestNeighbors(n_neighbors=self.n_neighbors, metric="precomputed")
-        self.neighbours_.fit(self.distances_)
+        if len(chosen) > neighbours.EXACT_UP_TO:
+            others = neighbours.approximate(self.images, chosen, self.n_neighbors - 1, self.seed)
+            self.found_ = np.column_stack([np.arange(len(chosen)), others])
+        else:
+            distances = np.sqrt(neighbours.squared_distances(self.images[chosen]))
+            fitted = NearestNeighbors(n_neighbors=self.n_neighbors, metric="precomputed")
+            self.found_ = fitted.fit(distances).kneighbors(distances, return_distance=False)
         self.n_samples_fit_ = len(chosen)
         return self
 
-    def kneighbors(self, positions: np.ndarray, return_distance: bool = True) -> Any:
+    def kneighbors(self, positions: np.ndarray, return_distance: bool = False) -> np.ndarray:
         """Of the fitted images, which imbalanced-learn asks for alone: themselves included."""
-        return self.neighbours_.kneighbors(self.distances_, return_distance=return_distance)
+        return self.found_
 
 
 class _RecipeSMOTE(SMOTE):
@@ -100,16 +94,26 @@ def recipes(
             f"than that in each class, but one has {fewest}: lower "
             f"datasets.{name}.smote.neighbours, or switch smote.enabled off"
         )
+    many = [str(class_counts[k]) for k in strategy if class_counts[k] > neighbours.EXACT_UP_TO]
+    if many:
+        print(
+            f"note: dataset {name}: SMOTE's nearest neighbours are approximate in classes of more "
+            f"than {neighbours.EXACT_UP_TO} training images ({', '.join(many)})",
+            file=sys.stderr,
+        )
     sampler = _RecipeSMOTE(
         sampling_strategy=strategy,
         random_state=smote.seed,
-        k_neighbors=_PixelNeighbours(images.reshape(len(images), -1), smote.neighbours + 1),
+        k_neighbors=_PixelNeighbours(
+            images.reshape(len(images), -1), smote.neighbours + 1, smote.seed
+        ),
     )
     sampler.recipes = []
     sampler.fit_resample(np.asarray(positions, dtype=np.float64)[:, None], labels)
     table = pd.concat(sampler.recipes, ignore_index=True)
-    label_of = dict(zip(positions, labels, strict=True))
-    table["label"] = [label_of[base] for base in table["base"]]
+    label_of = np.empty(len(images), dtype=np.int64)
+    label_of[positions] = labels
+    table["label"] = label_of[table["base"]]
     return table
 
 

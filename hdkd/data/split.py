@@ -74,9 +74,11 @@ def clusters(table: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
     links = [pairs[["first", "second"]]]
     lesions = table["lesion"].where(table["lesion"] != "")
     for column in (table["digest"], lesions):
-        # Each image with the next one of the same digest or lesion.
-        for members in table.groupby(column).indices.values():
-            links.append(pd.DataFrame({"first": members[:-1], "second": members[1:]}))
+        # Each image with the next one of the same digest or lesion; numbers below 0 have none.
+        numbers, _ = pd.factorize(column)
+        order = np.argsort(numbers, kind="stable")
+        same = (np.diff(numbers[order]) == 0) & (numbers[order[1:]] >= 0)
+        links.append(pd.DataFrame({"first": order[:-1][same], "second": order[1:][same]}))
     return duplicates.clusters(len(table), pd.concat(links, ignore_index=True))
 
 

@@ -137,11 +137,11 @@ def calibrate(model: ImageModel, images: RunImages) -> Calibration | None:
     if not len(images.validation):
         return None
     network, source = Network(model), images.source
-    logits, _ = network.answers(source.images[images.validation])
+    logits, _ = network.answers(source.chosen(images.validation))
     temperature = fit_temperature(logits, source.labels[images.validation])
     if temperature is None:
         return None
-    logits, _ = network.answers(source.images[images.test])
+    logits, _ = network.answers(source.chosen(images.test))
     labels = source.labels[images.test]
     return Calibration.model_validate(
         {
@@ -158,7 +158,7 @@ def measure(network: Network, source: ImageSet) -> dict[str, Any]:
     test = source.part("test")
     train = np.flatnonzero(source.table["part"] != "test")
     labels = source.labels[test]
-    _, probabilities = network.answers(source.images[test])
+    _, probabilities = network.answers(source.chosen(test))
     right = probabilities.argmax(axis=1) == labels
     digests = source.table["digest"]
     copies = digests.iloc[test].isin(set(digests.iloc[train]))

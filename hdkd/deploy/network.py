@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from hdkd.data.batches.augment import normalise
+from hdkd.data.batches.imageset import Chosen
 from hdkd.models import ImageModel
 
 BATCH = 256  # images at a time
@@ -28,12 +29,12 @@ class Network(nn.Module):
         return logits, (logits / self.temperature).softmax(dim=1)
 
     @torch.inference_mode()
-    def answers(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def answers(self, images: Chosen | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits and probabilities of any number of prepared images, a batch at a time."""
-        pixels = torch.from_numpy(np.array(images))
+        pieces = (np.array(images[k : k + BATCH]) for k in range(0, len(images), BATCH))
         batches = [
-            self(batch.contiguous(memory_format=torch.channels_last))
-            for batch in torch.split(pixels, BATCH)
+            self(torch.from_numpy(piece).contiguous(memory_format=torch.channels_last))
+            for piece in pieces
         ]
         logits, probabilities = (torch.cat(parts) for parts in zip(*batches, strict=True))
         return logits.numpy(), probabilities.numpy()

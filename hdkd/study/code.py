@@ -12,9 +12,9 @@ PAGE = ("page.py", "page.html", "page.rst", "ranks.py")
 # What decides no result is not in it (paths, records, logs); settings are parameters of the rules.
 STEP_CODE = {
     "acquire": ("data/acquire",),
-    "prepare": ("data/prepare.py", "data/layouts.py", "data/acquire"),
-    "split": ("data/split.py", "data/duplicates.py", "data/batches"),
-    "smote": ("data/smote.py",),
+    "prepare": ("data/prepare.py", "data/pieces.py", "data/layouts.py", "data/acquire"),
+    "split": ("data/split.py", "data/duplicates.py", "data/reduced.py", "data/batches"),
+    "smote": ("data/smote.py", "data/neighbours.py"),
     "train": (
         "data/batches",
         "models",

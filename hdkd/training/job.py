@@ -149,7 +149,7 @@ def watched_images(job: Job, source: ImageSet) -> Watched:
             "a trial needs validation images: raise split.validation_fraction and split again"
         )
     positions = source.part(part)
-    return Watched(part, source.images[positions], source.labels[positions])
+    return Watched(part, source.chosen(positions), source.labels[positions])
 
 
 def parameters(job: Job, source: ImageSet, setup: Setup, arguments: dict[str, Any]) -> RunParams:

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from hdkd.config import Augmentation, Engine, Training
 from hdkd.data.batches.augment import normalise
-from hdkd.data.batches.imageset import TrainingSet
-from hdkd.data.batches.loader import Loader
+from hdkd.data.batches.imageset import Chosen, TrainingSet
+from hdkd.data.batches.loader import Loader, held
 from hdkd.distillation.method import Teaching
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import balanced_accuracy
@@ -38,7 +38,7 @@ class Watched:
     """
 
     part: Part
-    images: np.ndarray
+    images: Chosen | np.ndarray
     labels: np.ndarray
 
 
@@ -139,7 +139,7 @@ class Loop:
             teaching,
             self._loader.gather,
         )
-        self._pixels = torch.from_numpy(np.array(setup.watched.images)).to(setup.device)
+        self._watched_images = held(setup.watched.images, setup.device)
 
     def epoch(self, finished: int) -> Row:
         """Train one more epoch after ``finished`` ones, evaluate where due, and return its row.
@@ -165,7 +165,7 @@ class Loop:
         }
         due = number == training.epochs or number % training.evaluate_every == 0
         if due and parallel.leads():
-            values = evaluated(self._step.model, self._pixels, watched.labels)
+            values = evaluated(self._step.model, self._watched_images, watched.labels)
             row |= {f"{watched.part}_{name}": value for name, value in values.items()}
             state.kept.offer(row, state.model)
         return row
@@ -195,7 +195,9 @@ class Loop:
         raise FloatingPointError(f"{fault}, at learning rate {rate:g}")
 
 
-def evaluated(model: ImageModel, images: Tensor, labels: np.ndarray) -> dict[str, float]:
+def evaluated(
+    model: ImageModel, images: Tensor | Chosen | np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
     """Loss, accuracy and balanced accuracy on images and labels as in :func:`predict`."""
     probabilities, loss = predict(model, images, labels)
     predicted = probabilities.argmax(axis=1)
@@ -214,16 +216,23 @@ def has_finite_weights(*modules: nn.Module) -> bool:
 
 
 @torch.inference_mode()
-def predict(model: ImageModel, images: Tensor, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Probabilities ``(n, classes)`` in float32 for bytes ``(n, channels, h, w)`` on its device.
+def predict(
+    model: ImageModel, images: Tensor | Chosen | np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Probabilities ``(n, classes)`` in float32 for bytes ``(n, channels, h, w)``.
 
-    And the mean cross-entropy with ``labels`` ``(n,)``.
+    And the mean cross-entropy with ``labels`` ``(n,)``. Images that are not on the model's device
+    are brought there batch by batch.
     """
     model.eval()
-    batches = (
-        normalise(batch).contiguous(memory_format=torch.channels_last)
-        for batch in torch.split(images, EVALUATION_BATCH)
-    )
-    logits = torch.cat([model.predict(batch) for batch in batches]).cpu()
-    loss = F.cross_entropy(logits, torch.from_numpy(np.array(labels)))
-    return logits.softmax(dim=1).numpy(), loss.item()
+    device = next(model.parameters()).device
+    logits = []
+    for start in range(0, len(images), EVALUATION_BATCH):
+        batch = images[start : start + EVALUATION_BATCH]
+        if not isinstance(batch, Tensor):
+            batch = torch.from_numpy(np.array(batch))
+        batch = normalise(batch.to(device)).contiguous(memory_format=torch.channels_last)
+        logits.append(model.predict(batch))
+    every = torch.cat(logits).cpu()
+    loss = F.cross_entropy(every, torch.from_numpy(np.array(labels)))
+    return every.softmax(dim=1).numpy(), loss.item()

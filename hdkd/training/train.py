@@ -5,7 +5,6 @@ import sys
 import time
 
 import numpy as np
-import torch
 
 from hdkd.errors import UnfinishedError
 from hdkd.evaluation.metrics import evaluate, without_leaks
@@ -104,8 +103,7 @@ def finish(assembled: Assembled, reporter: Reporter, kept: KeptWeights) -> None:
         kept.put_back(assembled.model)
     # Unless they are watched, nothing before this has looked at the images of the final evaluation.
     tested = source.part(assembled.job.part)
-    pixels = torch.from_numpy(np.array(source.images[tested])).to(assembled.setup.device)
-    probabilities, _ = predict(assembled.model, pixels, source.labels[tested])
+    probabilities, _ = predict(assembled.model, source.chosen(tested), source.labels[tested])
     if reported_last:
         kept.put_back(assembled.model)
     folder.write_model(assembled.model)

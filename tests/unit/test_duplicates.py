@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hdkd.data import duplicates
+from hdkd.data import duplicates, reduced
 
 
 def picture(seed: int, size: int = 48, channels: int = 1) -> np.ndarray:
@@ -149,3 +149,71 @@ def test_clusters_are_numbered_by_their_first_image():
 
 def test_without_pairs_every_image_is_a_cluster():
     assert joined(3) == [0, 1, 2]
+
+
+def family(seed: int, count: int) -> list[np.ndarray]:
+    """Mirrored and turned pictures between two others, from all of the one to all of the other."""
+    generator = np.random.default_rng(seed)
+    one, other = (picture(100 * seed + number, 32).astype(float) for number in range(2))
+    mixed = [one + share * (other - one) for share in generator.uniform(0, 1, count)]
+    turned = [np.rot90(each, generator.integers(4), axes=(1, 2)) for each in mixed]
+    return [each[:, :, :: generator.choice([-1, 1])].round().astype(np.uint8) for each in turned]
+
+
+def every_pair(images: np.ndarray) -> dict[tuple[int, int], tuple[int, float]]:
+    """What :func:`duplicates.pairs` promises, each pair and orientation by itself."""
+    small = reduced.reduced(images)
+    hashes = [reduced.hashes(turned) for turned in reduced.orientations(small)]
+    turned = [each.reshape(len(small), -1) for each in reduced.orientations(small)]
+    expected = {}
+    for first in range(len(images)):
+        for second in range(first + 1, len(images)):
+            seen = [
+                (np.corrcoef(turned[0][first], turned[turn][second])[0, 1],
+                 int((hashes[0][first] != hashes[turn][second]).sum()))
+                for turn in range(8)
+            ]  # fmt: skip
+            alike = [each for each in seen if each[0] >= 0.985 and each[1] <= 10]
+            if alike:
+                expected[first, second] = max(alike)[::-1]
+    return expected
+
+
+def test_exactly_those_pairs_are_found_that_a_look_at_every_pair_finds(monkeypatch):
+    monkeypatch.setattr(duplicates, "BLOCK", 16)
+    monkeypatch.setattr(duplicates, "AT_ONCE", 128)
+    images = np.stack([image for seed in range(4) for image in family(seed, 20)])
+    expected = every_pair(images)
+    table = duplicates.pairs(images)
+    pairs = list(zip(table["first"], table["second"], strict=True))
+    assert len(pairs) > 100
+    assert pairs == sorted(expected)
+    assert table["distance"].tolist() == [expected[pair][0] for pair in pairs]
+    assert table["correlation"].tolist() == pytest.approx(
+        [expected[pair][1] for pair in pairs], abs=1e-6
+    )
+
+
+def test_the_waves_of_turned_pictures_follow_from_those_of_the_picture():
+    small = np.random.default_rng(0).uniform(0, 255, (3, reduced.SIDE, reduced.SIDE))
+    turned = [reduced.waves(reduced.unit(each)) for each in reduced.orientations(small)]
+    lowest = reduced.waves(reduced.unit(small))
+    assert np.allclose(turned, [reduced.turned_waves(lowest, turn) for turn in range(8)], atol=1e-6)
+
+
+def test_whichever_ten_bits_differ_a_mask_leaves_the_rest_equal():
+    masks = [int(mask) for mask in duplicates._masks()]
+    generator = np.random.default_rng(0)
+    for _ in range(3000):
+        differing = sum(1 << int(bit) for bit in generator.choice(64, 10, replace=False))
+        assert any(mask & differing == 0 for mask in masks)
+
+
+def test_most_pairs_are_not_looked_at(monkeypatch):
+    looked, distances = [], duplicates._distances
+    monkeypatch.setattr(
+        duplicates, "_distances", lambda a, b: looked.append(len(a)) or distances(a, b)
+    )
+    images = np.random.default_rng(0).integers(0, 256, (4000, 1, 32, 32), dtype=np.uint8)
+    assert len(duplicates.pairs(images)) == 0
+    assert sum(looked) < 0.05 * 8 * 4000 * 3999 / 2

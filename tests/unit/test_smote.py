@@ -9,7 +9,8 @@ from imblearn.over_sampling import SMOTE
 
 from hdkd.config import Smote
 from hdkd.data.batches.imageset import ImageSet, TrainingSet, blend
-from hdkd.data.smote import recipes, squared_distances
+from hdkd.data.neighbours import squared_distances
+from hdkd.data.smote import recipes
 from hdkd.errors import DataError
 
 COUNTS = (40, 9, 17)

@@ -2,12 +2,13 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from hdkd.config import Training
-from hdkd.data.batches.imageset import ImageSet
+from hdkd.data.batches.imageset import Chosen, ImageSet
 from hdkd.distillation.hdkd import HDKD, set_batchnorm_momentum
 from hdkd.distillation.method import Teaching
 from hdkd.errors import RunError
@@ -16,7 +17,7 @@ from hdkd.runs.folder import RunFolder
 from hdkd.runs.weights import in_half_precision
 from hdkd.training.checkpoint import Checkpoint
 from hdkd.training.job import choose_device, load_teacher
-from hdkd.training.loop import train
+from hdkd.training.loop import EVALUATION_BATCH, predict, train
 from small import DISTILLATION, SIZES, STUDENT, params_of, setup
 
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
@@ -148,3 +149,26 @@ def test_a_gpu_that_a_cluster_has_given_is_not_left_idle_without_a_word(monkeypa
         choose_device("auto")
     monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "void")  # as images say without one
     assert choose_device("auto") == "cpu"
+
+
+class Noting:
+    """Images that note how many of them are asked for at a time."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images, self.asked = images, []
+
+    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
+        self.asked.append(len(positions))
+        return self.images[positions]
+
+
+def test_an_evaluation_has_no_more_images_in_memory_than_a_batch(source):
+    images = Noting(np.concatenate([source.images] * 50))
+    positions = np.arange(649, -1, -1)
+    labels = np.resize(source.labels, 650)
+    model = build("student", **SIZES, **STUDENT)
+    ours, loss = predict(model, Chosen(images, positions), labels)
+    assert images.asked == [EVALUATION_BATCH, EVALUATION_BATCH, 650 - 2 * EVALUATION_BATCH]
+    expected, expected_loss = predict(model, torch.from_numpy(images.images[positions]), labels)
+    assert np.array_equal(ours, expected)
+    assert loss == expected_loss

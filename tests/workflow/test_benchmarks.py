@@ -27,7 +27,7 @@ def test_every_section_is_measured_without_the_released_code(tmp_path):
     titles = [line[3:] for line in report.splitlines() if line.startswith("## ")]
     assert titles == [
         "One step", "One epoch, and the test set", "One prediction", "Latency", "SMOTE", "Start-up",
-        "The graph", "Growth", "Many runs", "Roofline",
+        "The graph", "Growth", "Many runs", "Many images", "Roofline",
     ]  # fmt: skip
     assert "without channels last" in report
 

@@ -78,7 +78,7 @@ rule prepare:
             [
                 *stored([UNPACK]),
                 "hdkd --log {log:q} prepare --dataset {wildcards.dataset} --manifest {input.manifest:q}"
-                " --output {params.folder:q}",
+                " --threads {threads} --output {params.folder:q}",
             ]
         )
 

@@ -29,6 +29,7 @@ IGNORED = {".DS_Store", "Thumbs.db", "desktop.ini"}
 # Images are compressed already: an archive that grows more than this is not one of images.
 MAX_EXPANSION = 100
 MIN_SUSPICIOUS_SIZE = 2**30
+AT_ONCE = 4096  # files that wait for their checksums: each takes a kilobyte meanwhile
 
 
 def acquire(name: str, dataset: Dataset, folder: Path) -> None:
@@ -60,8 +61,10 @@ def acquire(name: str, dataset: Dataset, folder: Path) -> None:
 def content_hash(manifest: Path) -> str:
     """SHA-256 over paths and contents of all files in ``manifest.csv``, whatever their order."""
     table = pd.read_csv(manifest, keep_default_na=False).sort_values("path")
-    lines = (f"{row.sha256}  {row.path}\n" for row in table.itertuples())
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    hasher = hashlib.sha256()
+    for digest, path in zip(table["sha256"], table["path"], strict=True):
+        hasher.update(f"{digest}  {path}\n".encode())
+    return hasher.hexdigest()
 
 
 def local_source(source: Kaggle | Local | MedMNIST) -> str | None:
@@ -231,8 +234,10 @@ def _extract_tar(source: Path, target: Path) -> None:
 def list_files(files: Path) -> pd.DataFrame:
     """Path, size in bytes and SHA-256 of every file below ``files``, by path."""
     paths = sorted(path for path in files.rglob("*") if path.is_file())
+    digests: list[str] = []
     with ThreadPoolExecutor() as pool:
-        digests = list(progress(pool.map(sha256, paths), "checksums", len(paths)))
+        for start in progress(range(0, len(paths), AT_ONCE), "checksums"):
+            digests += pool.map(sha256, paths[start : start + AT_ONCE])
     return pd.DataFrame(
         {
             "path": [path.relative_to(files).as_posix() for path in paths],

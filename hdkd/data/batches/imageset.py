@@ -55,9 +55,30 @@ class ImageSet:
         """``(n,)`` positions in ``classes``."""
         return self.table["label"].to_numpy()
 
+    def chosen(self, positions: np.ndarray) -> "Chosen":
+        """The images at ``positions``, not yet read."""
+        return Chosen(self.images, positions)
+
     def part(self, name: str) -> np.ndarray:
         """Positions of the ``train``, ``validation`` or ``test`` images."""
         return np.flatnonzero(self.table["part"] == name)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The images at ``positions`` ``(n,)`` of ``source``, read when a slice is asked for.
+
+    So a mapped file may be larger than the memory.
+    """
+
+    source: np.ndarray
+    positions: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self.source[self.positions[rows]]
 
 
 @dataclass(frozen=True)

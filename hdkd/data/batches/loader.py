@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hdkd.data.batches.augment import draw
-from hdkd.data.batches.imageset import TrainingSet
+from hdkd.data.batches.imageset import Chosen, TrainingSet
 from hdkd.errors import RunError
 
 RESIDENT_SHARE = 0.25  # of a run's share of the GPU's memory
@@ -68,7 +68,8 @@ class Loader:
         self._set = training_set
         self._labels = torch.from_numpy(training_set.labels.astype(np.int64)).to(device)
         if resident is None:
-            resident = device == "cuda" and fits_on_gpu(training_set)
+            source, positions = training_set.source, training_set.positions
+            resident = device == "cuda" and fits_on_gpu(source.chosen(positions))
         self._resident = Resident(training_set, device) if resident else None
         self.gather: Callable[..., Batch] = self._gather_resident if resident else as_it_is
 
@@ -157,12 +158,18 @@ def batch_bounds(count: int, batch_size: int, fewest: int = 2) -> list[int]:
     return [*starts, count]
 
 
-def fits_on_gpu(training_set: TrainingSet) -> bool:
+def fits_on_gpu(images: Chosen | np.ndarray) -> bool:
     """Whether the bytes take no more than a part of a run's share of the GPU's memory."""
-    _, *shape = training_set.source.images.shape
     _, memory = torch.cuda.mem_get_info()
     share = memory / int(os.environ.get(RUNS_ON_GPU, "1"))
-    return len(training_set.positions) * int(np.prod(shape)) <= RESIDENT_SHARE * share
+    return len(images) * images[:1].nbytes <= RESIDENT_SHARE * share
+
+
+def held(images: Chosen | np.ndarray, device: str) -> Tensor | Chosen | np.ndarray:
+    """Images to be evaluated again and again: on a GPU where they fit, else where they are."""
+    if device == "cuda" and fits_on_gpu(images):
+        return torch.from_numpy(np.array(images[:])).to(device)
+    return images
 
 
 def prefetched(batches: Iterator[Tensor]) -> Iterator[Tensor]:
