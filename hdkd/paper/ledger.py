@@ -22,6 +22,7 @@ from hdkd.paper.structural import STRUCTURAL, Count, Macs, MacsRatio, Parameters
 from hdkd.paper.trained import Accuracy, Effect, Gain, Ordering, Trained
 
 SMALLER_PROFILES = ("reduced", "pilot")  # profiles that have columns of their own
+MOST_NAMED = 50  # runs that are left out: of a large study, thousands may be
 QUANTITIES: dict[str, type[Quantity]] = {
     "setting": Setting,
     "parameters": Parameters,
@@ -212,12 +213,13 @@ def headline(table: pd.DataFrame) -> str:
 
 
 def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
-    """The ledger, one table per place in the paper, and the runs left out."""
+    """The ledger, one table per place in the paper, and the first of the runs left out."""
     return templates.render(
         Path(__file__).with_name("ledger.md"),
         headline=headline(table),
         widest_reach=verdicts.WIDEST_REACH,
         copies=copies(table),
         left_out=left_out,
+        named=MOST_NAMED,
         places=by_place(table),
     )

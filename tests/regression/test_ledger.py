@@ -88,3 +88,10 @@ def test_summaries_agree_with_themselves(committed, profile, monkeypatch):
         if best and best.accuracy < summary.final.accuracy:
             wrong.append(f"{name}: its best epoch is worse than its last")
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_ledger_names_the_first_of_many_runs_that_are_left_out(derived):
+    text = ledger.markdown(derived, [f"run {number}" for number in range(60)])
+    assert "- run 49\n- and 10 more\n" in text
+    assert "run 50" not in text
+    assert "more\n" not in ledger.markdown(derived, ["run 0"]).partition("## ")[0]
