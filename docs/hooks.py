@@ -3,6 +3,7 @@
 MkDocs calls these functions while it builds.
 """
 
+import logging
 import posixpath
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from hdkd.cli.group import hdkd
 from hdkd.config.reference import reference
 
 ROOT = Path(__file__).resolve().parents[1]
+LOG = logging.getLogger("mkdocs.hooks")
 # Pages and pictures that lie elsewhere in the project.
 ELSEWHERE = (
     "CONTRIBUTING.md", "data/README.md", "pretrained/*/README.md", "reports/*.md",
@@ -75,6 +77,8 @@ def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> st
         if inside == "README.md":
             name = "index.md"
         if files.get_file_from_path(name) is None:
+            if not (ROOT / inside).exists():
+                LOG.warning("%s links to %s, which is not there", source, target)
             return text
         return f"[{text}]({posixpath.relpath(name, posixpath.dirname(source) or '.')}{anchor})"
 

@@ -86,6 +86,7 @@ def distill(
         images = train.first()
         classes = given_for(taught, images[:1]).logits.shape[1]
         teaching = teaching_of(method, asked, taught, images, chosen, seed)
+        _check_trained(student, optimizer)
         own = optimizer and _with(optimizer, teaching.method)
         made = own or build_optimizer(taught, training, teaching.method)
         step = Step(taught, made, NO_AUGMENTATION, ENGINE, device, teaching)
@@ -160,6 +161,18 @@ def evaluated(model: ImageModel, batches: Iterable[tuple[Tensor, Tensor]]) -> di
         "accuracy": float((predicted == true).mean()),
         "balanced_accuracy": balanced_accuracy(predicted, true),
     }
+
+
+def _check_trained(student: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+    """Raise ``ParameterError`` where nothing of the student would be trained."""
+    trained = {p for p in student.parameters() if p.requires_grad}
+    if not trained:
+        raise ParameterError(
+            "no weight of the student requires a gradient, as those of a teacher do not: call "
+            "student.requires_grad_() first"
+        )
+    if optimizer and not trained & {p for g in optimizer.param_groups for p in g["params"]}:
+        raise ParameterError("the optimizer that you pass has none of the student's parameters")
 
 
 def _with(optimizer: torch.optim.Optimizer, method: Method) -> torch.optim.Optimizer:

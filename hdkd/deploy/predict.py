@@ -82,14 +82,17 @@ class Classifier:
         temperature = calibration.temperature if calibration else 1.0
         return cls(run.load_model(), params.classes, Images(**params.images), temperature)
 
-    def probabilities(self, files: Sequence[Path | BinaryIO]) -> np.ndarray:
+    def probabilities(self, files: Sequence[str | Path | BinaryIO]) -> np.ndarray:
         """``(n, classes)`` for image files; ``DataError`` names all that are no images."""
+        if not files:
+            return np.empty((0, len(self.classes)))
         pixels, unreadable = [], []
         for position, file in enumerate(files, start=1):
             try:
-                pixels.append(decode(file, self.images).pixels)
+                path = Path(file) if isinstance(file, str) else file
+                pixels.append(decode(path, self.images).pixels)
             except DataError as error:
-                where = str(file) if isinstance(file, Path) else f"image {position}"
+                where = str(file) if isinstance(file, str | Path) else f"image {position}"
                 unreadable.append(f"{where}: {error}")
         if unreadable:
             raise DataError(f"not usable: {', '.join(unreadable)}")

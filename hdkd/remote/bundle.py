@@ -25,7 +25,7 @@ from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
 from hdkd.study.key import RunKey
 from hdkd.study.plan import RUN_FILES
-from hdkd.training.checkpoint import CHECKPOINT, epochs_in
+from hdkd.training.checkpoint import CHECKPOINT, checkpoint_of, epochs_in
 
 MEBIBYTE = 2**20
 WEIGHTS = "model.safetensors"
@@ -51,7 +51,7 @@ def write_bundle(
     """
     finished = [run for run in runs if plan.is_finished(root / run.folder)]
     others = [run for run in runs if run not in finished]
-    unfinished = [run for run in others if (root / run.folder / CHECKPOINT).exists()]
+    unfinished = [run for run in others if checkpoint_of(root / run.folder).exists()]
     if not finished and not unfinished:
         raise RunError(f"there is no run of the profile {profile} to bundle")
     left_behind: list[RunKey] = []
@@ -103,7 +103,7 @@ def write_parts(content: bytes, path: Path, mebibytes: float) -> list[Path]:
 def contents_of(run: RunKey, folder: Path, outbound: bool) -> dict[str, bytes]:
     """What travels of a run folder, by name (see :func:`write_bundle`)."""
     if not plan.is_finished(folder):
-        return {CHECKPOINT: (folder / CHECKPOINT).read_bytes()}
+        return {CHECKPOINT: checkpoint_of(folder).read_bytes()}
     light = outbound and run.role != "teacher"
     names = ("params.json", "metrics.csv", "summary.json", CHECKSUMS) if light else RUN_FILES
     contents = {name: (folder / name).read_bytes() for name in names}
@@ -137,7 +137,7 @@ def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
             if name in manifest["finished"]:
                 wanted = _is_new(name, source, target, bundle)
             else:  # it may have been resumed here, or elsewhere, since then
-                epochs = [epochs_in(folder / CHECKPOINT) for folder in (source, target)]
+                epochs = [epochs_in(source / CHECKPOINT), epochs_in(checkpoint_of(target))]
                 wanted = not plan.is_finished(target) and epochs[0] > epochs[1]
             if not wanted:
                 continue

@@ -29,10 +29,10 @@ SWEEP_NOTE = (
 )
 
 
-def annotate(profile: str, dataset: str, title: str) -> None:
+def annotate(profile: str, dataset: str, title: str, validated: bool) -> None:
     """Give an experiment and its sweep what they lack of notes and of the view.
 
-    ``title`` is that of the dataset.
+    ``title`` is that of the dataset; ``validated`` where there are validation images.
     """
     found = store.find_experiment(profile, dataset)
     if not found:
@@ -41,7 +41,8 @@ def annotate(profile: str, dataset: str, title: str) -> None:
     there = client.get_experiment(found.identifier).tags
     model = store.name_of(profile, dataset)
     # A note that somebody has written stays.
-    wanted = {NOTE_TAG: there.get(NOTE_TAG) or note(found.identifier, profile, title, model)}
+    text = there.get(NOTE_TAG) or note(found.identifier, profile, title, model, validated)
+    wanted = {NOTE_TAG: text}
     wanted[VIEW_TAG] = view()
     for tag, value in wanted.items():
         if there.get(tag) != value:
@@ -50,21 +51,25 @@ def annotate(profile: str, dataset: str, title: str) -> None:
         client.set_tag(found.sweep, NOTE_TAG, SWEEP_NOTE)
 
 
-def note(experiment: str, profile: str, title: str, model: str) -> str:
+def note(experiment: str, profile: str, title: str, model: str, validated: bool) -> str:
     """What an ``experiment`` is, where to look and what its numbers mean, as Markdown.
 
-    ``experiment`` is its identifier, ``model`` the name in the registry.
+    ``experiment`` is its identifier, ``model`` the name in the registry; ``validated`` where there
+    are validation images.
     """
+    chosen = ("whose alias `best` is chosen on validation images", "`validation_…` are of the "
+              "validation images, on which everything is chosen")  # fmt: skip
+    if not validated:
+        chosen = ("of the first seed", "there are no validation images")
     runs = f"#/experiments/{experiment}/runs?{TRAINING}&viewStateShareKey={VIEW}"
     return (
         f"**{title}, profile `{profile}`**: teachers, students alone, HDKD and other methods.\n\n"
         f"- [The trainings]({runs}), and [accuracy by number of training images]"
         f"({runs}&compareRunsMode=CHART)\n"
         "- The run *sweep* has the report among its artifacts\n"
-        f"- [The model](#/models/{model}?{TRAINING}), whose alias `best` is chosen on validation "
-        "images\n\n"
-        "`final_…` are metrics of the test images after the last epoch; `validation_…` are of the "
-        "validation images, on which everything is chosen. Not for clinical use."
+        f"- [The model](#/models/{model}?{TRAINING}), {chosen[0]}\n\n"
+        f"`final_…` are metrics of the test images with the weights that were kept; {chosen[1]}. "
+        "Not for clinical use."
     )
 
 

@@ -21,6 +21,7 @@ from hdkd.config import Settings
 from hdkd.data.acquire import phantom
 from hdkd.deploy.export import default_run, export
 from hdkd.deploy.predict import CARD
+from hdkd.errors import RunError
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import RunSummary, identity
 from hdkd.study import plan
@@ -94,7 +95,10 @@ def _new_version(settings: Settings, summary: RunSummary, name: str, exists: boo
     experiment = store.experiment(key.profile, key.dataset, summary.data.title)
     training = identity(key, summary.provenance)
     wanted = f"tags.`{values.TRAINING_TAG}` = '{training}'"
-    [run] = client.search_runs([experiment.identifier], wanted, max_results=1)
+    found = client.search_runs([experiment.identifier], wanted, max_results=1)
+    if not found:
+        raise RunError(f"{key.folder} is not in MLflow: `hdkd deliver` sends it there")
+    run = found[0]
     tags = {
         "dataset": key.dataset,
         "profile": key.profile,

@@ -1,5 +1,6 @@
 """What MLflow has of a whole study."""
 
+import sys
 from pathlib import Path
 
 from hdkd.config import Settings
@@ -20,8 +21,6 @@ def deliver(
     reports and models were new or incomplete there. Raises ``RunError`` where MLflow is out of
     reach.
     """
-    from hdkd.tracking import registry  # imports torch
-
     try:
         runs = mirror.deliver(finished(settings))
         reports = sum(
@@ -29,8 +28,9 @@ def deliver(
             for dataset, values in metrics.items()
         )
         for name in settings.study:
-            notes.annotate(settings.profile, name, settings.dataset(name).title)
-        return runs, reports, sum(registry.register(settings, name) for name in settings.study)
+            validated = settings.parameters.split.validation_fraction > 0
+            notes.annotate(settings.profile, name, settings.dataset(name).title, validated)
+        return runs, reports, sum(registered(settings, name) for name in settings.study)
     except UserError:
         raise
     except Exception as error:
@@ -38,6 +38,17 @@ def deliver(
             f"MLflow at {store.shown_uri()} is out of reach ({type(error).__name__}): "
             "nothing is lost, run this command again when it is there"
         ) from None
+
+
+def registered(settings: Settings, dataset: str) -> bool:
+    """Whether the dataset's model is a new version; why it cannot be one is a warning."""
+    from hdkd.tracking import registry  # imports torch
+
+    try:
+        return registry.register(settings, dataset)
+    except UserError as error:
+        print(f"warning: no model of {dataset} is registered: {error}", file=sys.stderr)
+        return False
 
 
 def show_report(settings: Settings, folder: Path, metrics: dict[str, dict[str, float]]) -> None:

@@ -71,7 +71,7 @@ def differences(before: dict[str, Any] | str, now: dict[str, Any]) -> str:
 
 
 def lock_of(folder: Path) -> Path:
-    """The lock beside a run's checkpoint's folder; never removed: else it can be held twice."""
+    """The lock beside the folder of a run's checkpoint; a removed lock could be held twice."""
     folder = checkpoint_of(folder).parent.resolve()
     return folder.with_name(f".{folder.name}.lock")
 

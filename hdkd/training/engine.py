@@ -55,8 +55,9 @@ class Step:
         self.progress = torch.zeros((), device=device)  # share of the epochs that are over
         self._augmentation, self._gather = augmentation, gather
         self._half = on_gpu and engine.precision == "bfloat16"
-        compiled = torch.compile if on_gpu and engine.compile else lambda network: network
-        if parallel.share().of > 1:
+        alone = parallel.share().of == 1
+        compiled = torch.compile if on_gpu and engine.compile and alone else lambda network: network
+        if not alone:
             parallel.share_statistics(model)
             if teaching:
                 parallel.share_statistics(teaching.method)
@@ -69,7 +70,7 @@ class Step:
             self._teacher = hold_in_half(teacher) if self._half else teacher
             self._ask = compiled(self._teacher)
         self._graphs: Graphs | None = None
-        if on_gpu and engine.cuda_graph and parallel.share().of == 1:
+        if on_gpu and engine.cuda_graph and alone:
             self._graphs = Graphs(self._compute, optimizer)
 
     def __call__(self, *batch: Tensor) -> None:

@@ -27,6 +27,7 @@ from hdkd.training.kept import KeptWeights
 from hdkd.training.schedule import build_optimizer, learning_rate, set_learning_rate
 
 EVALUATION_BATCH = 256
+SEEDS_APART = 1_000_003  # of the epochs of several processes: more than there are processes
 WATCHED_METRICS = ("loss", "accuracy", "balanced_accuracy")
 
 
@@ -124,11 +125,10 @@ class Loop:
             "order": torch.Generator().manual_seed(setup.seed),
             "draws": torch.Generator().manual_seed(setup.seed + 1_000_003),
         }
-        share = parallel.share()
-        # Of dropout, which takes no generator.
-        torch.manual_seed(setup.seed + 2_000_003 + share.rank)
+        torch.manual_seed(setup.seed + 2_000_003)  # of dropout, which takes no generator
         self.state = State(model, optimizer, generators, KeptWeights(training.keep), method)
         self._setup = setup
+        share = parallel.share()
         self._loader = Loader(setup.training_set, setup.device, training.epoch_images, share=share)
         self._step = Step(
             model,
@@ -145,10 +145,9 @@ class Loop:
         """Train one more epoch after ``finished`` ones, evaluate where due, and return its row.
 
         A row has the epoch's number (from 1), learning rate, losses and accuracies on train (as
-        trained, augmented) and on what is watched, and images per second; those on the watched
+        trained, augmented) and on what is watched, and images per second. Those on the watched
         images are ``None`` where ``evaluate_every`` skips them, and in processes that do not lead.
-        Raises ``FloatingPointError`` when
-        the loss or a weight is no longer a finite number.
+        Raises ``FloatingPointError`` when the loss or a weight is no longer a finite number.
         """
         training, watched, state = self._setup.training, self._setup.watched, self.state
         number = finished + 1
@@ -175,6 +174,9 @@ class Loop:
         training = self._setup.training
         started = time.perf_counter()
         self.state.model.train()
+        if (share := parallel.share()).of > 1:
+            # A checkpoint has the dropout of one process: of several, each begins anew.
+            torch.manual_seed(SEEDS_APART * (finished + 1) + self._setup.seed + share.rank)
         self._step.progress.fill_(finished / training.epochs)
         batches = self._loader.epoch(training.batch_size, **self.state.generators)
         title = f"epoch {finished + 1}/{training.epochs}"

@@ -3,10 +3,11 @@
 import gc
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 
-from hdkd.errors import UnfinishedError
+from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import evaluate, without_leaks
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.origin import origin
@@ -88,9 +89,15 @@ def lead(
 
 
 def follow(assembled: Assembled, deadline: float | None) -> None:
-    """Train along with the process that leads."""
+    """Train along with the process that leads, which saves and says how it ends.
+
+    An end before the last epoch is no failure here: ``torchrun`` would stop the other at once.
+    """
     parallel.wait()
-    with Followed(assembled.job.output, fingerprint(assembled)) as checkpoint:
+    with (
+        suppress(UnfinishedError, RunError),
+        Followed(assembled.job.output, fingerprint(assembled)) as checkpoint,
+    ):
         train(assembled.model, assembled.setup, lambda row: None, checkpoint, deadline)
 
 

@@ -49,7 +49,7 @@ def test_the_guide_to_deployment_names_what_an_export_writes():
 def test_links_of_documents_lead_to_files(document):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text("utf-8"))
     for link in links:
-        generated = link.startswith("reference/")  # on the site only
+        generated = link in ("reference/parameters.md", "reference/command-line.md")  # on the site
         assert generated or ((ROOT / document).parent / link).exists(), link
 
 

@@ -65,7 +65,7 @@ def client(tmp_path, monkeypatch):
 
 
 def test_an_experiment_says_what_it_is_and_shows_its_trainings_first(client):
-    notes.annotate("demo", "noise", "Noise")
+    notes.annotate("demo", "noise", "Noise", validated=True)
     experiment = client.get_experiment_by_name("hdkd-demo-noise")
     note = experiment.tags["mlflow.note.content"]
     assert note.startswith("**Noise, profile `demo`**")
@@ -81,5 +81,5 @@ def test_an_experiment_says_what_it_is_and_shows_its_trainings_first(client):
 def test_a_note_that_somebody_has_written_stays(client):
     identifier = client.get_experiment_by_name("hdkd-demo-noise").experiment_id
     client.set_experiment_tag(identifier, "mlflow.note.content", "mine")
-    notes.annotate("demo", "noise", "Noise")
+    notes.annotate("demo", "noise", "Noise", validated=True)
     assert client.get_experiment(identifier).tags["mlflow.note.content"] == "mine"

@@ -17,6 +17,7 @@ def reader(built, tmp_path_factory) -> Project:
     """A copy of the built project, which the tutorial changes."""
     folder = tmp_path_factory.mktemp("tutorial") / "project"
     shutil.copytree(built.folder, folder)
+    (folder / "reports/demo/report.html").unlink()
     return Project.existing(folder)
 
 
@@ -47,7 +48,7 @@ def test_a_model_prints_a_class_for_each_image(reader, outputs):
 
 def test_own_images_get_a_report_of_their_own(reader, outputs):
     assert "(100%) done" in outputs[3]
-    assert (reader.folder / "models/demo/students/folder").exists()
+    assert "My images" in (reader.folder / "reports/demo/report.html").read_text("utf-8")
 
 
 def test_a_changed_learning_rate_would_train_students_and_no_teacher(outputs):

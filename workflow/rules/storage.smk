@@ -62,7 +62,7 @@ def code_of(step, method=""):
 
 
 def stamps():
-    """The code of all steps, for groups of targets: that an input's input is missing runs nothing."""
+    """The code of all steps, as inputs of groups of targets: Snakemake would not look for them deeper in the graph."""
     if not STORED:
         return []
     methods = {run.method for dataset in DATASETS for run in plan.all_runs(SETTINGS, dataset)}

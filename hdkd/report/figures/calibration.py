@@ -63,9 +63,11 @@ def _tested(data: FigureData, role: str) -> tuple[np.ndarray, float | None]:
     source = data.source
     network = Network(RunFolder(Path(data.first(role)["run"])).load_model())
     validation = source.part("validation")
-    logits, _ = network.answers(source.images[validation])
-    temperature = fit_temperature(logits, source.labels[validation])
-    return network.answers(source.images[source.part("test")])[0], temperature
+    temperature = None
+    if len(validation):
+        logits, _ = network.answers(source.chosen(validation))
+        temperature = fit_temperature(logits, source.labels[validation])
+    return network.answers(source.chosen(source.part("test")))[0], temperature
 
 
 def _line(axes: Axes, name: str, logits: np.ndarray, labels: np.ndarray, color: str) -> None:
