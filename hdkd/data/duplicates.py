@@ -30,14 +30,12 @@ MAX_HASH_DISTANCE = 10  # bits of 64 in which the hashes may differ
 MIN_CORRELATION = 0.985
 
 BLOCK = 128  # images reduced at a time: bounds the memory
-AT_ONCE = 2**21  # pairs that are compared at a time
+AT_ONCE = 2**18  # pairs that are compared at a time
 # Halves of a hash, and in how many bits one of them differs at most: in 6 and 5 it would be 11.
 HALVES = ((33, 5), (31, 4))
 
 # An odd number that spreads what a mask leaves of a hash over the upper bits (Knuth's, 2⁶⁴ / φ).
 MIXING = np.uint64(0x9E3779B97F4A7C15)
-# How often each 16 bits have a one.
-ONES = np.array([value.bit_count() for value in range(2**16)], dtype=np.uint8)
 
 
 def pairs(images: np.ndarray) -> pd.DataFrame:
@@ -99,15 +97,21 @@ def _near(hashed: np.ndarray, lowest: np.ndarray) -> list[np.ndarray]:
     for mask in _masks():
         # What the mask leaves, as a number with about as many values as there are images.
         left = ((hashed & mask) * MIXING >> np.uint64(64 - bits)).astype(np.int64)
-        order = np.argsort(left[0], kind="stable")
+        # Sorted by it, so that what is compared lies side by side.
+        orders = [np.argsort(numbers) for numbers in left]
+        plain = hashed[0, orders[0]]
         ends = np.cumsum(np.bincount(left[0], minlength=2**bits))
-        for turn in range(ORIENTATIONS):
-            for first, second in _equal(order, ends, left[turn]):
-                distance = _distances(hashed[0, first], hashed[turn, second])
-                alike = np.flatnonzero(distance <= MAX_HASH_DISTANCE)
-                alike = alike[_are_close(lowest, turn, first[alike], second[alike])]
-                if len(alike):
-                    found[turn] = np.union1d(found[turn], first[alike] * count + second[alike])
+        for turn, order in enumerate(orders):
+            turned = hashed[turn, order]
+            for one, other in _equal(ends, left[turn, order]):
+                alike = np.flatnonzero(_distances(plain[one], turned[other]) <= MAX_HASH_DISTANCE)
+                first, second = orders[0][one[alike]], order[other[alike]]
+                ordered = first < second  # an image is no copy of itself, a pair is met once
+                first, second = first[ordered], second[ordered]
+                close = _are_close(lowest, turn, first, second)
+                if close.any():
+                    pairs = first[close] * count + second[close]
+                    found[turn] = np.union1d(found[turn], pairs)
     return found
 
 
@@ -129,28 +133,25 @@ def _masks() -> Iterator[np.uint64]:
             yield np.uint64(sum(1 << int(place) for place in half[odd]))
 
 
-def _equal(
-    order: np.ndarray, ends: np.ndarray, left: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions first < second of which the first's number is ``left`` of the second.
+def _equal(ends: np.ndarray, left: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Places in two sorted lists of numbers that are equal, some at a time.
 
-    ``order`` sorts the first ones by their numbers; ``ends`` says where in it each number ends.
+    ``ends`` says where each number ends in the first list; the second is ``left``.
     """
     begins = np.concatenate([[0], ends[:-1]])
     counts = (ends - begins)[left]
     step = max(1, AT_ONCE * len(left) // max(1, int(counts.sum())))
     for start in range(0, len(left), step):
         own = counts[start : start + step]
-        second = np.repeat(np.arange(start, start + len(own)), own)
-        within = np.arange(len(second)) - np.repeat(np.cumsum(own) - own, own)
-        first = order[begins[left[second]] + within]
-        ordered = first < second  # an image is no copy of itself, and each pair is met once
-        yield first[ordered], second[ordered]
+        other = np.repeat(np.arange(start, start + len(own)), own)
+        before = np.cumsum(own) - own
+        one = np.arange(len(other)) + np.repeat(begins[left[start : start + step]] - before, own)
+        yield one, other
 
 
 def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """In how many bits hashes ``(n,)`` differ."""
-    return ONES[(first ^ second).view(np.uint16).reshape(-1, 4)].sum(axis=1, dtype=int)
+    return np.bitwise_count(first ^ second)
 
 
 def _are_close(lowest: np.ndarray, turn: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:

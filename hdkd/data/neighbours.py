@@ -18,7 +18,7 @@ DIRECTIONS = 256  # onto which images are projected
 LARGEST = 63  # of a projection: DIRECTIONS × (2 × 63 + 1)² is below 2²⁴
 LINKS = 32  # of each image in the graph, and how many are kept in view while it is built and asked
 IN_VIEW = 128
-CANDIDATES = 32  # of each image
+CANDIDATES = 32  # of each image, or twice as many as are asked for
 ROWS = 512  # images at a time: bounds the memory
 
 
@@ -40,20 +40,21 @@ def approximate(pixels: np.ndarray, rows: np.ndarray, count: int, seed: int) -> 
     """For each of ``rows`` ``(n,)`` of ``pixels`` ``(m, d)`` bytes its ``count`` nearest others.
 
     They are places in ``rows``, ``(n, count)``, nearest first; some are not among the exact ones
-    (see :func:`recall`). Time grows about as n × d, memory as n: 2 kB for each image. Raises
+    (see :func:`recall`). Time grows about as n × d, memory as n: some 6 kB for each image. Raises
     ``DataError`` where faiss is missing.
     """
     faiss = _faiss(len(rows))
     points = _projected(pixels, rows, np.random.default_rng(seed))
     graph = faiss.IndexHNSWFlat(DIRECTIONS, LINKS)
-    graph.hnsw.efConstruction = graph.hnsw.efSearch = IN_VIEW
+    candidates = max(CANDIDATES, 2 * count)
+    graph.hnsw.efConstruction = graph.hnsw.efSearch = max(IN_VIEW, 2 * candidates)
     faiss.omp_set_num_threads(1)  # the order in which images join the graph is part of the result
     graph.add(points)
-    found = np.empty((len(rows), CANDIDATES), dtype=np.int64)
+    found = np.empty((len(rows), candidates), dtype=np.int64)
     for start in range(0, len(rows), ROWS):
-        _, near = graph.search(points[start : start + ROWS], CANDIDATES + 1)
+        _, near = graph.search(points[start : start + ROWS], candidates + 1)
         itself = near == np.arange(start, start + len(near))[:, None]
-        others = np.argsort(itself, axis=1, kind="stable")[:, :CANDIDATES]
+        others = np.argsort(itself, axis=1, kind="stable")[:, :candidates]
         found[start : start + ROWS] = np.take_along_axis(near, others, axis=1)
     return _nearest(pixels, rows, found, count)
 
