@@ -7,6 +7,7 @@ import pytest
 
 from project import ROOT, Project
 
+pytestmark = pytest.mark.slow
 PAGE = (ROOT / "docs/tutorial.md").read_text("utf-8")
 # What makes the environment, which is there.
 INSTALLING = ("make setup", "source .venv/bin/activate")
