@@ -47,7 +47,8 @@ def scale(settings: Settings) -> str:
     parts.append(heads(settings.scale[0][1][0]))
     return "\n\n".join(parts) + (
         "\n\nGenerated pictures of soft blobs in three classes (20, 30 and 50 %); one in a hundred "
-        "is a copy of another. SMOTE raises the two smaller classes to the largest. Each step is a "
+        "is a copy of another. SMOTE raises the two smaller classes to the largest; up to "
+        f"{neighbours.EXACT_UP_TO} images of a class it compares all with all. Each step is a "
         "process of its own, with some seconds of start-up. Time is that of the processors, all "
         "together. Memory is the most that a process and its workers hold at a time, without pages "
         "of files, which the system takes back where it needs them. The exponent is that of a "
