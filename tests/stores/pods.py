@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import kubernetes_validate
 import yaml
 from container import image_variables, write_wheel
 
@@ -198,6 +197,8 @@ class Cluster:
 
 
 def refuse_invalid(manifest: dict[str, Any]) -> None:
+    import kubernetes_validate  # of the services' environment, not of the ordinary one
+
     try:
         kubernetes_validate.validate(manifest, VERSION, strict=True)
     except kubernetes_validate.ValidationError as error:

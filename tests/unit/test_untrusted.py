@@ -106,7 +106,7 @@ def test_nothing_unpickles_evaluates_or_runs_a_shell():
 
 def test_what_the_workflow_gives_a_shell_is_quoted():
     """Paths that a user or a dataset may choose; names that a pattern restricts need no quotes."""
-    restricted = r"wildcards\.\w+|threads|params\.(dataset|options)"
+    restricted = r"wildcards\.\w+|threads|params\.(dataset|options|launcher)"
     for path in SOURCES:
         if path.suffix == ".smk":
             for command in re.findall(r"shell:\n((?: +\".*\"\n)+)", path.read_text()):

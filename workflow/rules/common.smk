@@ -131,7 +131,7 @@ def options(wildcards, input):
 
 def launcher(wildcards, resources):
     """What starts the processes of a run that has several (`--set-resources train_teacher:processes=2`)."""
-    processes = resources.processes
+    processes = int(resources.processes)
     if processes == 1:
         return ""
     return f"torchrun --standalone --nproc-per-node {processes} --no-python -- "
