@@ -169,6 +169,15 @@ def test_a_file_in_float32_that_answers_otherwise_is_refused():
         converter.compared(INT8, run_onnx, network().answers(unseen()[0]))
 
 
+def test_a_file_that_gives_no_number_is_refused():
+    images = RunImages.of(RunFolder(Path("run")).params)
+    converter = Converter(network(), images, FOLDER, {})
+    logits, probabilities = network().answers(unseen()[0])
+    nothing = (np.full_like(logits, np.nan), probabilities)
+    with pytest.raises(RunError, match=r"model\.onnx gives logits that differ"):
+        converter.compared(ONNX, lambda path, pixels: nothing, (logits, probabilities))
+
+
 @pytest.mark.slow
 def test_a_model_that_was_exported_earlier_can_be_exported_again(tmp_path):
     shutil.copytree("exported", tmp_path / "earlier")

@@ -341,6 +341,14 @@ def distil(**changes):
             {"optimizer": torch.optim.SGD(linear().parameters()), "lr": 0.1},
             "lr would not reach the optimizer that you pass: set it there",
         ),
+        (
+            {"optimizer": torch.optim.SGD(linear().parameters())},
+            "the optimizer that you pass has none of the student's parameters",
+        ),
+        (
+            {"student": linear().requires_grad_(False)},
+            "no weight of the student requires a gradient, as those of a teacher do not: call",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said_in_a_sentence(changes, sentence):
@@ -409,6 +417,13 @@ def test_a_loaded_model_says_what_the_command_says(tmp_path, capsys):
     assert answer["class"] == classifier.classes[row.argmax()]
     assert list(answer["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-6)
     assert hdkd.load(Path("pretrained") / "brain_tumor").classes == classifier.classes
+
+
+def test_a_classifier_takes_paths_as_text_and_no_file_at_all(tmp_path):
+    classifier = hdkd.load("brain_tumor")
+    assert classifier.probabilities([]).shape == (0, len(classifier.classes))
+    with pytest.raises(DataError, match=r"not usable: lost\.png: no such file"):
+        classifier.probabilities(["lost.png"])
 
 
 def test_a_model_that_does_not_exist_is_named_with_those_that_do():
