@@ -38,8 +38,8 @@ def test_two_processes_lose_what_one_loses_with_the_same_batch(shared):
 
 def test_all_processes_have_the_same_weights(shared):
     (_, first), (_, second) = shared
-    trained = [name for name in first if not name.endswith("num_batches_tracked")]
-    assert all(torch.equal(first[name], second[name]) for name in trained)
+    assert list(first) == list(second)
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_only_the_first_process_evaluates(shared):
