@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: all setup study test test-slow test-older-torch test-cluster test-stores chaos audit bench docs lint mlflow pull clean
+.PHONY: all setup study test test-slow test-older-torch test-cluster test-stores test-browser chaos audit bench docs lint mlflow pull clean
 
 all: setup
 	snakemake --cores $(CORES) all
@@ -66,7 +66,12 @@ test-stores: setup $(SERVICES)/.installed
 	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || { apt-get update -qq && apt-get install -qq -y --no-install-recommends postgresql; }
 	$(SERVICES)/bin/python -m pytest -m stores tests/stores
 
-# The ordinary environment, and beside it what clusters and stores need.
+# The page of a model in Debian's Chromium, or in another that the machine has.
+test-browser: setup $(SERVICES)/.installed
+	command -v chromium || command -v chromium-browser || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
+	$(SERVICES)/bin/python -m pytest -m browser tests/browser
+
+# The ordinary environment, and beside it what clusters, stores and the browser's tests need.
 $(SERVICES)/.installed: $(VENV)/.installed requirements-services.lock
 	$(PYTHON) -m venv $(SERVICES)
 	$(SERVICES)/bin/python -m pip install --quiet --no-deps --requirement requirements-services.lock

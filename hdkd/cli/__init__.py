@@ -20,7 +20,9 @@ PIPELINE = {
     "dvc", "imblearn", "jinja2", "kagglehub", "matplotlib", "mlflow", "packaging", "ptflops",
     "snakemake",
 }  # fmt: skip
-ONNX = {"onnx", "onnxruntime", "onnxscript"}  # what the extra of this name brings
+# What the extras of these names bring.
+ONNX = {"onnx", "onnxruntime", "onnxscript"}
+SERVE = {"fastapi", "markdown_it", "uvicorn"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,7 +84,7 @@ def _message(error: Exception) -> str | None:
 
 def _missing(package: str) -> str | None:
     """Which extra brings a package that is not installed; ``None`` where none does."""
-    for extra, packages in (("pipeline", PIPELINE), ("onnx", ONNX)):
+    for extra, packages in (("pipeline", PIPELINE), ("onnx", ONNX), ("serve", SERVE)):
         if package in packages:
             return f"this needs {package}: pip install 'hdkd[{extra}]'"
     return None

@@ -31,6 +31,7 @@ MODULES = {
     "import-runs": "pieces",
     "export": "models",
     "predict": "models",
+    "serve": "models",
 }
 
 

@@ -53,12 +53,15 @@ def export(
     print(notice_of(output))
 
 
-@click.command()
-@click.option(
+model = click.option(
     "--model",
     default="brain_tumor",
     help="run folder of the trained model, or the name of one in pretrained/ (brain_tumor)",
 )
+
+
+@click.command()
+@model
 @click.option(
     "--json", "as_json", is_flag=True, help="one JSON object per image instead of a table"
 )
@@ -89,3 +92,17 @@ def predict(model: str, as_json: bool, images: tuple[Path, ...]) -> None:
         for image, row in zip(images, probabilities, strict=True)
     ]
     print(tabulate(rows, headers=["image", "class", *names], disable_numparse=True))
+
+
+@click.command()
+@model
+@click.option("--host", default="127.0.0.1", help="address to serve at (127.0.0.1: this machine)")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, help="port, 0 for any free one (8000)"
+)
+def serve(model: str, host: str, port: int) -> None:
+    """Show a trained model as a web page, and to programs as JSON."""
+    from hdkd.deploy.predict import find
+    from hdkd.deploy.web.server import serve as serve_folder
+
+    serve_folder(find(model), host, port)

@@ -13,6 +13,8 @@ import numpy as np
 from hdkd.config import Kaggle, MedMNIST, Settings
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.deploy.card import TERMS, card, described, terms
+from hdkd.deploy.familiarity import FILE as FEATURES
+from hdkd.deploy.familiarity import fit_familiarity
 from hdkd.deploy.formats import CONVERTED, ONNX, Converter, require
 from hdkd.deploy.images import RunImages
 from hdkd.deploy.network import Network
@@ -90,8 +92,10 @@ def export(
             raise RunError(f"{run}: its weights do not fit 16 bits")
         calibration = calibrate(model, images)
         network = Network(model, calibration.temperature if calibration else 1.0)
+        familiarity, unfamiliar = fit_familiarity(network, images)
         tested = measure(network, images.source) | {
             "calibration": calibration,
+            "unfamiliar": unfamiliar,
             "weight_bytes": len(weights),
             "conversions": [],
         }
@@ -100,6 +104,8 @@ def export(
             about = described(exported, folder.params)
             conversions = Converter(network, images, new, about).convert(formats, precision)
             exported = exported.model_copy(update={"conversions": conversions})
+        if familiarity:
+            familiarity.save(new)
         _complete(new, exported, folder.params)
         shutil.rmtree(output, ignore_errors=True)
         new.rename(output)
@@ -111,18 +117,20 @@ def _complete(folder: Path, summary: ModelSummary, params: RunParams) -> None:
     write_json(folder / "summary.json", summary.content())
     (folder / CARD).write_text(card(summary, params), "utf-8")
     (folder / TERMS).write_text(terms(summary.data), "utf-8")
-    converted = [each.file for each in summary.conversions]
-    if ONNX in converted:
+    added = [each.file for each in summary.conversions]
+    if ONNX in added:
         shutil.copyfile(Path(__file__).with_name(CLASSIFY), folder / CLASSIFY)
-        converted.append(CLASSIFY)
-    write_checksums(folder, [*FILES, *converted])
+        added.append(CLASSIFY)
+    if summary.unfamiliar:
+        added.append(FEATURES)
+    write_checksums(folder, [*FILES, *added])
 
 
 def content_of(folder: Path) -> str:
     """What is in a folder: ``nothing``, the identity of a model's run, or something else."""
     if not folder.exists() or not any(folder.iterdir()):
         return "nothing"
-    names = {path.name for path in folder.iterdir()} - {*CONVERTED, CLASSIFY}
+    names = {path.name for path in folder.iterdir()} - {*CONVERTED, CLASSIFY, FEATURES}
     if names != {*FILES, plan.RUN_FILES[-1]}:
         return "something else than a model"
     summary = RunFolder(folder).exported

@@ -1,5 +1,8 @@
 """A trained network as it is used, and as it is exported: from bytes to probabilities."""
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -9,6 +12,18 @@ from hdkd.data.batches.imageset import Chosen
 from hdkd.models import ImageModel
 
 BATCH = 256  # images at a time
+
+
+class Looked(NamedTuple):
+    """One pass over ``n`` images: logits and probabilities ``(n, classes)``, both in float32.
+
+    ``stage`` ``(n, channels, side, side)`` is what the last convolutional stage gives, ``None`` for
+    a network that shows no stages.
+    """
+
+    logits: Tensor
+    probabilities: Tensor
+    stage: Tensor | None
 
 
 class Network(nn.Module):
@@ -23,18 +38,34 @@ class Network(nn.Module):
         self.model = model.eval().requires_grad_(False)
         self.temperature = temperature
 
+    def look(self, pixels: Tensor) -> Looked:
+        """Logits, probabilities and the last stage, in one pass."""
+        output = self.model(normalise(pixels))
+        logits = self.model.combine(output)
+        stage = output.features[-1] if output.features else None
+        return Looked(logits, (logits / self.temperature).softmax(dim=1), stage)
+
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and probabilities, both in float32."""
-        logits = self.model.predict(normalise(pixels))
-        return logits, (logits / self.temperature).softmax(dim=1)
+        looked = self.look(pixels)
+        return looked.logits, looked.probabilities
 
     @torch.inference_mode()
     def answers(self, images: Chosen | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits and probabilities of any number of prepared images, a batch at a time."""
-        pieces = (np.array(images[k : k + BATCH]) for k in range(0, len(images), BATCH))
-        batches = [
-            self(torch.from_numpy(piece).contiguous(memory_format=torch.channels_last))
-            for piece in pieces
-        ]
+        batches = [self(piece) for piece in _batches(images)]
         logits, probabilities = (torch.cat(parts) for parts in zip(*batches, strict=True))
         return logits.numpy(), probabilities.numpy()
+
+    @torch.inference_mode()
+    def vectors(self, images: Chosen | np.ndarray) -> np.ndarray | None:
+        """``(n, channels)``: each image's last stage, mean over positions; ``None`` without one."""
+        stages = [self.look(piece).stage for piece in _batches(images)]
+        means = [stage.mean(dim=(2, 3)) for stage in stages if stage is not None]
+        return torch.cat(means).numpy() if means else None
+
+
+def _batches(images: Chosen | np.ndarray) -> Iterator[Tensor]:
+    for start in range(0, len(images), BATCH):
+        piece = torch.from_numpy(np.array(images[start : start + BATCH]))
+        yield piece.contiguous(memory_format=torch.channels_last)

@@ -228,6 +228,21 @@ class Calibration(Record):
     after: CalibrationErrors
 
 
+class Unfamiliar(Record):
+    """When an exported model says that an image is unlike its training images.
+
+    That is beyond the ``threshold`` of ``deploy/familiarity.py``, which was set on so many
+    ``images`` of a ``part``. It said so of ``alarms`` of the test images, all of which belong to
+    the collection; ``interval`` is of that share, at 95 %.
+    """
+
+    part: Literal["training", "validation"]
+    images: int
+    threshold: float
+    alarms: int
+    interval: tuple[float, float]
+
+
 class Conversion(Record):
     """A file of an exported model that other programs run, tested on all test images.
 
@@ -251,7 +266,7 @@ class ModelSummary(Record):
 
     ``interval`` is of the accuracy, at 95 %; ``changed`` counts the test images with another answer
     than the run gave. Without ``calibration`` probabilities are the softmax of the logits as they
-    are. Old records have neither this nor ``conversions``.
+    are. Old records have neither this nor ``unfamiliar`` nor ``conversions``.
     """
 
     version: Literal[3] = VERSION
@@ -266,6 +281,7 @@ class ModelSummary(Record):
     leaked: Leaked
     without_leaks: WithoutLeaks | None
     calibration: Calibration | None
+    unfamiliar: Unfamiliar | None
     changed: int
     run_folder: str
     run_accuracy: float
@@ -312,7 +328,8 @@ def read_model_summary(content: dict[str, Any], path: Path) -> ModelSummary:
         kept = {"rule": "last", "epoch": content.get("epochs")}
         provenance = _with(content.get("provenance"), peak_memory_bytes=None, pieces=[])
         content = {"kept": kept} | _without_version(content) | {"provenance": provenance}
-    content = {"calibration": None, "conversions": []} | _current(content)
+    later: dict[str, Any] = {"calibration": None, "unfamiliar": None, "conversions": []}
+    content = later | _current(content)
     return _checked(ModelSummary, content, path)
 
 

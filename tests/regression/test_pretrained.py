@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exporting import hdkd, prepare_images
 from hdkd import config
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.deploy.card import card, terms
@@ -18,7 +19,6 @@ from hdkd.files import read_checksums, sha256
 from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
-from hdkd.study.key import RunKey
 from project import ROOT
 
 MODELS = sorted(path.parent for path in PRETRAINED.glob("*/summary.json"))
@@ -37,19 +37,8 @@ def prepared(model, tmp_path_factory) -> Path:
     if variable not in os.environ:
         pytest.skip(f"{variable} names no archive of {run.dataset}")
     folder = tmp_path_factory.mktemp(run.dataset)
-    for step in ("acquire", "prepare", "split"):
-        hdkd(folder, run, step)
+    prepare_images(folder, run)
     return folder
-
-
-def hdkd(folder: Path, run: RunKey, *command: str) -> None:
-    """A command for the dataset and profile of a run, in a folder."""
-    options = ["--dataset", run.dataset, "--profile", run.profile]
-    options += ["--params", str(ROOT / "params.yaml")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(
-        [sys.executable, "-m", "hdkd", *command, *options], cwd=folder, env=environment, check=True
-    )
 
 
 def test_there_is_the_one_that_predict_uses_by_default():
@@ -59,7 +48,21 @@ def test_there_is_the_one_that_predict_uses_by_default():
 def test_its_files_are_as_exported(model):
     sums = read_checksums(model.path)
     assert {name: sha256(model.path / name) for name in sums} == sums
-    assert set(sums) == {"params.json", "model.safetensors", "summary.json", "README.md", "LICENSE"}
+    names = {path.name for path in model.path.iterdir()} - {"SHA256SUMS"}
+    assert set(sums) == names
+    assert names >= {"params.json", "model.safetensors", "summary.json", "README.md", "LICENSE"}
+
+
+def test_deployment_has_a_row_for_each_of_its_files(model):
+    """As ``docs/deployment.md`` shows them, from the summary."""
+    text = (ROOT / "docs" / "deployment.md").read_text("utf-8")
+    summary = model.exported
+    for each in summary.conversions:
+        low, high = (f"{100 * share:.2f}" for share in each.interval)
+        file = f"| `{each.file}` | {each.bytes / 1e6:.2f} | {each.difference:.1g} | "
+        answers = f"{each.changed} of {summary.test_images} | {100 * each.accuracy:.2f} % "
+        row = f"{file}{answers}({low} to {high} %) |"
+        assert row in text
 
 
 def test_its_card_follows_from_its_summary(model):

@@ -1,0 +1,56 @@
+"""Classify image files with an exported model: needs onnxruntime, numpy and Pillow, nothing else.
+
+python classify.py model.onnx image.png [another.jpg ...]
+
+Prints a JSON object for each image, as `hdkd predict --json` does. Not for clinical use.
+"""
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+
+def prepared(path: str, size: int, colour: str) -> np.ndarray:
+    """One image as the model takes it: bytes ``(1, channels, size, size)``."""
+    opened = Image.open(path)
+    if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
+        raise SystemExit(f"{path}: several frames instead of one")
+    image = ImageOps.exif_transpose(opened)
+    if image.mode == "F":
+        raise SystemExit(f"{path}: brightness as fractions, of which no scale is known")
+    if image.mode.startswith("I"):  # 16-bit grey
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise SystemExit(f"{path}: brightness of more than 16 bits, of which no scale is known")
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    image = image.convert("L" if colour == "grey" else "RGB")
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+    return np.atleast_3d(pixels).transpose(2, 0, 1)[None]
+
+
+def main() -> None:
+    """Classify the files that the command line names, after the model."""
+    if len(sys.argv) < 3:
+        raise SystemExit("usage: python classify.py model.onnx image.png [another.jpg ...]")
+    session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+    about = session.get_modelmeta().custom_metadata_map
+    classes = json.loads(about["classes"])
+    for path in sys.argv[2:]:
+        try:
+            pixels = prepared(path, int(about["size"]), about["colour"])
+        except OSError:
+            raise SystemExit(f"{path}: not a complete image") from None
+        (row,) = session.run(["probabilities"], {"pixels": pixels})[0]
+        probabilities = {name: round(float(p), 6) for name, p in zip(classes, row, strict=True)}
+        answer = {"image": path, "class": classes[row.argmax()], "probabilities": probabilities}
+        print(json.dumps(answer, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
