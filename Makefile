@@ -37,16 +37,17 @@ test: setup
 	pytest --numprocesses 2 --dist loadfile
 
 # What takes minutes: a small fixed configuration trained again beside its recorded range, kills at every
-# moment, a study carried away and home, every benchmark at its smallest, the committed models on the real images.
+# moment, a study carried away and home, every method through the workflow, training with other CPUs' instructions,
+# every benchmark at its smallest, the committed models on the real images.
 test-slow: setup test-older-torch
-	pytest -m slow
+	pytest -m slow --numprocesses 2 --dist loadfile
 
 # The tests of training with the torch that GPU machines have today, which is older than the pinned one, and a
 # rehearsal of those of the GPU on a CPU. All other packages are those of the ordinary environment.
 OLDER := .venv-older-torch
 TRAINING := $(addprefix tests/unit/test_,$(addsuffix .py,augment checkpoint engine instruction_sets kept loader losses models parallel schedule training))
 test-older-torch: setup $(OLDER)/.installed
-	HDKD_TEST_DEVICE=cpu $(OLDER)/bin/python -m pytest $(TRAINING) tests/gpu
+	HDKD_TEST_DEVICE=cpu $(OLDER)/bin/python -m pytest --numprocesses 2 --dist loadfile $(TRAINING) tests/gpu
 
 $(OLDER)/.installed: $(VENV)/.installed
 	$(PYTHON) -m venv $(OLDER)

@@ -8,6 +8,7 @@ import pytest
 
 from project import ROOT
 
+pytestmark = pytest.mark.slow
 TRAINING_TESTS = ("test_training.py", "test_checkpoint.py", "test_engine.py", "test_losses.py")
 # The narrowest networks that are accepted, a few images, many steps: writes past memory show.
 NARROWEST = """
@@ -48,7 +49,6 @@ def test_the_tests_of_training_pass_with(instructions):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("instructions", ["AVX2", "SSE41", "ALL"])
 def test_the_narrowest_networks_keep_to_their_memory(instructions):
     checked = {

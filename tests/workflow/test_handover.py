@@ -70,6 +70,7 @@ def test_only_reports_are_committed(lost):
     assert "nothing new" in project.run("hdkd", "import-runs", "--commit", ".").stdout
 
 
+@pytest.mark.slow
 def test_a_clone_goes_on_and_trains_nothing_twice(lost, parameters, tmp_path):
     project, before = lost
     settings = config.resolve(parameters)

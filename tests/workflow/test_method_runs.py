@@ -15,6 +15,8 @@ from hdkd.study.key import RunKey
 from hdkd.study.names import NETWORKS
 from project import Project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def parameters(tiny_parameters) -> dict:

@@ -132,6 +132,7 @@ def test_a_server_that_goes_away_in_the_middle_gets_the_rest_later(project, serv
         assert_whole(project, server.uri)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_back_before_the_end_misses_nothing(project, server, tmp_path):
     variables = {"MLFLOW_TRACKING_URI": server.uri}
     parameters = project.parameters
