@@ -18,8 +18,9 @@ def test_the_citation_has_the_version():
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_the_layout_in_the_readme_is_the_real_one():
-    tree = (ROOT / "README.md").read_text().partition("## Layout")[2].split("```")[1]
+def test_the_layout_in_the_architecture_is_the_real_one():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    tree = text.partition("## Where things lie")[2].split("```")[1]
     names = [
         name for line in tree.splitlines() for name in re.findall(r"^\s*([\w./ ]+?)\s{2,}", line)
     ]
