@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from hdkd.data.acquire import sources
 from hdkd.data.pieces import in_order, piecewise
 from hdkd.errors import DataError
 from project import ROOT, own_images
+from waiting import until
 
 RGB = Images(size=16, colour="rgb")
 FILES = ("images.npy", "index.csv", "facts.json")
@@ -83,14 +82,6 @@ def stopped_after(root: Path, images: int, monkeypatch) -> None:
             prepare(root)
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("waited half a minute")
-
-
 def start(root: Path) -> subprocess.Popen:
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     command = [sys.executable, "-c", SLOWLY, str(root)]
@@ -112,7 +103,7 @@ def test_neither_pieces_nor_threads_change_a_byte(root, monkeypatch, piece):
 def test_a_killed_preparation_is_continued_and_gives_the_same_bytes(root, monkeypatch):
     expected = prepare(root, "other")
     process = start(root)
-    wait_until(lambda: len(journal(root)) > 4)
+    until(lambda: len(journal(root)) > 4, 30, "four pieces were not written")
     process.kill()
     process.wait()
     assert not (root / "prepared" / "images.npy").exists()
