@@ -23,8 +23,8 @@ class About:
     ``origin`` is two or three sentences on where it comes from, ``source`` the code that was read,
     ``licence`` that code's. ``published`` are the published weights, ``logits`` how the logit term
     is normalised, ``networks`` the students that it can teach, ``predicting`` the heads that
-    predict (``ImageModel``), ``taught`` whether it asks a teacher, ``fewest_classes`` below how
-    many its loss says nothing.
+    predict (``ImageModel``), ``taught`` whether it asks a teacher, ``fewest_classes`` for how
+    many its loss has a meaning.
     """
 
     title: str

@@ -12,7 +12,7 @@ ABOUT = {
     "convolutional teacher's probabilities teach. HDKD took its logit term from this code.",
     "source": "facebookresearch/deit, losses.py",
     "licence": "Apache-2.0",
-    "published": "α 0.5, temperature 1",
+    "published": "α 0.5, temperature 1: the defaults of the code",
     "logits": "KL, by batch × classes",
     "networks": ["hybrid", "vit"],
     "predicting": "both",

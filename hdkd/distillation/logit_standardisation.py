@@ -13,7 +13,7 @@ ABOUT = {
     "large: at the published temperature of 2 a teacher of four classes is never surer than 0.48, "
     "so it is 1 here.",
     "source": "sunshangquan/logit-standardization-KD, mdistiller/distillers/KD.py",
-    "licence": "none",
+    "licence": "no licence stated",
     "published": "labels 0.1, KL 9, temperature 2 (here 1)",
     "logits": "KL, by batch",
     "networks": ["hybrid", "vit"],

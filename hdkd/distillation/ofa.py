@@ -17,7 +17,7 @@ ABOUT = {
     "true class more weight where the teacher is sure of it. Exits of tokens classify their mean, "
     "as is published for students without a class token.",
     "source": "Hao840/OFAKD, distillers/ofa.py",
-    "licence": "none",
+    "licence": "no licence stated",
     "published": "all terms 1, γ 1.5 as in its README (the code's default is 1), temperature 1",
     "logits": "soft cross-entropy, by batch",
     "networks": ["hybrid", "vit"],

@@ -13,7 +13,7 @@ ABOUT = {
     "teacher's through an orthogonal projection, so that the projection cannot do the student's "
     "work. The teacher's features are normalised first.",
     "source": "roymiles/vkd, engine.py",
-    "licence": "none",
+    "licence": "no licence stated",
     "published": "all terms 1, temperature 1",
     "logits": "KL, by batch",
     "networks": ["hybrid", "vit"],
