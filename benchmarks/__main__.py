@@ -37,7 +37,7 @@ SECTIONS: dict[str, tuple[str, Callable[[settings.Settings], str]]] = {
 }
 
 
-def main() -> int:
+def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--reference", type=Path, help="checkout of omarsherif200/HDKD to compare with"
@@ -53,13 +53,18 @@ def main() -> int:
         "--gpu", choices=("cuda", "cpu"), help="the GPU's table only (cpu: rehearse it)"
     )
     parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.output is None and not options.sections:
         name = "benchmarks_gpu.md" if options.gpu else "benchmarks.md"
         options.output = Path("reports") / name
     unknown = set(options.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"{unknown.pop()} is no section: take {', '.join(SECTIONS)}")
+    return options
+
+
+def main() -> int:
+    options = options_of()
     make = settings.tiny if options.tiny else settings.full
     sizes = make(options.reference, options.threads)
     parts = [head(options)]

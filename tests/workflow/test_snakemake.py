@@ -20,11 +20,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from commands import spans
 from hdkd import config
 from hdkd.runs import predictions
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
-from project import Project
+from project import ROOT, Project
 
 # Teacher; student and HDKD on two subsets; teacher, student, HDKD with the other block; HDKD with
 # hard labels; a baseline.
@@ -306,12 +307,12 @@ class TestMLflow:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         address = f"http://127.0.0.1:{port}"
-        store = f"sqlite:///{built.folder}/mlflow/mlflow.db"
-        command = ["mlflow", "models", "serve", "-m", "models:/hdkd-demo-phantom@best"]
+        guide = (ROOT / "docs/reading-results.md").read_text("utf-8")
+        [command] = [each for each in spans(guide) if "models serve" in each]
         server = subprocess.Popen(
-            [*command, "--env-manager", "local", "--port", str(port)],
-            cwd=built.folder.parent,
-            env=built.environment(MLFLOW_TRACKING_URI=store, PYTHONPATH=""),
+            ["bash", "-c", f"{command} --port {port}"],
+            cwd=built.folder,
+            env=built.environment(PYTHONPATH=""),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
