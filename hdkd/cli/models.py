@@ -42,11 +42,11 @@ def export(
     """Export a trained model as a small folder with a card."""
     if precision == "int8" and "onnx" not in formats:
         raise click.UsageError("--precision int8 needs --format onnx", click.get_current_context())
-    from hdkd.deploy.export import default_run
+    from hdkd.deploy.export import BY_RULE, default_run
     from hdkd.deploy.export import export as export_run
     from hdkd.deploy.predict import notice_of
 
-    chosen = "manually" if run else "before any result: HDKD, most images, first seed"
+    chosen = "manually" if run else BY_RULE
     output = output or Path("pretrained") / dataset
     run = run or default_run(settings, dataset).folder
     export_run(settings, run, output, chosen, formats, precision)

@@ -4,11 +4,10 @@ import functools
 import hashlib
 import io
 import os
-import struct
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 import PIL
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hdkd.config import Dataset, Images
 from hdkd.data import layouts
@@ -47,20 +46,39 @@ def decode(path: Path | BinaryIO, images: Images) -> Decoded:
     Raises ``DataError`` with the reason when the file is not one complete image, or its brightness
     has no agreed scale.
     """
+    with opened(path) as image:
+        return decode_opened(image, images)
+
+
+@contextmanager
+def opened(
+    file: Path | BinaryIO, formats: tuple[str, ...] | None = None
+) -> Generator[Image.Image, None, None]:
+    """An image of which only the header has been read, in one of the ``formats``, or of any.
+
+    Raises ``DataError`` with the reason for what is no image, and for what the decoder makes of
+    damaged ones inside the block.
+    """
     try:
-        with Image.open(path) as opened:
-            return _decode(opened, images)
+        with Image.open(file, formats=formats) as image:
+            yield image
+    except (DataError, MemoryError):
+        raise
     except FileNotFoundError:
         raise DataError("no such file") from None
+    except UnidentifiedImageError:
+        wanted = f"an image in one of the formats {', '.join(formats)}" if formats else ""
+        raise DataError(f"not {wanted or 'a complete image'}") from None
     except Image.DecompressionBombError:
         raise DataError("more pixels than any image should have") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except Exception as error:  # of a damaged file, decoders raise whatever happens to them
         if isinstance(error, OSError) and is_disk_error(error):
             raise
         raise DataError("not a complete image") from None
 
 
-def _decode(opened: Image.Image, images: Images) -> Decoded:
+def decode_opened(opened: Image.Image, images: Images) -> Decoded:
+    """An ``opened`` image, decoded as :func:`decode` does."""
     # Photographs of some telephones carry a small copy of themselves as a second frame.
     frames = getattr(opened, "n_frames", 1)
     if frames > 1 and opened.format != "MPO":
@@ -70,7 +88,7 @@ def _decode(opened: Image.Image, images: Images) -> Decoded:
     if image.mode == "F":
         raise DataError("brightness as fractions, of which no scale is known")
     if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip instead of scaling
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:
             raise DataError("brightness of more than 16 bits, of which no scale is known")
         image = Image.fromarray((values >> 8).astype(np.uint8))

@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 
 from hdkd import templates
-from hdkd.deploy.familiarity import FAMILIAR
 from hdkd.evaluation.metrics import interval
 from hdkd.runs.records import LicensedData, ModelSummary, RunParams
 from hdkd.study.names import model_name
@@ -36,7 +35,6 @@ def card(summary: ModelSummary, params: RunParams) -> str:
         Path(__file__).with_name("model_card.md"),
         **summary.content(),
         share_interval=share_interval,
-        FAMILIAR=FAMILIAR,
         weights_licence=licence(summary.data.licence),
         params=params,
         classes=params.classes,

@@ -32,11 +32,12 @@ from hdkd.study.key import RunKey
 from hdkd.training.loop import has_finite_weights
 
 CLASSIFY = "classify.py"  # beside ONNX: how to use it with onnxruntime alone
+BY_RULE = "by a fixed rule, not by its result: HDKD, most images, first seed"
 FILES = ("params.json", "model.safetensors", "summary.json", CARD, TERMS)
 
 
 def default_run(settings: Settings, dataset: str) -> RunKey:
-    """HDKD on all images, or on most, with the first seed: chosen without looking at any result."""
+    """HDKD on all images, or on most, with the first seed, whatever its result."""
     subsets = settings.dataset(dataset).subsets
     largest = "all" if "all" in subsets else max(subsets)
     return next(

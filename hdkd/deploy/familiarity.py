@@ -6,19 +6,21 @@ for Detecting Out-of-Distribution Samples and Adversarial Attacks" (2018), with 
 classes. How sure the network is of its class says nothing of it.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from hdkd.deploy.images import RunImages
 from hdkd.deploy.network import Network
 from hdkd.evaluation.metrics import interval
-from hdkd.runs.records import Unfamiliar
+from hdkd.runs.folder import RunFolder
+from hdkd.runs.records import Alarms, Unfamiliar
 
 FILE = "features.safetensors"  # of an exported model
-FAMILIAR = 0.99  # of the validation images lie within the threshold
+FAMILIAR = 0.99  # of images like those that set the threshold lie within it
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,24 @@ class Familiarity:
     threshold: float
 
     @classmethod
-    def fit(cls, training: np.ndarray, validation: np.ndarray) -> "Familiarity":
-        """From vectors ``(n, dim)`` of training images and of those that set the threshold."""
+    def fit(cls, training: np.ndarray, others: np.ndarray) -> "Familiarity":
+        """From vectors ``(n, dim)`` of training images, and of those that set the threshold.
+
+        A further image like the latter exceeds the threshold with a probability of at most 1 %; of
+        fewer than 99 images the largest distance is the threshold, which promises less.
+        """
         from sklearn.covariance import LedoitWolf  # slow to import, and needed to export only
 
         fitted = LedoitWolf().fit(training)
         mean, precision = fitted.location_.astype("f4"), fitted.precision_.astype("f4")
-        distances = cls(mean, precision, np.inf).distances(validation)
-        return cls(mean, precision, float(np.quantile(distances, FAMILIAR)))
+        distances = np.sort(cls(mean, precision, np.inf).distances(others))
+        rank = min(math.ceil(FAMILIAR * (len(others) + 1)), len(others))
+        return cls(mean, precision, float(distances[rank - 1]))
 
     @classmethod
     def load(cls, folder: Path, threshold: float) -> "Familiarity":
-        """That of an exported model."""
-        stored = load_file(folder / FILE)
+        """That of an exported model; ``RunError`` where its file is missing or damaged."""
+        stored = load(RunFolder(folder).read(FILE))
         return cls(stored["mean"], stored["precision"], threshold)
 
     def save(self, folder: Path) -> None:
@@ -56,6 +63,10 @@ class Familiarity:
         """``(n,)``: how far vectors ``(n, dim)`` are, 0 or more."""
         apart = vectors.astype(float) - self.mean
         return np.einsum("ni,ij,nj->n", apart, self.precision.astype(float), apart)
+
+    def is_unlike(self, vectors: np.ndarray) -> np.ndarray:
+        """``(n,)``: whether vectors ``(n, dim)`` are of images unlike the training images."""
+        return self.distances(vectors) > self.threshold
 
 
 def fit_familiarity(
@@ -68,16 +79,31 @@ def fit_familiarity(
     """
     source = images.source
     training = network.vectors(source.chosen(images.training))
-    test = network.vectors(source.chosen(images.test))
-    if training is None or test is None:
+    if training is None:
         return None, None
-    validation = network.vectors(source.chosen(images.validation))
-    found = Familiarity.fit(training, training if validation is None else validation)
-    alarms = int((found.distances(test) > found.threshold).sum())
-    return found, Unfamiliar(
-        part="training" if validation is None else "validation",
-        images=len(training if validation is None else validation),
-        threshold=found.threshold,
-        alarms=alarms,
-        interval=interval(alarms, len(test)),
+    part, others = "training", training
+    if len(images.validation):
+        part, others = "validation", _known(network.vectors(source.chosen(images.validation)))
+    found = Familiarity.fit(training, others)
+    alarms = found.is_unlike(_known(network.vectors(source.chosen(images.test))))
+    new = ~source.table["leaked"].to_numpy()[images.test].astype(bool)
+    return found, Unfamiliar.model_validate(
+        {
+            "part": part,
+            "images": len(others),
+            "beyond": int(found.is_unlike(others).sum()),
+            "threshold": found.threshold,
+            "test": _counted(alarms),
+            "without_leaks": _counted(alarms[new]) if new.any() else None,
+        }
     )
+
+
+def _known(vectors: np.ndarray | None) -> np.ndarray:
+    assert vectors is not None, "it has shown stages before"
+    return vectors
+
+
+def _counted(alarms: np.ndarray) -> Alarms:
+    count = int(alarms.sum())
+    return Alarms(images=len(alarms), alarms=count, interval=interval(count, len(alarms)))

@@ -14,7 +14,7 @@ from hdkd.models import ImageModel
 BATCH = 256  # images at a time
 
 
-class Looked(NamedTuple):
+class Inference(NamedTuple):
     """One pass over ``n`` images: logits and probabilities ``(n, classes)``, both in float32.
 
     ``stage`` ``(n, channels, side, side)`` is what the last convolutional stage gives, ``None`` for
@@ -38,17 +38,17 @@ class Network(nn.Module):
         self.model = model.eval().requires_grad_(False)
         self.temperature = temperature
 
-    def look(self, pixels: Tensor) -> Looked:
+    def infer(self, pixels: Tensor) -> Inference:
         """Logits, probabilities and the last stage, in one pass."""
         output = self.model(normalise(pixels))
         logits = self.model.combine(output)
         stage = output.features[-1] if output.features else None
-        return Looked(logits, (logits / self.temperature).softmax(dim=1), stage)
+        return Inference(logits, (logits / self.temperature).softmax(dim=1), stage)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and probabilities, both in float32."""
-        looked = self.look(pixels)
-        return looked.logits, looked.probabilities
+        logits, probabilities, _ = self.infer(pixels)
+        return logits, probabilities
 
     @torch.inference_mode()
     def answers(self, images: Chosen | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,10 +59,17 @@ class Network(nn.Module):
 
     @torch.inference_mode()
     def vectors(self, images: Chosen | np.ndarray) -> np.ndarray | None:
-        """``(n, channels)``: each image's last stage, mean over positions; ``None`` without one."""
-        stages = [self.look(piece).stage for piece in _batches(images)]
-        means = [stage.mean(dim=(2, 3)) for stage in stages if stage is not None]
-        return torch.cat(means).numpy() if means else None
+        """``(n, channels)``: the last stage for ``n`` images, 1 or more, mean over positions.
+
+        ``None`` for a network that shows no stages.
+        """
+        means = []
+        for piece in _batches(images):
+            stage = self.infer(piece).stage
+            if stage is None:
+                return None
+            means.append(stage.mean(dim=(2, 3)))
+        return torch.cat(means).numpy()
 
 
 def _batches(images: Chosen | np.ndarray) -> Iterator[Tensor]:

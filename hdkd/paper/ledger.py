@@ -212,11 +212,30 @@ def headline(table: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
+def different(table: pd.DataFrame) -> str:
+    """The verdicts on numbers of networks and data, each number once: ``57: 48 exact, 9 differs``.
+
+    One that the paper prints several times ``differs`` where any of them does. Empty without any.
+    """
+    values = {value.row: value for value in published.values()}
+    found: dict[Any, str] = {}
+    for row, verdict in zip(table["row"], table["verdict"], strict=True):
+        value = values[row]
+        if verdict in STRUCTURAL:
+            number = (value.quantity, value.network, value.of, value.dataset, value.subset)
+            found[number] = max(found.get(number, ""), verdict, key=("", *STRUCTURAL).index)
+    counts = {name: list(found.values()).count(name) for name in STRUCTURAL}
+    shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"{len(found)}: {shown}" if found else ""
+
+
 def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
     """The ledger, one table per place in the paper, and the first of the runs left out."""
     return templates.render(
         Path(__file__).with_name("ledger.md"),
         headline=headline(table),
+        different=different(table),
+        last_epoch=(table["last_epoch"] != "").any(),
         widest_reach=verdicts.WIDEST_REACH,
         copies=copies(table),
         left_out=left_out,

@@ -54,7 +54,7 @@ def of_dataset(numbers: Numbers, name: str) -> dict[str, Any]:
     gains = numbers.gains[numbers.gains["dataset"] == name].sort_values("training_images")
     return {
         "headline": None if gains.empty else headline(gains.iloc[0].to_dict(), facts),
-        "warnings": sentences.warnings(facts),
+        "warnings": sentences.warnings(numbers.settings, facts),
         "steps": sentences.steps(numbers.settings, name),
         "counts": [
             {"Class": label} | {PART_NAMES[part]: str(number) for part, number in count.items()}

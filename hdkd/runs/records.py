@@ -228,19 +228,31 @@ class Calibration(Record):
     after: CalibrationErrors
 
 
+class Alarms(Record):
+    """How many ``images`` of the collection are wrongly called unlike the training images.
+
+    ``interval`` is of that share, at 95 %.
+    """
+
+    images: int
+    alarms: int
+    interval: tuple[float, float]
+
+
 class Unfamiliar(Record):
     """When an exported model says that an image is unlike its training images.
 
     That is beyond the ``threshold`` of ``deploy/familiarity.py``, which was set on so many
-    ``images`` of a ``part``. It said so of ``alarms`` of the test images, all of which belong to
-    the collection; ``interval`` is of that share, at 95 %.
+    ``images`` of a ``part``, of which so many are ``beyond`` it. The alarms are those of the test
+    images, and of the test images of which no copy was trained on, where there are any.
     """
 
     part: Literal["training", "validation"]
     images: int
+    beyond: int
     threshold: float
-    alarms: int
-    interval: tuple[float, float]
+    test: Alarms
+    without_leaks: Alarms | None
 
 
 class Conversion(Record):

@@ -19,7 +19,7 @@ from PIL import Image
 import hdkd
 from hdkd.config import Settings
 from hdkd.data.acquire import phantom
-from hdkd.deploy.export import default_run, export
+from hdkd.deploy.export import BY_RULE, default_run, export
 from hdkd.deploy.predict import CARD
 from hdkd.errors import RunError
 from hdkd.runs.folder import RunFolder
@@ -31,7 +31,6 @@ from hdkd.tracking.mirror import WEIGHTS, requirements
 
 ALIAS = "best"
 BY_VALIDATION = "as the best of its seeds on the validation images"
-BEFORE = "before any result: HDKD, most images, first seed"
 NAME = "exported"  # of the model in its run
 LONGEST = 5000  # description that MLflow's database takes
 
@@ -91,7 +90,7 @@ def _new_version(settings: Settings, summary: RunSummary, name: str, exists: boo
     mlflow = store.connect()
     client = mlflow.MlflowClient()
     key = summary.run
-    why = BY_VALIDATION if summary.validation else BEFORE
+    why = BY_VALIDATION if summary.validation else BY_RULE
     experiment = store.experiment(key.profile, key.dataset, summary.data.title)
     training = identity(key, summary.provenance)
     wanted = f"tags.`{values.TRAINING_TAG}` = '{training}'"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hdkd.deploy.predict import PRETRAINED
-from serving import Server, photograph, serving
+from web_server import Server, photograph, serving
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +39,9 @@ def page(browser, server, request) -> Iterator:
     opened.goto(server.url)
     yield opened
     errors = opened.page_errors()
+    blocked = [each.text for each in opened.console_messages() if "Content Security" in each.text]
     context.close()
-    assert errors == []
+    assert errors == blocked == []
 
 
 @pytest.fixture

@@ -95,3 +95,15 @@ def test_the_ledger_names_the_first_of_many_runs_that_are_left_out(derived):
     assert "- run 49\n- and 10 more\n" in text
     assert "run 50" not in text
     assert "more\n" not in ledger.markdown(derived, ["run 0"]).partition("## ")[0]
+
+
+def test_a_number_that_the_paper_prints_several_times_counts_once(derived):
+    rows = derived[derived["what"] == "Teacher (MBCSA, stride 2): parameters"].copy()
+    assert len(rows) == 4
+    assert ledger.different(rows) == "1: 1 exact"
+    rows.loc[rows.index[1], "verdict"] = "differs"
+    assert ledger.different(rows) == "1: 1 differs"
+
+
+def test_without_numbers_of_networks_and_data_there_are_none_to_count(derived):
+    assert ledger.different(derived[derived["verdict"] == "not run"]) == ""

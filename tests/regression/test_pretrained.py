@@ -59,7 +59,7 @@ def test_deployment_has_a_row_for_each_of_its_files(model):
     summary = model.exported
     for each in summary.conversions:
         low, high = (f"{100 * share:.2f}" for share in each.interval)
-        file = f"| `{each.file}` | {each.bytes / 1e6:.2f} | {each.difference:.1g} | "
+        file = f"| `{each.file}` | {each.bytes / 1e6:.2f} | {each.difference:.2g} | "
         answers = f"{each.changed} of {summary.test_images} | {100 * each.accuracy:.2f} % "
         row = f"{file}{answers}({low} to {high} %) |"
         assert row in text

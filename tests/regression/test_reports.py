@@ -7,6 +7,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from scipy.stats import ttest_rel
 
 from hdkd import config
 from hdkd.files import CHECKSUMS
@@ -134,3 +135,49 @@ def test_every_result_in_a_document_is_in_a_table(document):
     for number in shown:
         digits = len(number.partition(".")[2])
         assert any(f"{abs(value):.{digits}f}" == number for value in known), number
+
+
+NUMBER = r"[-+]?\d+\.\d+"
+
+
+def intervals_in(text: str) -> list[tuple[float, float]]:
+    return [
+        (float(low), float(high)) for low, high in re.findall(f"({NUMBER}) to ({NUMBER})", text)
+    ]
+
+
+def intervals_of_the_reports() -> set[tuple[float, float]]:
+    """From every committed table, the ledger and the models' cards; of losses, too."""
+    paths = [ROOT / "reports/ledger.md", *ROOT.glob("pretrained/*/README.md")]
+    paths += [ROOT / "reports" / profile / "README.md" for profile in [*PROFILES, *OTHERS]]
+    found = [each for path in paths for each in intervals_in(path.read_text("utf-8"))]
+    return {*found, *((-high, -low) for low, high in found)}
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/results.md"])
+def test_every_interval_in_a_document_is_in_a_table(document):
+    shown = intervals_in((ROOT / document).read_text("utf-8"))
+    assert shown, "it shows no interval"
+    assert [each for each in shown if each not in intervals_of_the_reports()] == []
+
+
+def test_parts_of_the_distillation_have_students_t_over_seeds_and_holms_correction():
+    runs = pd.read_csv(
+        ROOT / "reports/pilot/runs.csv", dtype={"subset": str}, keep_default_na=False
+    )
+    own = runs[(runs["dataset"] == "brain_tumor") & (runs["subset"] == "200")].set_index("seed")
+    hdkd = own[(own["role"] == "hdkd") & (own["point"] == "")]["accuracy"]
+    parts = {name: rows["accuracy"] for name, rows in own.groupby("point") if name}
+    parts["alone"] = own[own["role"] == "student"]["accuracy"]
+    tests = {
+        name: ttest_rel(100 * rows.loc[hdkd.index], 100 * hdkd) for name, rows in parts.items()
+    }
+    low, high = tests["logits_only"].confidence_interval()
+    second = 8 * sorted(test.pvalue for test in tests.values())[1]
+    table = (ROOT / "reports/pilot/README.md").read_text("utf-8")
+    [row] = [
+        line for line in table.splitlines() if line.startswith("| Student alone  | no teacher")
+    ]
+    assert f"| {second:.2g} " in row
+    [row] = [line for line in table.splitlines() if line.startswith("| logits only")]
+    assert f"| {low:+.2f} to {high:+.2f} |" in row

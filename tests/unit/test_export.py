@@ -20,7 +20,7 @@ from hdkd.deploy.predict import PRETRAINED, Classifier, notice_of
 from hdkd.files import write_checksums
 from hdkd.models import build
 from hdkd.runs.folder import RunFolder
-from hdkd.runs.records import LicensedData
+from hdkd.runs.records import Leaked, LicensedData
 from hdkd.training.loop import predict
 from project import without_controls
 from small import DATA, SIZES, STUDENT
@@ -45,6 +45,24 @@ def test_a_model_is_known_by_its_training_not_only_by_its_name(tmp_path):
     )
     (folder / "notes.txt").touch()
     assert content_of(folder) == "something else than a model"
+
+
+def card_with_leaks(images: int) -> str:
+    folder = RunFolder(PRETRAINED / "ham10000")
+    found = Leaked(copies=0, images=images)
+    return card(folder.exported.model_copy(update={"leaked": found}), folder.params)
+
+
+def test_a_card_of_many_leaks_says_that_those_left_are_of_other_classes():
+    text = card_with_leaks(90)
+    assert "**90 of the 828 test images have a copy or near-copy" in text
+    assert "their mix of classes is another one" in text
+
+
+def test_a_card_of_a_single_leak_does_not():
+    text = card_with_leaks(1)
+    assert "**1 of the 828 test images has a copy or near-copy" in text
+    assert "mix of classes" not in text
 
 
 def test_weights_get_no_licence_where_none_is_known_for_their_images():

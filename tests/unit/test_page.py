@@ -64,3 +64,26 @@ def test_one_that_rises_while_the_other_falls_disagrees_where_seeds_show_it():
 def test_a_single_seed_shows_nothing():
     assert said((-2, 2)) == "One of the two rises and the other falls, with this seed."
     assert said((1, 5)) == ""
+
+
+def leaks(settings: config.Settings, dataset: str, leaked: int) -> str:
+    facts = {
+        "dataset": dataset,
+        "counts": {"a": {"test": 3}, "b": {"test": 2}},
+        "leaked_test_images": leaked,
+        "new_test_images": {"a": 3 - leaked, "b": 2},
+    }
+    return sentences.leaks(settings, facts)
+
+
+def test_leaks_are_of_lesions_only_where_the_images_have_lesions(parameters):
+    settings = config.resolve(parameters)
+    assert leaks(settings, "ham10000", 2).startswith(
+        "Of the 5 test images, 2 have a copy, a near-copy (mirrored or turned, too) or another "
+        "image of the lesion in another part"
+    )
+    assert leaks(settings, "brain_tumor", 1).startswith(
+        "Of the 5 test images, 1 has a copy or a near-copy (mirrored or turned, too) in another "
+        "part"
+    )
+    assert leaks(settings, "brain_tumor", 0) == ""

@@ -7,16 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from markdown_it import MarkdownIt
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from hdkd.deploy.card import licence
+from hdkd.deploy.card import TERMS, licence
 from hdkd.deploy.familiarity import Familiarity
 from hdkd.deploy.network import Network
 from hdkd.deploy.predict import CARD, Classifier
-from hdkd.deploy.web.uploads import decoded
+from hdkd.deploy.web.uploads import LIMIT, decoded
+from hdkd.evaluation.metrics import interval
 from hdkd.runs.folder import RunFolder
+from hdkd.runs.records import RunParams
 from hdkd.study.names import model_name
+
+WARNING = "Not for clinical use. A research model."
+HEADINGS_BELOW = 2  # the page's own
 
 
 class Details(BaseModel):
@@ -43,11 +49,21 @@ class Answer(BaseModel):
     details: Details | None = None
 
 
-class About(BaseModel):
-    """What to know of the model: accuracies and shares are in [0, 1], intervals at 95 %.
+class Share(BaseModel):
+    """A share in [0, 1] of so many images, with its interval at 95 %."""
 
-    ``unlike_alarms`` is the share of test images that are wrongly called unlike the training
-    images. Of a run folder, which no export has measured, there is its name only.
+    share: float
+    interval: tuple[float, float]
+    images: int
+
+
+class Description(BaseModel):
+    """What to know of the model and of what it takes.
+
+    ``accuracy`` is on the test images, ``accuracy_without_copies`` on those of which no copy was
+    trained on, where others were. ``unlike_alarms`` is the share of test images that are wrongly
+    called unlike the training images. Of a run folder, which no export has measured, there are none
+    of these.
     """
 
     name: str
@@ -55,74 +71,102 @@ class About(BaseModel):
     classes: list[str]
     size: int
     colour: str
-    calibrated: bool
-    accuracy: float | None = None
-    accuracy_interval: tuple[float, float] | None = None
-    unlike_alarms: float | None = None
+    bytes_limit: int = LIMIT
+    calibrated: bool = False
+    accuracy: Share | None = None
+    accuracy_without_copies: Share | None = None
+    unlike_alarms: Share | None = None
     licence: str | None = None
-    warning: str = "Not for clinical use. A research model, tested on one public collection."
+    warning: str = WARNING
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model that answers: ``folder`` is a run folder or an exported model."""
+    """A model that answers, with its description, its card (HTML) and the terms of its weights.
 
-    folder: Path
+    All of it is as it was when the model was loaded.
+    """
+
     classifier: Classifier
     network: Network
     familiarity: Familiarity | None
+    description: Description
+    card: str | None
+    terms: str | None
 
     @classmethod
     def load(cls, folder: Path) -> "Served":
-        """Raises ``RunError`` when ``folder`` is no finished run and no exported model."""
-        classifier, familiarity = Classifier.load(folder), None
-        if (folder / CARD).exists() and (found := RunFolder(folder).exported.unfamiliar):
-            familiarity = Familiarity.load(folder, found.threshold)
+        """From a run folder or an exported model. Raises ``RunError`` where it is no whole one."""
+        classifier, run = Classifier.load(folder), RunFolder(folder)
         network = Network(classifier.model, classifier.temperature)
-        return cls(folder, classifier, network, familiarity)
-
-    @property
-    def about(self) -> About:
-        """What the card says, in short."""
-        run, images = RunFolder(self.folder), self.classifier.images
-        data = run.params.data
-        about = About(
-            name=self.folder.name,
-            title=f"{model_name(run.params.run.role)} for {data.title}"
-            + (" (generated images)" if data.synthetic else ""),
-            classes=self.classifier.classes,
-            size=images.size,
-            colour=images.colour,
-            calibrated=False,
-        )
-        if not (self.folder / CARD).exists():
-            return about
-        summary = run.exported
-        about.calibrated = summary.calibration is not None
-        about.accuracy, about.accuracy_interval = summary.final.accuracy, summary.interval
-        about.licence = licence(summary.data.licence)
-        if summary.unfamiliar:
-            about.unlike_alarms = summary.unfamiliar.alarms / summary.test_images
-        return about
+        description = _described(folder.name, classifier, run.params)
+        if not (folder / CARD).exists():
+            return cls(classifier, network, None, description, None, None)
+        found, familiarity = run.exported.unfamiliar, None
+        if found:
+            familiarity = Familiarity.load(folder, found.threshold)
+        card, terms = (run.read(name).decode() for name in (CARD, TERMS))
+        measured = description.model_copy(update=_measured(run))
+        return cls(classifier, network, familiarity, measured, _html(card), terms)
 
     @torch.inference_mode()
     def answer(self, content: bytes, details: bool) -> Answer:
         """Of an image file. Raises ``DataError`` for what is not one that can be judged."""
         pixels = decoded(content, self.classifier.images)
         batch = torch.from_numpy(pixels[None].copy()).contiguous(memory_format=torch.channels_last)
-        looked = self.network.look(batch)
-        (row,) = looked.probabilities.tolist()
+        _, probabilities, stage = self.network.infer(batch)
         unlike = None
-        if self.familiarity and looked.stage is not None:
-            (distance,) = self.familiarity.distances(looked.stage.mean(dim=(2, 3)).numpy())
-            unlike = bool(distance > self.familiarity.threshold)
+        if self.familiarity and stage is not None:
+            (unlike,) = self.familiarity.is_unlike(stage.mean(dim=(2, 3)).numpy()).tolist()
+        (row,) = probabilities.tolist()
         names = self.classifier.classes
         return Answer(
             label=names[int(np.argmax(row))],
             probabilities={n: round(p, 6) for n, p in zip(names, row, strict=True)},
             unlike_training=unlike,
-            details=_details(pixels, looked.stage) if details else None,
+            details=_details(pixels, stage) if details else None,
         )
+
+
+def _described(name: str, classifier: Classifier, params: RunParams) -> Description:
+    title = f"{model_name(params.run.role)} for {params.data.title}"
+    return Description(
+        name=name,
+        title=f"{title} (generated images)" if params.data.synthetic else title,
+        classes=classifier.classes,
+        size=classifier.images.size,
+        colour=classifier.images.colour,
+    )
+
+
+def _measured(run: RunFolder) -> dict[str, object]:
+    """What the export of a model has measured of it, as fields of :class:`Description`."""
+    summary = run.exported
+    measured: dict[str, object] = {
+        "calibrated": summary.calibration is not None,
+        "accuracy": _share(summary.final.accuracy, summary.test_images),
+        "licence": licence(summary.data.licence),
+    }
+    if summary.leaked.images and (new := summary.without_leaks):
+        measured["accuracy_without_copies"] = _share(new.accuracy, new.images)
+    if summary.unfamiliar:
+        alarms = summary.unfamiliar.test
+        measured["unlike_alarms"] = _share(alarms.alarms / alarms.images, alarms.images)
+    return measured
+
+
+def _share(share: float, images: int) -> Share:
+    return Share(share=share, interval=interval(round(share * images), images), images=images)
+
+
+def _html(card: str) -> str:
+    """A card below the page's own headings; HTML in it stays text."""
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = reader.parse(card)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + HEADINGS_BELOW, 6)}"
+    return reader.renderer.render(tokens, reader.options, {})
 
 
 def _details(pixels: np.ndarray, stage: torch.Tensor | None) -> Details:

@@ -4,29 +4,30 @@ An image comes as the body of a request, not as a form: no parser of forms spool
 ``curl --data-binary`` sends it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
-import anyio
-import torch
-from anyio import CapacityLimiter, Semaphore, to_thread
 from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
-from markdown_it import MarkdownIt
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 
 import hdkd
 from hdkd.data.prepare import cores
-from hdkd.deploy.card import TERMS
-from hdkd.deploy.predict import CARD
-from hdkd.deploy.web.answers import About, Answer, Served
+from hdkd.deploy.web.answers import Answer, Description, Served
+from hdkd.deploy.web.budget import Budget
 from hdkd.deploy.web.uploads import LIMIT
 from hdkd.errors import DataError
 
 HERE = Path(__file__).parent
-BODIES = 8  # files that are in memory at a time; others wait in their sockets
-PATIENCE = 60  # seconds for a file to come
+FILES = ("page.css", "page.js")
+TOGETHER = 8 * LIMIT  # bytes of files that have come and are not answered
+PATIENCE = 60  # seconds for room, and for a file to come
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -35,10 +36,22 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-BODY = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
+IMAGE = {"schema": {"type": "string", "format": "binary"}}
+BODY = {"image/*": IMAGE, "application/octet-stream": IMAGE}
+
+
+class Refusal(BaseModel):
+    """Why there is no answer, in a sentence."""
+
+    detail: str
+
+
 REFUSALS = {
-    413: f"more than {LIMIT // 2**20} MiB",
-    422: "not an image that can be judged; `detail` says why",
+    408: f"the file did not come within {PATIENCE} seconds",
+    411: "the request does not say how long its body is",
+    413: f"the file is larger than {LIMIT // 2**20} MiB",
+    422: "not an image that can be judged",
+    503: f"there was no room for the file within {PATIENCE} seconds",
 }
 
 
@@ -50,80 +63,108 @@ def build_app(served: Served, hosts: Sequence[str]) -> FastAPI:
     app = FastAPI(
         title="HDKD",
         version=hdkd.__version__,
-        description=f"{served.about.title}. {served.about.warning}",
+        description=f"{served.description.title}. {served.description.warning}",
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    torch.set_num_threads(1)  # images are judged side by side instead
-    files = {"page.css": HERE, "page.js": HERE, TERMS: served.folder}
-    judging, bodies = CapacityLimiter(cores()), Semaphore(BODIES)
+    app.middleware("http")(guarded)
+    app.exception_handler(RequestValidationError)(in_a_sentence)
+    add_page(app, served)
+    add_interface(app, served)
+    return app
 
-    @app.middleware("http")
-    async def guard(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        response = await call_next(request)
-        response.headers.update(HEADERS)
-        return response
 
-    @app.get("/", include_in_schema=False)
+def add_page(app: FastAPI, served: Served) -> None:
+    """What a browser asks for."""
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(HERE / "index.html")
 
+    @app.get("/LICENSE", include_in_schema=False)
+    async def terms() -> PlainTextResponse:
+        return PlainTextResponse(served.terms or no_card())
+
     @app.get("/{name}", include_in_schema=False)
     async def part(name: str) -> FileResponse:
-        if name not in files or not (files[name] / name).exists():
+        if name not in FILES:
             raise HTTPException(404, "there is no such page")
-        kind = "text/plain" if name == TERMS else None
-        return FileResponse(files[name] / name, media_type=kind)
+        return FileResponse(HERE / name)
+
+
+def add_interface(app: FastAPI, served: Served) -> None:
+    """What programs ask for, and the page's own script."""
+    judging, budget = ThreadPoolExecutor(cores()), Budget(TOGETHER)
 
     @app.get("/api/model", summary="What to know of the model")
-    async def about() -> About:
-        return served.about
+    async def model() -> Description:
+        return served.description
 
     @app.get("/api/card", summary="The model card, HTML", response_class=HTMLResponse)
     async def card() -> HTMLResponse:
-        path = served.folder / CARD
-        if not path.exists():
-            raise HTTPException(
-                404, "a run folder has no card: export the model with `hdkd export`"
-            )
-        reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-        return HTMLResponse(reader.render(path.read_text("utf-8")))
+        return HTMLResponse(served.card or no_card())
 
     @app.post(
         "/api/classify",
         summary="The class of an image: its file is the body of the request",
-        responses={status: {"description": text} for status, text in REFUSALS.items()},
+        responses={k: {"description": text, "model": Refusal} for k, text in REFUSALS.items()},
         openapi_extra={"requestBody": {"required": True, "content": BODY}},
     )
     async def classify(
         request: Request,
         details: Annotated[bool, Query(description="also what the network saw, and where")] = False,
     ) -> Answer:
-        async with bodies:
-            content = await body_of(request)
-            try:
-                return await to_thread.run_sync(served.answer, content, details, limiter=judging)
-            except DataError as error:
-                raise HTTPException(422, str(error)) from None
+        loop = asyncio.get_running_loop()
+        try:
+            async with budget.reserved(length_of(request), PATIENCE):
+                content = await body_of(request)
+                return await loop.run_in_executor(judging, served.answer, content, details)
+        except TimeoutError:
+            raise HTTPException(503, REFUSALS[503], {"Retry-After": str(PATIENCE)}) from None
+        except DataError as error:
+            raise HTTPException(422, str(error)) from None
 
-    return app
+
+async def guarded(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    """Tell browsers to take nothing from elsewhere, and to keep nothing."""
+    response = await call_next(request)
+    response.headers.update(HEADERS)
+    return response
+
+
+async def in_a_sentence(request: Request, error: Exception) -> JSONResponse:
+    """A wrong parameter of a request, as every refusal is told."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg']}"}, 422)
+
+
+def no_card() -> NoReturn:
+    """Refuse what an exported model has, and a run folder has not."""
+    raise HTTPException(404, "a run folder has no card: export the model with `hdkd export`")
+
+
+def length_of(request: Request) -> int:
+    """How many bytes a request says that its body has, from 1 to ``LIMIT``."""
+    if "content-length" not in request.headers:
+        raise HTTPException(411, REFUSALS[411])
+    length = int(request.headers["content-length"])  # the server refuses what is no number
+    if length > LIMIT:
+        raise HTTPException(413, REFUSALS[413])
+    if not length:
+        raise HTTPException(422, "the file is empty")
+    return length
 
 
 async def body_of(request: Request) -> bytes:
-    """A body of at most ``LIMIT`` bytes, which stays in memory."""
-    too_long = HTTPException(413, f"larger than the {LIMIT // 2**20} MiB that a file may have here")
-    if int(request.headers.get("content-length", 0)) > LIMIT:
-        raise too_long
-    content = bytearray()
-    with anyio.move_on_after(PATIENCE):
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > LIMIT:
-                raise too_long
-        if not content:
-            raise HTTPException(422, "empty")
-        return bytes(content)
-    raise HTTPException(408, f"the file did not come within {PATIENCE} seconds")
+    """The body of a request, which stays in memory."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await request.body()
+    except TimeoutError:
+        raise HTTPException(408, REFUSALS[408]) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the file did not come whole") from None

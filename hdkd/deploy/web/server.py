@@ -2,17 +2,21 @@
 
 import os
 import socket
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 import uvicorn
 
 from hdkd.deploy.web.answers import Served
 from hdkd.deploy.web.app import build_app
 from hdkd.errors import RunError
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
+EVERY_ADDRESS = ("0.0.0.0", "::")
 CONNECTIONS = 512  # beyond which requests are refused with status 503
+FAREWELL = 3  # seconds that requests have to end after an interruption
 
 
 def serve(folder: Path, host: str, port: int) -> None:
@@ -21,18 +25,26 @@ def serve(folder: Path, host: str, port: int) -> None:
     Raises ``RunError`` where there is no model, or the address cannot be had.
     """
     served = Served.load(folder)
-    app = build_app(served, (*LOOPBACK, "[::1]") if host in LOOPBACK else ("*",))
+    warnings.filterwarnings("ignore", module="PIL")  # a visitor's odd file is no news here
+    torch.set_num_threads(1)  # images are judged side by side instead
+    app = build_app(served, ("*",) if host in EVERY_ADDRESS else (*LOOPBACK, host))
     # An interruption is how it ends.
     with listening(host, port) as opened, suppress(KeyboardInterrupt):
         shown = f"[{host}]" if ":" in host else host
-        print(f"{served.about.title}: http://{shown}:{opened.getsockname()[1]}  (Ctrl-C ends it)")
+        address = f"http://{shown}:{opened.getsockname()[1]}"
+        print(f"{served.description.title}: {address}  (Ctrl-C ends it)", flush=True)
         if host not in LOOPBACK:
             print(
                 f"warning: whoever reaches {host} can use this page, without a password and "
-                "unencrypted: put a web server with both before it"
+                "unencrypted; docs/web-page.md shows a way with both",
+                flush=True,
             )
         config = uvicorn.Config(
-            app, log_level="warning", server_header=False, limit_concurrency=CONNECTIONS
+            app,
+            log_level="warning",
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=FAREWELL,
         )
         uvicorn.Server(config).run(sockets=[opened])
 

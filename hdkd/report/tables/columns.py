@@ -109,6 +109,8 @@ DISTILLATION = (
     Column("Changed", text, "change"),
     ACCURACY,
     Column("To HDKD (points)", signed, "difference", "difference_sd"),
+    Column("95 % interval", between, "difference_low", "difference_high"),
+    Column("p (Holm)", formats.p_value, "p_value"),
     SEEDS,
 )
 
@@ -120,8 +122,12 @@ CONTROLS = (
     Column("HDKD's gain", signed, "gain"),
     Column("95 % interval", between, "gain_low", "gain_high"),
     Column("p (Holm)", formats.p_value, "p_value"),
+    Column("Balanced gain", signed, "balanced_gain"),
+    Column("Its 95 % interval", between, "balanced_low", "balanced_high"),
     Column("Gain without leaks", signed, "new_gain"),
-    Column("Its 95 % interval", between, "new_low", "new_high"),
+    Column("95 % interval of it", between, "new_low", "new_high"),
+    Column("Balanced gain without leaks", signed, "new_balanced_gain"),
+    Column("Its 95 % interval without leaks", between, "new_balanced_low", "new_balanced_high"),
     SEEDS,
 )
 
@@ -182,7 +188,7 @@ COSTS = (
     Column("Training images", text, "subset"),
     Column("Runs", "{} of {}".format, "finished", "runs"),
     Column("Images per second", formats.estimated(0), "images_per_second", "estimated"),
-    Column("Minutes each", formats.estimated(1), "minutes", "estimated"),
+    Column("Minutes each (median)", formats.estimated(1), "minutes", "estimated"),
     Column("Peak memory (GiB)", decimals(1), "peak_memory_gib"),
     Column("Device", text, "device"),
 )

@@ -40,14 +40,19 @@ def sweep(numbers: Numbers, dataset: str) -> pd.DataFrame:
     frame = _with_metric(gains, cells, "accuracy")
     epochs = cells[cells["role"] == "hdkd"].set_index("subset")["epochs"]
     frame["epochs"] = frame["subset"].map(epochs)
-    # Where every class has as many test images, both accuracies are the same.
-    if (frame["gain"] - frame["balanced_gain"]).abs().max() < 1e-3:
-        frame = frame.drop(columns=["balanced_gain", "balanced_low", "balanced_high"])
+    frame = _dropping_same_balanced(frame)
     if cells["best_epoch_accuracy"].notna().any():
         frame = _with_metric(frame, cells, "best_epoch_accuracy", "_best")
     if numbers.are_comparable:
         values = [published.gain(dataset, subset) for subset in frame["subset"]]
         frame["published_gain"] = pd.Series(values, index=frame.index, dtype=float)
+    return frame
+
+
+def _dropping_same_balanced(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without balanced gains where each class has as many test images, so that gains are equal."""
+    if (frame["gain"] - frame["balanced_gain"]).abs().max() < 1e-3:
+        return frame.drop(columns=["balanced_gain", "balanced_low", "balanced_high"])
     return frame
 
 
@@ -151,20 +156,32 @@ def _with_published(numbers: Numbers, dataset: str, cells: pd.DataFrame) -> pd.D
 def distillation(numbers: Numbers, dataset: str) -> pd.DataFrame:
     """HDKD with one part of its distillation changed, on the same seeds and subset.
 
-    ``difference`` is that to HDKD as it is, in points of accuracy, paired by seed.
+    ``difference`` is that to HDKD as it is, in points of accuracy, paired by seed, and by test
+    image where predictions are known; p values are corrected within the table (Holm).
     """
-    points = distillation_points(numbers.settings, dataset, numbers.runs)
-    if points.empty:
-        return EMPTY
-    points.loc[points["name"] == ROLE_NAMES["hdkd"], "difference"] = math.nan
-    return points.groupby("name", sort=False, as_index=False).agg(
-        change=("change", "first"),
-        accuracy=("accuracy", "mean"),
-        accuracy_sd=("accuracy", "std"),
-        difference=("difference", "mean"),
-        difference_sd=("difference", "std"),
-        seeds=("seed", "size"),
-    )
+    parts = _distillation_parts(numbers.settings, dataset, numbers.runs)
+    rows = []
+    for name, (change, found) in parts.items():
+        hdkd = parts[ROLE_NAMES["hdkd"]][1]
+        accuracy, gain = found["accuracy"], results.UNKNOWN
+        if found is not hdkd and set(found["seed"]) & set(hdkd["seed"]):
+            gain = results.paired(hdkd, found, numbers.predictions)["gain"]
+        rows.append(
+            {
+                "name": name,
+                "change": change,
+                "accuracy": accuracy.mean(),
+                "accuracy_sd": accuracy.std(),
+                "difference": gain.mean,
+                "difference_sd": pd.Series(gain.values).std(),
+                "difference_low": gain.interval[0],
+                "difference_high": gain.interval[1],
+                "p_value": gain.p_value,
+                "seeds": len(found),
+            }
+        )
+    p_values = holm([row["p_value"] for row in rows])
+    return pd.DataFrame(row | {"p_value": p} for row, p in zip(rows, p_values, strict=True))
 
 
 def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
@@ -172,31 +189,42 @@ def distillation_points(settings: Settings, dataset: str, runs: pd.DataFrame) ->
 
     Empty where no distillation was changed.
     """
-    points = settings.points(dataset)
-    if not points:
+    parts = _distillation_parts(settings, dataset, runs)
+    if not parts:
         return EMPTY
-    own = runs[runs["dataset"] == dataset]
-    own = own[_matching(own, points.subset, points.seeds)]
-    if (own["point"] == "").all():
-        return EMPTY
-    students = own[own["group"] == "students"]
-    hdkd = students[students["role"] == "hdkd"]
-    if hdkd.empty:
-        return EMPTY
-    reference = hdkd.set_index("seed")["accuracy"]
-    default = vars(settings.distillation())
-    as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
-    parts = [(ROLE_NAMES["student"], "no teacher", students[students["role"] == "student"])]
-    parts.append((ROLE_NAMES["hdkd"], as_it_is, hdkd))
-    for point, changes in points.points.items():
-        change = ", ".join(f"{SYMBOLS.get(key, key)} = {value}" for key, value in changes.items())
-        parts.append((point.replace("_", " "), change, own[own["point"] == point]))
+    reference = parts[ROLE_NAMES["hdkd"]][1].set_index("seed")["accuracy"]
     frames = []
-    for name, change, found in parts:
+    for name, (change, found) in parts.items():
         frame = found[["seed", "accuracy"]].assign(name=name, change=change)
         frame["difference"] = 100 * (frame["accuracy"] - frame["seed"].map(reference))
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def _distillation_parts(
+    settings: Settings, dataset: str, runs: pd.DataFrame
+) -> dict[str, tuple[str, pd.DataFrame]]:
+    """What was changed and the runs of it, by name; empty where no distillation was changed."""
+    points = settings.points(dataset)
+    if not points:
+        return {}
+    own = runs[runs["dataset"] == dataset]
+    own = own[_matching(own, points.subset, points.seeds)]
+    students = own[own["group"] == "students"]
+    hdkd = students[students["role"] == "hdkd"]
+    if (own["point"] == "").all() or hdkd.empty:
+        return {}
+    default = vars(settings.distillation())
+    as_it_is = ", ".join(f"{symbol} = {default[key]}" for key, symbol in SYMBOLS.items())
+    alone = students[students["role"] == "student"]
+    parts = {
+        ROLE_NAMES["student"]: ("no teacher", alone),
+        ROLE_NAMES["hdkd"]: (as_it_is, hdkd),
+    }
+    for point, changes in points.points.items():
+        change = ", ".join(f"{SYMBOLS.get(key, key)} = {value}" for key, value in changes.items())
+        parts[point.replace("_", " ")] = (change, own[own["point"] == point])
+    return {name: part for name, part in parts.items() if not part[1].empty}
 
 
 def _matching(runs: pd.DataFrame, subset: int | str, seeds: Collection[int]) -> pd.Series:
@@ -242,8 +270,10 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
         }
         for name, runs in parts.items()
     )
-    leaks = has_leaks(pd.concat(parts.values()))
-    return frame if leaks else frame.drop(columns=["new_accuracy", "new_gain", "new_low"])
+    if not has_leaks(pd.concat(parts.values())):
+        frame = frame.drop(columns=["new_accuracy", "new_gain", "new_low"])
+        frame = frame.drop(columns=["new_balanced_gain", "new_balanced_low"])
+    return _dropping_same_balanced(frame)
 
 
 def methods(numbers: Numbers, dataset: str) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from hdkd.config import Settings
+from hdkd.config import HamLayout, Settings
 from hdkd.config import methods as described
 from hdkd.report.tables import cost, methods
 from hdkd.report.tables.formats import span
@@ -103,15 +103,18 @@ def hours_of(summaries: list[RunSummary]) -> float:
     return sum(summary.provenance.duration_seconds for summary in summaries) / 3600
 
 
-def leaks(facts: dict[str, Any]) -> str:
-    """How many test images are leaked, and what the others are of."""
+def leaks(settings: Settings, facts: dict[str, Any]) -> str:
+    """How many test images of a dataset are leaked, and what the others are of."""
     leaked = facts.get("leaked_test_images")
     if not leaked:
         return ""
+    kinds = "a copy or a near-copy (mirrored or turned, too)"
+    if isinstance(settings.dataset(facts["dataset"]).layout, HamLayout):
+        kinds = "a copy, a near-copy (mirrored or turned, too) or another image of the lesion"
     left = ", ".join(f"{count} {name}" for name, count in facts["new_test_images"].items())
     return (
-        f"{leaked} of the {sum(tests(facts).values())} test images have a copy, a near-copy "
-        "(mirrored or turned, too) or another image of their lesion in another part, "
+        f"Of the {sum(tests(facts).values())} test images, {leaked} "
+        f"{'has' if leaked == 1 else 'have'} {kinds} in another part, "
         f"which flatters accuracies. The others: {left}."
     )
 
@@ -174,10 +177,10 @@ def steps(settings: Settings, dataset: str) -> str:
     )
 
 
-def warnings(facts: dict[str, Any]) -> list[str]:
-    """What a reader must know about the data, one sentence each."""
+def warnings(settings: Settings, facts: dict[str, Any]) -> list[str]:
+    """What a reader must know about the data of a dataset, one sentence each."""
     sizes = facts["native_sizes"]
-    found = [leaks(facts)]
+    found = [leaks(settings, facts)]
     if copies := facts["test_images_in_training"]:
         found.append(
             f"{copies} of the {sum(tests(facts).values())} test images are, as prepared, pixel for "

@@ -69,7 +69,7 @@ def of_dataset(numbers: Numbers, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "facts": facts,
-        "leaks": sentences.leaks(facts),
+        "leaks": sentences.leaks(numbers.settings, facts),
         "guessing": sentences.guessing(facts),
         "accuracies_without_leaks": frames.has_leaks(numbers.runs_of(name)),
         "tables": {

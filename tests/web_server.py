@@ -16,6 +16,8 @@ from PIL import Image
 
 from project import ROOT
 
+SECONDS = 60  # for a server to end
+
 
 class Server(NamedTuple):
     """Where a model is served, and by which process."""
@@ -23,18 +25,27 @@ class Server(NamedTuple):
     url: str
     process: subprocess.Popen
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
 
 @contextmanager
-def serving(model: str | Path) -> Iterator[Server]:
-    """``hdkd serve`` on a free port, ended as people end it."""
+def serving(model: str | Path, *options: str, errors: Path | None = None) -> Iterator[Server]:
+    """``hdkd serve`` on a free port, ended as people end it; its stderr may go to a file."""
     command = [sys.executable, "-m", "hdkd", "serve", "--model", str(model), "--port", "0"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (errors or Path(os.devnull)).open("w") as stderr:
+        process = subprocess.Popen(
+            [*command, *options], env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
         try:
             line = process.stdout.readline()
             yield Server(re.search(r"http://\S+", line)[0], process)
         finally:
             process.send_signal(signal.SIGINT)
+            process.wait(SECONDS)
+            process.stdout.close()
 
 
 def photograph(size: tuple[int, int] = (300, 200), seed: int = 0) -> Image.Image:
