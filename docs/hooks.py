@@ -25,7 +25,7 @@ ELSEWHERE = (
 )  # fmt: skip
 COMMAND_LINE = """# Command line
 
-Snakemake calls these commands in this order; each can be typed by hand. Settings come from
+Snakemake calls the steps of a study in their order; each can be typed by hand. Settings come from
 `params.yaml`, or from the file that `--params` or the variable `HDKD_PARAMS` names. A fault that a
 user can mend is one sentence and exit code 2; exit code 75 means that a run was stopped and can go
 on.

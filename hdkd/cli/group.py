@@ -9,30 +9,31 @@ from typing_extensions import override
 
 from hdkd.cli.log import logging_to
 
-# In the order in which a study calls them.
-MODULES = {
-    "profile": "study",
-    "runs": "study",
-    "methods": "study",
-    "acquire": "data",
-    "prepare": "data",
-    "split": "data",
-    "smote": "data",
-    "train": "training",
-    "tune": "training",
-    "compare": "report",
-    "tables": "report",
-    "figures": "report",
-    "page": "report",
-    "deliver": "study",
-    "walltimes": "pieces",
-    "borrow": "pieces",
-    "pack": "pieces",
-    "import-runs": "pieces",
-    "export": "models",
-    "predict": "models",
-    "serve": "models",
+# The module of each command, in sections; steps in the order in which a study calls them.
+SECTIONS = {
+    "A trained model": {"predict": "models", "serve": "models", "export": "models"},
+    "About a study": {"profile": "study", "runs": "study", "methods": "study"},
+    "Steps of a study, which Snakemake runs": {
+        "acquire": "data",
+        "prepare": "data",
+        "split": "data",
+        "smote": "data",
+        "train": "training",
+        "tune": "training",
+        "compare": "report",
+        "tables": "report",
+        "figures": "report",
+        "page": "report",
+    },
+    "A study on several machines, or in pieces": {
+        "walltimes": "pieces",
+        "borrow": "pieces",
+        "pack": "pieces",
+        "import-runs": "pieces",
+        "deliver": "study",
+    },
 }
+MODULES = {name: module for commands in SECTIONS.values() for name, module in commands.items()}
 
 
 class LazyGroup(click.Group):
@@ -48,6 +49,15 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"{__package__}.{MODULES[cmd_name]}")
         return getattr(module, cmd_name.replace("-", "_"))
+
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in SECTIONS.items():
+            commands = ((name, self.get_command(ctx, name)) for name in names)
+            room = formatter.width - 6 - max(map(len, names))
+            rows = [(name, each.get_short_help_str(room)) for name, each in commands if each]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 @click.group(
@@ -65,7 +75,7 @@ class LazyGroup(click.Group):
 def hdkd(context: click.Context, log: Path | None) -> None:
     """Hybrid data-efficient knowledge distillation for small sets of medical images.
 
-    `snakemake --cores 4 all` runs these commands in their order; each can be typed by hand.
+    `snakemake --cores 4 all` runs the steps of a study in their order; each can be typed by hand.
     """
     if log and os.environ.get("RANK", "0") == "0":  # of processes of one run, the first has it
         context.obj.enter_context(logging_to(log))

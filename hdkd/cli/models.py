@@ -56,7 +56,8 @@ def export(
 model = click.option(
     "--model",
     default="brain_tumor",
-    help="run folder of the trained model, or the name of one in pretrained/ (brain_tumor)",
+    help="run folder, folder made by `hdkd export`, or name of a model that comes with the "
+    "project: brain_tumor (default) or ham10000",
 )
 
 

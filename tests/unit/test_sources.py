@@ -43,7 +43,7 @@ def test_grey_images_have_one_channel(image_folder, tmp_path):
     assert np.load(prepared(image_folder, tmp_path, GREY) / "images.npy").shape == (32, 1, 16, 16)
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar of ."])
 def test_an_archive_gives_what_its_folder_gives(image_folder, tmp_path, kind):
     archive = tmp_path / f"images.{kind}"
     paths = [path for path in image_folder.rglob("*") if path.is_file()]
@@ -51,6 +51,9 @@ def test_an_archive_gives_what_its_folder_gives(image_folder, tmp_path, kind):
         with zipfile.ZipFile(archive, "w") as file:
             for path in paths:
                 file.write(path, Path("top") / path.relative_to(image_folder))
+    elif kind == "tar of .":  # as `tar -C folder .` makes it, with that folder as a member
+        with tarfile.open(archive, "w:gz") as file:
+            file.add(image_folder, ".")
     else:
         with tarfile.open(archive, "w:gz") as file:
             for path in paths:

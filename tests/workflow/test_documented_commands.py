@@ -49,6 +49,7 @@ NOT_RUN = {
     "pip install '.[serve]'": INDEX,
     "hdkd serve": SERVES,
     "hdkd serve --model ham10000 --port 8001": SERVES,
+    "hdkd serve --model my_model": SERVES,
     "curl --data-binary @scan.png http://127.0.0.1:8000/api/classify": SERVES,
     "python classify.py model.onnx image.jpg": "test_formats.py runs it where there is no torch",
     "pip install 'hdkd[slurm]'": INDEX,
@@ -330,31 +331,31 @@ def test_a_model_of_ones_own_study_is_exported_with_its_card(demo, commands):
 
 
 @typed(
-    "snakemake --cores 4 all --config 'study=[folder]'",
-    "hdkd predict --model models/<profile>/students/folder/hdkd-mbcsa-s2/nall/seed0 new/*.png",
+    "snakemake --cores 4 all --configfile mine.yaml",
+    "hdkd export --profile pilot --dataset folder --output my_model",
+    "hdkd predict --model my_model photo.jpg",
 )
 def test_ones_own_images_train_a_model_that_classifies_others(
     tmp_path, image_folder, tiny_parameters, commands
 ):
-    chosen = copy.deepcopy(tiny_parameters)
-    chosen["datasets"]["folder"]["source"]["path"] = "my_images"
-    chosen["ablations"]["demo"] |= {"variants": [], "distillation": None}
-    chosen["baselines"]["demo"]["models"] = []
-    project = Project(tmp_path / "project", chosen)
-    shutil.copytree(image_folder, project.folder / "my_images")
-    shutil.copytree(image_folder / "test/blob", project.folder / "new")
-    _, answer = printed(project, commands)
-    assert "new/image 0.png" in answer
-
-
-def test_the_values_for_a_few_hundred_own_images_fit_the_parameters():
-    own = parameters() | {"profile": "pilot", "study": ["folder"]}
+    """By the page's file, but for its sizes."""
     [shown_values] = blocks(page("docs/own-images.md"), "yaml")
-    for section, changes in yaml.safe_load(shown_values).items():
-        own[section]["pilot"] = own[section].get("pilot", {}) | changes["pilot"]
-    settings = config.resolve(own)
-    assert settings.parameters.split.validation_fraction == 0.1
-    assert settings.parameters.sweep.seeds == (0, 1, 2, 3, 4)
+    mine = yaml.safe_load(shown_values)
+    mine["datasets"]["folder"]["subsets"] = [8, "all"]
+    mine["split"]["pilot"]["validation_fraction"] = 0.25
+    mine["sweep"]["pilot"]["seeds"] = [0]
+    mine["ablations"]["pilot"] |= {"controls": None, "subset": 8, "distillation": None}
+    mine["images"] = {"pilot": {"size": 32}}
+    mine["network"] = {"pilot": tiny_parameters["network"]["demo"]}
+    mine["teacher"]["pilot"] = {"by_dataset": {"folder": {"epochs": 3, "warmup_epochs": 0}}}
+    few = {"epochs": 3, "epochs_on_all": 3, "warmup_epochs": 0}
+    mine["student"]["pilot"] = {"by_dataset": {"folder": few}}
+    project = Project(tmp_path / "project", tiny_parameters)
+    (project.folder / "mine.yaml").write_text(yaml.safe_dump(mine))
+    shutil.copytree(image_folder, project.folder / "my_images")
+    shutil.copy(image_folder / "test/blob/image 1.jpg", project.folder / "photo.jpg")
+    *_, answer = printed(project, commands)
+    assert "photo.jpg" in answer
 
 
 def test_the_comparison_of_methods_fits_the_parameters():

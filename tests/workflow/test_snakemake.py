@@ -523,3 +523,31 @@ def test_a_folder_of_ones_own_images_with_any_names_is_studied_by_the_same_graph
     assert "generated images" not in page
     gains = pd.read_csv(project.folder / "reports/demo/gains.csv")
     assert gains["training_images"].tolist() == [8, 22]
+
+
+@pytest.fixture
+def acquired(tmp_path, image_folder, tiny_parameters) -> Project:
+    """Images of one's own, acquired and prepared, whose folder the variable names no longer."""
+    parameters = copy.deepcopy(tiny_parameters)
+    parameters["ablations"]["demo"] = {"variants": [], "subset": "all", "distillation": None}
+    parameters["study"] = ["folder"]
+    project = Project(tmp_path / "project", parameters)
+    project.snakemake("data", HDKD_FOLDER=str(image_folder))
+    return project
+
+
+def test_images_of_ones_own_are_acquired_again_when_they_change(acquired, image_folder):
+    def planned() -> str:
+        plan = acquired.snakemake("--dry-run", "data", HDKD_FOLDER=str(image_folder))
+        return plan.stdout + plan.stderr
+
+    assert "Nothing to be done" in planned()
+    (image_folder / "train/blob/image 0.png").rename(image_folder / "train/stripes/corrected.png")
+    assert "Acquiring the images of folder" in planned()
+
+
+def test_images_of_ones_own_that_have_moved_are_not_acquired_again(acquired, image_folder):
+    moved = image_folder.rename(image_folder.with_name("moved"))
+    for place in (str(moved), ""):
+        plan = acquired.snakemake("--dry-run", "data", HDKD_FOLDER=place)
+        assert "Nothing to be done" in plan.stdout + plan.stderr

@@ -52,7 +52,7 @@ def test_own_images_get_a_report_of_their_own(reader, outputs):
     assert "My images" in (reader.folder / "reports/demo/report.html").read_text("utf-8")
 
 
-def test_a_changed_learning_rate_would_train_students_and_no_teacher(outputs):
+def test_smaller_batches_would_train_students_and_no_teacher(outputs):
     planned = set(re.findall(r"^(train_\w+) +\d+$", outputs[4], re.M))
     assert planned == {"train_student", "train_hdkd", "train_baseline"} & planned
     assert "train_hdkd" in planned

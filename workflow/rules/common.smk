@@ -86,6 +86,18 @@ def run_key(wildcards):
     return key.RunKey.of_folder(Path(RUN.format(**dict(wildcards.items()))))
 
 
+@cache
+def source_of(dataset):
+    """Where images come from; of one's own, what they are now, so that a change is acquired."""
+    source = SETTINGS.dataset(dataset).source
+    if STORED or source.kind != "local":
+        return plain(source)
+    from hdkd.data import local  # slow to import, and seldom needed
+
+    raw, noted = plan.raw_folder(dataset), PARAMS.with_name(f"{dataset}.json")
+    return {"kind": "local", "content": local.content(dataset, source, raw, noted)}
+
+
 def smote_of(dataset):
     """SMOTE's recipes, where the dataset asks for them."""
     return f"data/prepared/{PROFILE}/{dataset}/smote.csv" if SETTINGS.dataset(dataset).smote.enabled else []

@@ -21,7 +21,7 @@ rule acquire:
         **({"files": "data/raw/{dataset}/files.tar"} if STORED else {}),
     params:
         folder=lambda wildcards, output: Path(output.manifest).parent.as_posix(),
-        source=lambda wildcards: plain(SETTINGS.dataset(wildcards.dataset).source),
+        source=lambda wildcards: source_of(wildcards.dataset),
         generated=lambda wildcards: (
             plain(SETTINGS.dataset(wildcards.dataset).classes)
             if SETTINGS.dataset(wildcards.dataset).source.kind == "generated"

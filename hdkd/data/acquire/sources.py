@@ -183,7 +183,7 @@ def _check_names(name: str, folder: Path) -> None:
 
 def _check_member(archive: Path, member: str) -> None:
     path = PurePosixPath(member.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
         raise DataError(
             f"{archive} has a member that would be written outside its folder, {member!r}: "
             "nothing was extracted; do not use this archive"
