@@ -39,7 +39,7 @@ def full(reference: Path | None, threads: int) -> Settings:
         reference, threads, sizes=(64, 224), batches=(16, 8), rounds=9, epoch_images=48,
         epoch_batch=16, epoch_rounds=2, smote_images=(500, 1000, 2000), smote_size=112,
         whole_smote=True, start_rounds=5, study_seeds=(3, 59, 622), delivered=50,
-        latency_rounds={1: 30, 16: 7},
+        latency_rounds={1: 20, 16: 5},
         scale=((32, (12_500, 50_000, 200_000)), (224, (2000, 6000, 20_000))),
     )  # fmt: skip
 
