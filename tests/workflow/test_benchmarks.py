@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from benchmarks.bench import Bench, Side
+from benchmarks.latency_figure import latencies
 from benchmarks.measure import Times
 from benchmarks.settings import tiny
 from benchmarks.training import generated
@@ -57,6 +58,16 @@ def test_a_side_that_fails_loses_its_row_and_no_other(tmp_path):
         bench.compare("hdkd", {f"side {name}": Side(task, 8) for name, task in sides.items()})
     assert [each.name for each in bench.measured] == ["ours", "side ours", "side contiguous"]
     assert "| hdkd | side unknown | failed |" in saved[-1]
+
+
+def test_the_page_on_speed_has_the_latencies_of_the_committed_report():
+    report = (ROOT / "reports" / "benchmarks.md").read_text("utf-8")
+    page = (ROOT / "docs" / "speed.md").read_text("utf-8")
+    float32, int8 = (latencies(report, engine, batch=1) for engine in ("ONNX", "ONNX int8"))
+    assert len(float32) == len(int8) == 14
+    for name in ("HDKD", "HDKD, stride 4", "MobileNetV3-L", "EfficientNetB0", "CoAtNet-0"):
+        assert f"{float32[name]} " in page, name
+    assert f"({int8['HDKD']} ms)" in page
 
 
 def test_a_folder_that_is_no_checkout_is_named(tmp_path):

@@ -365,6 +365,21 @@ def test_the_comparison_of_methods_fits_the_parameters():
     assert config.resolve(compared).parameters.methods.vit == ("alone", "cskd")
 
 
+@typed("python -m benchmarks.latency_figure")
+def test_the_figure_of_latencies_is_drawn_from_the_committed_report(
+    tmp_path, tiny_parameters, commands
+):
+    project = Project(tmp_path / "project", tiny_parameters)
+    for name in ("reports/benchmarks.md", "docs/latency.svg"):
+        (project.folder / name).parent.mkdir()
+        shutil.copy(ROOT / name, project.folder / name)
+    shutil.copytree(ROOT / "benchmarks", project.folder / "benchmarks")
+    (project.folder / "docs/latency.svg").unlink()
+    printed(project, commands)
+    drawn = project.folder / "docs/latency.svg"
+    assert drawn.read_bytes() == (ROOT / "docs/latency.svg").read_bytes()
+
+
 class TestTheRealDatasets:
     """In this order."""
 
