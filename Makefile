@@ -37,7 +37,7 @@ test: setup
 	pytest --numprocesses 2 --dist loadfile
 
 # What takes minutes: a small fixed configuration trained again beside its recorded range, kills at every
-# moment, a study carried away and home, every method through the workflow, training with other CPUs' instructions,
+# moment, a study carried away and home, controls, tuning and every method through the workflow, training with other CPUs' instructions,
 # every benchmark at its smallest, the committed models on the real images.
 test-slow: setup test-older-torch
 	pytest -m slow --numprocesses 2 --dist loadfile

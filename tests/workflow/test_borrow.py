@@ -191,6 +191,7 @@ def test_an_older_piece_does_not_undo_a_newer_one(pieces, parameters, tmp_path):
     assert checkpoint.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_an_unfinished_training_goes_on_where_the_bundle_was_brought(pieces, parameters, tmp_path):
     project, _ = pieces
     first = project.folder / "first"

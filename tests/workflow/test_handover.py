@@ -96,6 +96,7 @@ def test_a_clone_goes_on_and_trains_nothing_twice(lost, parameters, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_another_checkout_takes_the_runs_over(lost, parameters, tmp_path):
     project, before = lost
     home = Project(tmp_path / "home", parameters)

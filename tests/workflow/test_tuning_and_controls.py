@@ -11,6 +11,8 @@ from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
 from project import Project, parameters, tiny, with_controls
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def settings() -> config.Settings:
