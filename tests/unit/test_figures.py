@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import matplotlib.style
+import pandas as pd
 import pytest
 
 from hdkd import config
 from hdkd.report import drawing, figures
+from hdkd.study.names import BASELINES, Baseline
 from project import ROOT
 
 METHODS = {"methods", "methods_learning"}
@@ -50,6 +53,22 @@ def test_ablations_distillation_and_baselines_are_shown_where_they_are_trained(p
     extra = {"ablations", "distillation", "baselines"}
     assert names(settings, "brain_tumor") == ALWAYS | extra
     assert names(settings, "ham10000") == ALWAYS | extra - {"distillation"} | {"smote"}
+
+
+def test_a_network_that_the_paper_lacks_is_shown_as_measured_only(parameters, monkeypatch):
+    added = Baseline("ResNet-18", "ConvNet", "torchvision", "resnet18")
+    monkeypatch.setitem(BASELINES, "resnet18", added)
+    cells = {"role": ["mobilenet_v2", "resnet18"], "accuracy": [0.9, 0.8]}
+    data = SimpleNamespace(
+        settings=config.resolve(parameters),
+        dataset="brain_tumor",
+        facts={"size": 32},
+        title="Brain Tumor MRI",
+        baselines=pd.DataFrame(cells | {"parameters": [2e6, 11e6], "macs": [3e8, 2e9]}),
+    )
+    (spec,) = (each for each in figures.registered() if each.name == "baselines")
+    shown = drawing.drawn(lambda figure: spec.draw(data, figure), "light").decode()
+    assert (shown.count(">MobileNetV2<"), shown.count(">ResNet-18<")) == (2, 1)
 
 
 def test_asking_for_figures_imports_nothing_heavy():

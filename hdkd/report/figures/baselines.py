@@ -50,7 +50,8 @@ def draw(data: FigureData, fig: Figure) -> None:
         for role in cells["role"]:
             network = PaperNetwork(role, "mbcsa", 2) if role in ROLE_NAMES else PaperNetwork(role)
             value = published.accuracy(data.dataset, network)
-            rows.append((role, value, *published.complexity(network)))
+            if value is not None:  # a network may have been added here
+                rows.append((role, value, *published.complexity(network)))
         printed = pd.DataFrame(rows, columns=["role", "accuracy", "parameters", "macs"])
         draw_models(axes[-1], printed, hollow=True)
         title = "Published (hollow), 224×224 pixels"
