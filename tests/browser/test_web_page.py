@@ -44,7 +44,7 @@ def test_it_says_what_the_model_is_and_is_not_for(page):
     expect(page.get_by_role("heading", level=1)).to_have_text("HDKD for Brain Tumor MRI")
     expect(page.get_by_text("Right for 85.0 % of its 1311 test images")).to_be_visible()
     expect(page.get_by_text("without a copy among the training images for 74.6 %")).to_be_visible()
-    expect(page.get_by_text("Not for clinical use. A research model")).to_be_visible()
+    expect(page.locator("#warning")).to_have_text("Not for clinical use. A research model.")
 
 
 def test_it_shows_the_answer_of_each_image_in_their_order(page, server, images):
