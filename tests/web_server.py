@@ -33,7 +33,9 @@ class Server(NamedTuple):
 @contextmanager
 def serving(model: str | Path, *options: str, errors: Path | None = None) -> Iterator[Server]:
     """``hdkd serve`` on a free port, ended as people end it; its stderr may go to a file."""
-    command = [sys.executable, "-m", "hdkd", "serve", "--model", str(model), "--port", "0"]
+    # Shells let what they start in the background ignore interruptions, and children inherit that.
+    listening = ["env", "--default-signal=INT", sys.executable]
+    command = [*listening, "-m", "hdkd", "serve", "--model", str(model), "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (errors or Path(os.devnull)).open("w") as stderr:
         process = subprocess.Popen(
