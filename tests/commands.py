@@ -13,11 +13,13 @@ import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import yaml
 from packaging.requirements import Requirement
 
+from hdkd.deploy.formats import CONVERTED
 from project import ROOT, Project
 
 # Their commands run in test_tutorial.py and test_python_guide.py.
@@ -153,7 +155,19 @@ def _pip(words: list[str], text: str, project: Project) -> None:
         assert wanted.name != "hdkd" or wanted.extras <= set(optional), package
 
 
+def _curl(words: list[str], text: str, project: Project) -> None:
+    """The interface of a served model takes a file at that address."""
+    option, file, address = words
+    assert (option, file[0]) == ("--data-binary", "@")
+    interface = (ROOT / "hdkd/deploy/web/app.py").read_text()
+    assert f'@app.post(\n        "{urlsplit(address).path}",\n' in interface
+
+
 def _python(words: list[str], text: str, project: Project) -> None:
+    if words[0] == "classify.py":  # which an export writes
+        assert (ROOT / "hdkd/deploy" / words[0]).exists()
+        assert words[1] in CONVERTED
+        return
     dash_m, module, *arguments = words
     assert dash_m == "-m"
     {"pytest": _pytest, "benchmarks": _benchmarks}[module](arguments, text, project)
@@ -228,6 +242,7 @@ def succeeds(*command: str) -> None:
 
 # How the arguments of each program are checked.
 PROGRAMS = {
+    "curl": _curl,
     "bash": _nothing,
     "docker": _docker,
     "dvc": _dvc,
