@@ -12,7 +12,7 @@ from exporting import hdkd, prepare_images
 from hdkd import config
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.deploy.card import card, terms
-from hdkd.deploy.export import measure
+from hdkd.deploy.export import CLASSIFY, measure
 from hdkd.deploy.network import Network
 from hdkd.deploy.predict import PRETRAINED
 from hdkd.files import read_checksums, sha256
@@ -63,6 +63,11 @@ def test_deployment_has_a_row_for_each_of_its_files(model):
         answers = f"{each.changed} of {summary.test_images} | {100 * each.accuracy:.2f} % "
         row = f"{file}{answers}({low} to {high} %) |"
         assert row in text
+
+
+def test_it_is_classified_by_the_program_that_an_export_writes_today(model):
+    today = ROOT / "hdkd" / "deploy" / CLASSIFY
+    assert (model.path / CLASSIFY).read_bytes() == today.read_bytes()
 
 
 def test_its_card_follows_from_its_summary(model):
