@@ -6,14 +6,19 @@ the time ends (``HDKD_DEADLINE``), stops cleanly before it, and resumes in the n
 
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from hdkd.config import Settings
-from hdkd.errors import RunError
+from hdkd.errors import RunError, UnfinishedError
 from hdkd.remote.bundle import write_bundle
 from hdkd.report.tables import cost, results
 from hdkd.runs.evidence import finished_summaries, with_current_parameters
@@ -26,6 +31,7 @@ from hdkd.training.job import choose_device
 # Multiply-accumulates per second of training, until a run on such a device has been measured.
 FIRST_RATES = {"cuda": 4e12, "cpu": 2e10}
 STARTING_SECONDS = 20  # of a run, and of ending it
+SHELLS = ("bash", "sh", "tee")  # around a training: they end with it, and have its log until then
 
 
 @dataclass(frozen=True)
@@ -155,11 +161,11 @@ class Piece:
         """The chosen runs that are not finished."""
         return [each.run for each in self.chosen if not plan.is_finished(each.run.folder)]
 
-    def train(self) -> RunError | None:
-        """Have Snakemake train what is chosen until the time is over.
+    def train(self) -> RunError | UnfinishedError | None:
+        """Have Snakemake train what is chosen until the time is over, or SIGTERM comes.
 
-        Returns, rather than raises, that a run failed for another reason than time: what the others
-        have left is bundled all the same.
+        Returns, rather than raises, that a run failed for another reason than time, or the SIGTERM:
+        what the others have left is bundled all the same.
         """
         started = time.time()
         ends = started + self.seconds - STARTING_SECONDS
@@ -172,7 +178,10 @@ class Piece:
             "--config", f"profile={self.settings.profile}", "--", *targets,
         ]  # fmt: skip
         environment = {**os.environ, DEADLINE: str(ends)}
-        code = subprocess.run(command, env=environment, check=False).returncode
+        with passing_on_sigterm() as received:
+            code = subprocess.run(command, env=environment, check=False).returncode
+        if received:
+            return UnfinishedError("stopped by SIGTERM")
         unfinished = self.unfinished()
         for run in unfinished:
             if reason := failure(run, started):
@@ -197,6 +206,27 @@ class Piece:
                 for name in manifest["left"]
             ),
         ]
+
+
+@contextmanager
+def passing_on_sigterm() -> Iterator[list[int]]:
+    """Inside, SIGTERM is for Snakemake and its trainings: they save checkpoints and end.
+
+    Yields a list that has the signals received.
+    """
+    received: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        received.append(number)
+        for process in psutil.Process().children(recursive=True):  # Snakemake before its jobs
+            if process.name() not in SHELLS:
+                process.terminate()
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def log_of(run: RunKey) -> Path:

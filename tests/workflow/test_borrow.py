@@ -3,9 +3,12 @@
 import copy
 import json
 import re
+import subprocess
+import time
 
 import mlflow
 import pandas as pd
+import psutil
 import pytest
 
 from hdkd import config
@@ -14,7 +17,7 @@ from hdkd.remote.bundle import contents_of, write_bundle
 from hdkd.runs import predictions
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
-from hdkd.training.checkpoint import epochs_in
+from hdkd.training.checkpoint import epochs_in, is_locked
 from project import ROOT, Project
 
 
@@ -95,6 +98,33 @@ def test_pieces_of_time_finish_the_study(pieces, parameters):
         folder = RunFolder(project.folder / run.folder)
         assert len(folder.metrics) == folder.summary.epochs
         assert not (folder.path / "checkpoint.bin").exists()
+
+
+@pytest.mark.slow
+def test_sigterm_stops_its_trainings_with_it_and_the_next_piece_continues(parameters, tmp_path):
+    project = Project(tmp_path / "project", parameters)
+    project.snakemake("data")
+    command = ["hdkd", "borrow", "--minutes", "9", "--parallel", "1", "--cores", "1"]
+    borrowing = subprocess.Popen(
+        command, cwd=project.folder, env=project.environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    student = project.folder / "models/demo/students/phantom/student-mbcsa-s2/n16/seed0"
+    while not (student / "checkpoint.bin").exists():
+        assert borrowing.poll() is None
+        time.sleep(0.05)
+    borrowing.terminate()
+    errors = borrowing.communicate()[1]
+    assert borrowing.returncode == 75
+    assert errors.splitlines()[-1] == "stopped by SIGTERM; the same command continues it"
+    processes = [each.info for each in psutil.process_iter(["cmdline", "cwd"])]
+    left = [each["cmdline"] for each in processes if each["cwd"] == str(project.folder)]
+    assert left == []
+    behind = epochs_in(student / "checkpoint.bin")
+    assert 0 < behind < 2400
+    project.run(*command[:2], "--minutes", "0.6", *command[4:])
+    assert not is_locked(student)
+    assert (student / "summary.json").exists() or epochs_in(student / "checkpoint.bin") > behind
 
 
 def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
