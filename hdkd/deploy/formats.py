@@ -20,13 +20,14 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
 from hdkd.deploy.images import RunImages
-from hdkd.deploy.network import BATCH, Network
+from hdkd.deploy.network import Network
 from hdkd.errors import RunError
 from hdkd.evaluation.metrics import expected_calibration_error, interval
 from hdkd.runs.records import Conversion
 
 OPSET = 18  # what torch's exporter writes without translating
 TOLERANCE = 1e-4  # of logits in float32, relative where they are larger than 1
+BATCH = 64  # images at a time
 QUANTISED_ON = 256  # training images whose activations set the ranges of int8
 SEED = 0  # of their choice
 ONNX, INT8, TORCH = "model.onnx", "model_int8.onnx", "model.pt2"

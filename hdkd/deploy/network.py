@@ -1,6 +1,5 @@
 """A trained network as it is used, and as it is exported: from bytes to probabilities."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from hdkd.data.batches.augment import normalise
+from hdkd.data.batches.evaluated import evaluation_batches
 from hdkd.data.batches.imageset import Chosen
 from hdkd.models import ImageModel
-
-BATCH = 256  # images at a time
 
 
 class Inference(NamedTuple):
@@ -53,7 +51,7 @@ class Network(nn.Module):
     @torch.inference_mode()
     def answers(self, images: Chosen | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits and probabilities of any number of prepared images, a batch at a time."""
-        batches = [self(piece) for piece in _batches(images)]
+        batches = [self(piece) for piece in evaluation_batches(images, torch.device("cpu"))]
         logits, probabilities = (torch.cat(parts) for parts in zip(*batches, strict=True))
         return logits.numpy(), probabilities.numpy()
 
@@ -64,15 +62,9 @@ class Network(nn.Module):
         ``None`` for a network that shows no stages.
         """
         means = []
-        for piece in _batches(images):
+        for piece in evaluation_batches(images, torch.device("cpu")):
             stage = self.infer(piece).stage
             if stage is None:
                 return None
             means.append(stage.mean(dim=(2, 3)))
         return torch.cat(means).numpy()
-
-
-def _batches(images: Chosen | np.ndarray) -> Iterator[Tensor]:
-    for start in range(0, len(images), BATCH):
-        piece = torch.from_numpy(np.array(images[start : start + BATCH]))
-        yield piece.contiguous(memory_format=torch.channels_last)

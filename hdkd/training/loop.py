@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from hdkd.config import Augmentation, Engine, Training
 from hdkd.data.batches.augment import normalise
+from hdkd.data.batches.evaluated import evaluation_batches
 from hdkd.data.batches.imageset import Chosen, TrainingSet
 from hdkd.data.batches.loader import Loader, held
 from hdkd.distillation.method import Teaching
@@ -26,7 +27,6 @@ from hdkd.training.engine import Step
 from hdkd.training.kept import KeptWeights
 from hdkd.training.schedule import build_optimizer, learning_rate, set_learning_rate
 
-EVALUATION_BATCH = 256
 SEEDS_APART = 1_000_003  # of the epochs of several processes: more than there are processes
 WATCHED_METRICS = ("loss", "accuracy", "balanced_accuracy")
 
@@ -228,13 +228,7 @@ def predict(
     """
     model.eval()
     device = next(model.parameters()).device
-    logits = []
-    for start in range(0, len(images), EVALUATION_BATCH):
-        batch = images[start : start + EVALUATION_BATCH]
-        if not isinstance(batch, Tensor):
-            batch = torch.from_numpy(np.array(batch))
-        batch = normalise(batch.to(device)).contiguous(memory_format=torch.channels_last)
-        logits.append(model.predict(batch))
-    every = torch.cat(logits).cpu()
+    batches = evaluation_batches(images, device)
+    every = torch.cat([model.predict(normalise(batch)) for batch in batches]).cpu()
     loss = F.cross_entropy(every, torch.from_numpy(np.array(labels)))
     return every.softmax(dim=1).numpy(), loss.item()
