@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VARIANTS: dict[str, dict[str, Any]] = {
     "without the attention's own gradient": {"without": "attention"},
     "without channels last": {"engine": {"layout": "contiguous"}},
+    "without keeping freed memory": {"without": "memory"},
 }
 
 
@@ -127,14 +128,19 @@ def ours(task: dict[str, Any]) -> Callable[[], float]:
     import torch
 
     from benchmarks import networks
+    from hdkd.data.batches import evaluated
     from hdkd.models import blocks
-    from hdkd.training.numerics import set_up
+    from hdkd.training import numerics
 
     engine = replace(networks.ENGINE, **task.get("engine", {}))
-    set_up(engine, task["device"], task["threads"])
     without = task.get("without")
+    if without == "memory":
+        numerics.keep_freed_memory = lambda: None
+    numerics.set_up(engine, task["device"], task["threads"])
     if without == "attention":
         blocks.CBAM.forward = blocks.CBAM.plain
+    elif without == "small batches":
+        evaluated.PIXELS_ON_CPU = evaluated.IMAGES_ON_GPU * task["size"] ** 2
     elif without == "choice of kernels":
         torch.backends.cudnn.benchmark = False
     if task["kind"] == "epoch":

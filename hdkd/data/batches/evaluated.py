@@ -11,7 +11,7 @@ from hdkd.data.batches.imageset import Chosen
 IMAGES_ON_GPU = 256
 # Of an image's height times width times images. A CPU is slower with larger batches: their maps
 # are returned to the system after each layer, and it clears every page before the next
-# (`reports/benchmarks.md`, "Evaluation").
+# (`reports/benchmarks.md`, "One epoch, and the test set").
 PIXELS_ON_CPU = 2**17
 
 
