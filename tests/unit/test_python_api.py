@@ -312,6 +312,13 @@ def distil(**changes):
     return hdkd.distill(**arguments)
 
 
+@pytest.mark.parametrize("method", ["attention_transfer", "fitnet", "locality_guidance", "rkd"])
+def test_a_method_that_reads_features_only_teaches_other_classes_than_the_teachers(method):
+    teacher, student = build("teacher", **SIZES | {"num_classes": 3}), networks(method)[1]
+    result = hdkd.distill(teacher, student, (batches(), None), method, epochs=1)
+    assert result.history[0]["train_accuracy"] > 0
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -327,7 +334,11 @@ def distil(**changes):
             {"method": "cskd", "teacher": build("teacher", **SIZES)},
             "cskd needs more than logits (of the student classify, patches): let",
         ),
-        ({"teacher": linear(3)}, "the student has 2 classes and the teacher 3: give both"),
+        (
+            {"teacher": linear(3)},
+            "the student has 2 classes and the teacher 3: give both the classes of the labels, or "
+            "take a method that reads features only: attention_transfer, fitnet, loc",
+        ),
         ({"method": "dkd"}, "dkd says nothing of 2 classes: it needs 4"),
         ({"epochs": 0}, "epochs must be at least 1, not 0"),
         ({"learning_rate": 1.0}, "unknown setting learning_rate: there are epochs, lr, "),

@@ -145,7 +145,8 @@ def test_the_wheel_says_what_it_may_be_used_for(installed):
     information = next(installed.packages.glob("hdkd-*.dist-info"))
     licences = information / "licenses"
     assert sorted(p.relative_to(licences).as_posix() for p in licences.rglob("LICENSE")) == [
-        "LICENSE", "pretrained/brain_tumor/LICENSE", "pretrained/ham10000/LICENSE",
+        "LICENSE", "pretrained/brain_tumor/LICENSE", "pretrained/brain_tumor_teacher/LICENSE",
+        "pretrained/ham10000/LICENSE",
     ]  # fmt: skip
     text = (information / "METADATA").read_text("utf-8")
     assert "License-Expression: Apache-2.0 AND CC-BY-NC-4.0" in text
