@@ -77,22 +77,31 @@ def predict(model: str, as_json: bool, images: tuple[Path, ...]) -> None:
     classifier = Classifier.load(folder)
     if note := notice_of(folder):
         print(note, file=sys.stderr)
-    probabilities = classifier.probabilities(list(images))
+    probabilities, unlike = classifier.judge(list(images))
     names = classifier.classes
+    notices = [None] * len(images) if unlike is None else unlike.tolist()
+    judged = list(zip(images, probabilities, notices, strict=True))
     if as_json:
-        for image, row in zip(images, probabilities, strict=True):
+        for image, row, notice in judged:
             content = {
                 "image": str(image),
                 "class": names[row.argmax()],
                 "probabilities": {n: round(float(p), 6) for n, p in zip(names, row, strict=True)},
+                "unlike_training": notice,
             }
             print(json.dumps(content, ensure_ascii=False))
         return
+    headers = ["image", "class", *names, *([] if unlike is None else ["unlike_training"])]
     rows = [
-        [str(image), names[row.argmax()], *(f"{value:.4f}" for value in row)]
-        for image, row in zip(images, probabilities, strict=True)
+        [
+            str(image),
+            names[row.argmax()],
+            *(f"{value:.4f}" for value in row),
+            *([] if notice is None else ["yes" if notice else "no"]),
+        ]
+        for image, row, notice in judged
     ]
-    print(tabulate(rows, headers=["image", "class", *names], disable_numparse=True))
+    print(tabulate(rows, headers=headers, disable_numparse=True))
 
 
 @click.command()

@@ -146,11 +146,11 @@ def calibrate(model: ImageModel, images: RunImages) -> Calibration | None:
     if not len(images.validation):
         return None
     network, source = Network(model), images.source
-    logits, _ = network.answers(source.chosen(images.validation))
+    logits = network.answers(source.chosen(images.validation)).logits
     temperature = fit_temperature(logits, source.labels[images.validation])
     if temperature is None:
         return None
-    logits, _ = network.answers(source.chosen(images.test))
+    logits = network.answers(source.chosen(images.test)).logits
     labels = source.labels[images.test]
     return Calibration.model_validate(
         {
@@ -167,7 +167,7 @@ def measure(network: Network, source: ImageSet) -> dict[str, Any]:
     test = source.part("test")
     train = np.flatnonzero(source.table["part"] != "test")
     labels = source.labels[test]
-    _, probabilities = network.answers(source.chosen(test))
+    probabilities = network.answers(source.chosen(test)).probabilities
     right = probabilities.argmax(axis=1) == labels
     digests = source.table["digest"]
     copies = digests.iloc[test].isin(set(digests.iloc[train]))

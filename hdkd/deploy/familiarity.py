@@ -78,14 +78,15 @@ def fit_familiarity(
     which a network knows better than any others. Nothing for a network that shows no stages.
     """
     source = images.source
-    training = network.vectors(source.chosen(images.training))
+    training = network.answers(source.chosen(images.training)).vectors
     if training is None:
         return None, None
     part, others = "training", training
     if len(images.validation):
-        part, others = "validation", _known(network.vectors(source.chosen(images.validation)))
+        part = "validation"
+        others = _known(network.answers(source.chosen(images.validation)).vectors)
     found = Familiarity.fit(training, others)
-    alarms = found.is_unlike(_known(network.vectors(source.chosen(images.test))))
+    alarms = found.is_unlike(_known(network.answers(source.chosen(images.test)).vectors))
     new = ~source.table["leaked"].to_numpy()[images.test].astype(bool)
     return found, Unfamiliar.model_validate(
         {

@@ -24,6 +24,18 @@ class Inference(NamedTuple):
     stage: Tensor | None
 
 
+class Answers(NamedTuple):
+    """Of ``n`` images: logits and probabilities ``(n, classes)``, both in float32.
+
+    ``vectors`` ``(n, channels)`` are the last stage, mean over positions, ``None`` for a network
+    that shows no stages.
+    """
+
+    logits: np.ndarray
+    probabilities: np.ndarray
+    vectors: np.ndarray | None
+
+
 class Network(nn.Module):
     """A trained network with what comes before and after it.
 
@@ -49,22 +61,17 @@ class Network(nn.Module):
         return logits, probabilities
 
     @torch.inference_mode()
-    def answers(self, images: Chosen | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logits and probabilities of any number of prepared images, a batch at a time."""
-        batches = [self(piece) for piece in evaluation_batches(images, torch.device("cpu"))]
-        logits, probabilities = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        return logits.numpy(), probabilities.numpy()
-
-    @torch.inference_mode()
-    def vectors(self, images: Chosen | np.ndarray) -> np.ndarray | None:
-        """``(n, channels)``: the last stage for ``n`` images, 1 or more, mean over positions.
-
-        ``None`` for a network that shows no stages.
-        """
-        means = []
-        for piece in evaluation_batches(images, torch.device("cpu")):
-            stage = self.infer(piece).stage
-            if stage is None:
-                return None
-            means.append(stage.mean(dim=(2, 3)))
-        return torch.cat(means).numpy()
+    def answers(self, images: Chosen | np.ndarray) -> Answers:
+        """Of any number of prepared images, 1 or more, a batch at a time."""
+        logits, probabilities, vectors = [], [], []
+        for batch in evaluation_batches(images, torch.device("cpu")):
+            found = self.infer(batch)
+            logits.append(found.logits)
+            probabilities.append(found.probabilities)
+            if found.stage is not None:
+                vectors.append(found.stage.mean(dim=(2, 3)))
+        return Answers(
+            torch.cat(logits).numpy(),
+            torch.cat(probabilities).numpy(),
+            torch.cat(vectors).numpy() if vectors else None,
+        )

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from hdkd.config import Images
 from hdkd.data.prepare import decode
+from hdkd.deploy.familiarity import Familiarity
 from hdkd.deploy.network import Network
 from hdkd.errors import DataError, RunError
 from hdkd.models import ImageModel
@@ -58,17 +59,29 @@ def notice_of(folder: Path) -> str:
     )
 
 
+class Judged(NamedTuple):
+    """Of ``n`` files: probabilities ``(n, classes)``, and which are unlike the training images.
+
+    ``unlike`` ``(n,)`` is ``None`` for a model whose export did not measure that.
+    """
+
+    probabilities: np.ndarray
+    unlike: np.ndarray | None
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A trained network with its classes, the preparation of its images, and its temperature.
 
-    Probabilities are the softmax of the logits over the ``temperature``.
+    Probabilities are the softmax of the logits over the ``temperature``; ``familiarity`` is what
+    the training images look like, where an export has measured it.
     """
 
     model: ImageModel
     classes: list[str]
     images: Images
     temperature: float = 1.0
+    familiarity: Familiarity | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
@@ -78,14 +91,24 @@ class Classifier:
         """
         run = RunFolder(folder)
         params = run.params
-        calibration = run.exported.calibration if (folder / CARD).exists() else None
-        temperature = calibration.temperature if calibration else 1.0
-        return cls(run.load_model(), params.classes, Images(**params.images), temperature)
+        classifier = cls(run.load_model(), params.classes, Images(**params.images))
+        if not (folder / CARD).exists():
+            return classifier
+        calibration, unfamiliar = run.exported.calibration, run.exported.unfamiliar
+        return replace(
+            classifier,
+            temperature=calibration.temperature if calibration else 1.0,
+            familiarity=Familiarity.load(folder, unfamiliar.threshold) if unfamiliar else None,
+        )
 
     def probabilities(self, files: Sequence[str | Path | BinaryIO]) -> np.ndarray:
         """``(n, classes)`` for image files; ``DataError`` names all that are no images."""
         if not files:
             return np.empty((0, len(self.classes)))
+        return self.judge(files).probabilities
+
+    def judge(self, files: Sequence[str | Path | BinaryIO]) -> Judged:
+        """Of image files, 1 or more; ``DataError`` names all that are no images."""
         pixels, unreadable = [], []
         for position, file in enumerate(files, start=1):
             try:
@@ -97,4 +120,8 @@ class Classifier:
         if unreadable:
             raise DataError(f"not usable: {', '.join(unreadable)}")
         network = Network(self.model, self.temperature)
-        return network.answers(np.stack(pixels))[1].astype(np.float64)
+        answers = network.answers(np.stack(pixels))
+        unlike = None
+        if self.familiarity and answers.vectors is not None:
+            unlike = self.familiarity.is_unlike(answers.vectors)
+        return Judged(answers.probabilities.astype(np.float64), unlike)

@@ -46,7 +46,7 @@ def shares(model: str, folder: Path) -> dict[str, float]:
     }
     found = {}
     for kind, pixels in kinds.items():
-        unlike = served.familiarity.is_unlike(served.network.vectors(pixels))
+        unlike = served.classifier.familiarity.is_unlike(served.network.answers(pixels).vectors)
         found[kind] = 100 * float(np.mean(unlike))
     return found
 

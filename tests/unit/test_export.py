@@ -73,10 +73,10 @@ def test_weights_get_no_licence_where_none_is_known_for_their_images():
 def test_a_network_answers_as_in_training_and_a_temperature_changes_probabilities_only(source):
     torch.manual_seed(0)
     model = build("hdkd", **SIZES, **STUDENT)
-    logits, probabilities = Network(model).answers(source.images)
+    logits, probabilities, _ = Network(model).answers(source.images)
     trained, _ = predict(model, torch.from_numpy(source.images), source.labels)
     assert np.array_equal(probabilities, trained)
-    cooler, scaled = Network(model, 2.5).answers(source.images)
+    cooler, scaled, _ = Network(model, 2.5).answers(source.images)
     assert np.array_equal(cooler, logits)
     assert scaled == pytest.approx(softmax(logits / 2.5, axis=1), abs=1e-6)
 
@@ -86,7 +86,7 @@ class TestCalibration:
         """Where the cross-entropy is least its derivative, written out here, is zero."""
         folder, source = RunFolder(Path("exported")), ImageSet.load(PREPARED)
         part = source.part("validation")
-        logits, _ = Network(folder.load_model()).answers(source.images[part])
+        logits = Network(folder.load_model()).answers(source.images[part]).logits
         logits, labels = logits.astype(float), source.labels[part]
 
         def derivative(temperature: float) -> float:

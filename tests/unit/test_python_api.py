@@ -427,6 +427,7 @@ def test_a_loaded_model_says_what_the_command_says(tmp_path, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["class"] == classifier.classes[row.argmax()]
     assert list(answer["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-6)
+    assert answer["unlike_training"] is True, "it is noise"
     assert hdkd.load(Path("pretrained") / "brain_tumor").classes == classifier.classes
 
 

@@ -12,7 +12,6 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from hdkd.deploy.card import TERMS, licence
-from hdkd.deploy.familiarity import Familiarity
 from hdkd.deploy.network import Network
 from hdkd.deploy.predict import CARD, Classifier
 from hdkd.deploy.web.uploads import LIMIT, decoded
@@ -89,7 +88,6 @@ class Served:
 
     classifier: Classifier
     network: Network
-    familiarity: Familiarity | None
     description: Description
     card: str | None
     terms: str | None
@@ -101,13 +99,10 @@ class Served:
         network = Network(classifier.model, classifier.temperature)
         description = _described(folder.name, classifier, run.params)
         if not (folder / CARD).exists():
-            return cls(classifier, network, None, description, None, None)
-        found, familiarity = run.exported.unfamiliar, None
-        if found:
-            familiarity = Familiarity.load(folder, found.threshold)
+            return cls(classifier, network, description, None, None)
         card, terms = (run.read(name).decode() for name in (CARD, TERMS))
         measured = description.model_copy(update=_measured(run))
-        return cls(classifier, network, familiarity, measured, _html(card), terms)
+        return cls(classifier, network, measured, _html(card), terms)
 
     @torch.inference_mode()
     def answer(self, content: bytes, details: bool) -> Answer:
@@ -116,8 +111,8 @@ class Served:
         batch = torch.from_numpy(pixels[None].copy()).contiguous(memory_format=torch.channels_last)
         _, probabilities, stage = self.network.infer(batch)
         unlike = None
-        if self.familiarity and stage is not None:
-            (unlike,) = self.familiarity.is_unlike(stage.mean(dim=(2, 3)).numpy()).tolist()
+        if (familiarity := self.classifier.familiarity) and stage is not None:
+            (unlike,) = familiarity.is_unlike(stage.mean(dim=(2, 3)).numpy()).tolist()
         (row,) = probabilities.tolist()
         names = self.classifier.classes
         return Answer(

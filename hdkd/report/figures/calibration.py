@@ -65,9 +65,9 @@ def _tested(data: FigureData, role: str) -> tuple[np.ndarray, float | None]:
     validation = source.part("validation")
     temperature = None
     if len(validation):
-        logits, _ = network.answers(source.chosen(validation))
+        logits = network.answers(source.chosen(validation)).logits
         temperature = fit_temperature(logits, source.labels[validation])
-    return network.answers(source.chosen(source.part("test")))[0], temperature
+    return network.answers(source.chosen(source.part("test"))).logits, temperature
 
 
 def _line(axes: Axes, name: str, logits: np.ndarray, labels: np.ndarray, color: str) -> None:
