@@ -128,9 +128,8 @@ def ours(task: dict[str, Any]) -> Callable[[], float]:
     import torch
 
     from benchmarks import networks
-    from hdkd.data.batches import evaluated
     from hdkd.models import blocks
-    from hdkd.training import numerics
+    from hdkd.training import evaluated, numerics
 
     engine = replace(networks.ENGINE, **task.get("engine", {}))
     without = task.get("without")
@@ -140,7 +139,7 @@ def ours(task: dict[str, Any]) -> Callable[[], float]:
     if without == "attention":
         blocks.CBAM.forward = blocks.CBAM.plain
     elif without == "small batches":
-        evaluated.PIXELS_ON_CPU = evaluated.IMAGES_ON_GPU * task["size"] ** 2
+        evaluated.BATCH["cpu"] = evaluated.BATCH["cuda"]
     elif without == "choice of kernels":
         torch.backends.cudnn.benchmark = False
     if task["kind"] == "epoch":

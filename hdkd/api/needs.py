@@ -17,6 +17,7 @@ from hdkd.errors import ParameterError
 from hdkd.models import ImageModel, Output, build
 
 Parts = frozenset[str]
+LOGITS = "logits"
 PARTS = ("features", "layers", "patches")  # of an Output, beside logits
 CLASSES = 4
 IMAGES = {"num_classes": CLASSES, "image_size": 16, "in_channels": 1}
@@ -41,13 +42,13 @@ class Needs(NamedTuple):
 
 
 class Noted:
-    """What a network gave; notes which of its parts are read and not empty."""
+    """What a network gave; notes which of its parts are read and not empty, and the logits."""
 
     def __init__(self, output: Output, read: set[str]) -> None:
         self._output, self._read = output, read
 
     def __getattr__(self, name: str) -> Any:
-        if name in given(self._output):
+        if name == LOGITS or name in given(self._output):
             self._read.add(name)
         return getattr(self._output, name)
 
@@ -73,9 +74,23 @@ class NotedNetwork(ImageModel):
         return self.network.classify(vectors)
 
 
-@functools.cache
 def needs(name: str, student: str = "hybrid") -> Needs:
     """What the method of the file ``name`` reads, where it teaches a ``hybrid`` or a ``vit``."""
+    return Needs(*(each - {LOGITS} for each in _read(name, student)))
+
+
+def of_features() -> list[str]:
+    """The methods that ask a teacher, but not for what it says of the classes."""
+    return [
+        name
+        for name, about in methods().items()
+        if about.taught
+        and not any(_read(name, kind).teacher & {LOGITS, "classify"} for kind in about.networks)
+    ]
+
+
+@functools.cache
+def _read(name: str, student: str) -> Needs:
     images, labels = torch.zeros(2, 1, 16, 16), torch.arange(2)
     with torch.random.fork_rng(devices=[]):
         taught, teacher = (

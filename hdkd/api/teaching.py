@@ -31,12 +31,12 @@ def teaching_of(
     """
     own = given_for(student, images[:1])
     taught = None if teacher is None else given_for(teacher, images[:1])
-    if taught is not None and taught.logits.shape != own.logits.shape and reads_logits(method):
-        others = (name for name, each in methods().items() if each.taught and not each.logits)
+    other_classes = taught is not None and taught.logits.shape != own.logits.shape
+    if taught is not None and other_classes and method not in needs.of_features():
         raise ParameterError(
             f"the student has {own.logits.shape[1]} classes and the teacher "
             f"{taught.logits.shape[1]}: give both the classes of the labels, or take a method that "
-            f"reads features only: {', '.join(others)}"
+            f"reads features only: {', '.join(needs.of_features())}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + METHOD_SEED)
@@ -54,12 +54,6 @@ def teaching_of(
         made.prepare(student.network)
     asks = not isinstance(method, str) or methods()[method].taught
     return Teaching(teacher if asks else None, made.to(images.device), settings.strength)
-
-
-def reads_logits(method: str | type[Method]) -> bool:
-    """Whether a method compares the logits of both networks, as one of your own may do."""
-    about = methods().get(method) if isinstance(method, str) else None
-    return about is None or bool(about.logits)
 
 
 def _named(

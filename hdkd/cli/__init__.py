@@ -17,8 +17,8 @@ from hdkd.tracking import ENVIRONMENT
 
 # What the extra `pipeline` brings, as Python imports it; training and prediction do without.
 PIPELINE = {
-    "dvc", "imblearn", "jinja2", "kagglehub", "matplotlib", "mlflow", "packaging", "ptflops",
-    "snakemake",
+    "dvc", "imblearn", "jinja2", "kagglehub", "matplotlib", "mlflow", "packaging", "psutil",
+    "ptflops", "snakemake",
 }  # fmt: skip
 # What the extras of these names bring.
 ONNX = {"onnx", "onnxruntime", "onnxscript"}

@@ -57,7 +57,7 @@ model = click.option(
     "--model",
     default="brain_tumor",
     help="run folder, folder made by `hdkd export`, or name of a model that comes with the "
-    "project: brain_tumor (default) or ham10000",
+    "project: brain_tumor (default), brain_tumor_teacher or ham10000",
 )
 
 

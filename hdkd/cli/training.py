@@ -134,5 +134,6 @@ def deadline(budget: float | None) -> float | None:
 
 
 def stop(*_: object) -> None:
-    """Stop on SIGTERM, which clusters send; the checkpoint is enough to resume."""
+    """Stop on SIGTERM, which clusters send, once; the checkpoint is enough to resume."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise UnfinishedError("stopped by SIGTERM")

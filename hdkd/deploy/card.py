@@ -6,10 +6,13 @@ one Markdown file.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from hdkd import templates
 from hdkd.evaluation.metrics import interval
+from hdkd.models import StudentSizes, TeacherSizes
 from hdkd.runs.records import LicensedData, ModelSummary, RunParams
 from hdkd.study.names import model_name
 
@@ -27,6 +30,9 @@ TERMS_BY_LICENCE = {
 }
 
 
+PAPERS_SIZES = {"teacher": TeacherSizes, "student": StudentSizes, "hdkd": StudentSizes}
+
+
 def card(summary: ModelSummary, params: RunParams) -> str:
     """The model card, Markdown, from the ``summary`` and ``params`` of an exported model."""
     matrix = summary.final.confusion_matrix
@@ -39,10 +45,21 @@ def card(summary: ModelSummary, params: RunParams) -> str:
         params=params,
         classes=params.classes,
         network=model_name(summary.run.role),
+        papers_network=is_the_papers(summary.run.role, params.model),
         rows=list(zip(params.classes, matrix, sizes.values(), strict=True)),
         largest=max(sizes, key=sizes.__getitem__),
         sizes=sizes,
     )
+
+
+def is_the_papers(role: str, sizes: dict[str, Any]) -> bool:
+    """Whether a network is the paper's own, with whichever block and stride."""
+    if role not in PAPERS_SIZES:
+        return False
+    own = asdict(PAPERS_SIZES[role]())
+    compared = own.keys() - {"block", "stem_stride", "channels", "depths"}
+    lists = all(tuple(sizes[name]) == own[name] for name in ("channels", "depths"))
+    return lists and all(sizes[name] == own[name] for name in compared)
 
 
 def described(summary: ModelSummary, params: RunParams) -> dict[str, str]:

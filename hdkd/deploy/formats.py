@@ -33,7 +33,7 @@ SEED = 0  # of their choice
 ONNX, INT8, TORCH = "model.onnx", "model_int8.onnx", "model.pt2"
 CONVERTED = (ONNX, INT8, TORCH)
 KEPT_META = ("val", "tensor_meta")  # of a program's operations: what shapes they have
-Answers = tuple[np.ndarray, np.ndarray]  # logits and probabilities
+Outputs = tuple[np.ndarray, np.ndarray]  # logits and probabilities
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Converter:
     def compared(
         self,
         name: str,
-        run: Callable[[Path, np.ndarray], Answers],
-        expected: Answers,
+        run: Callable[[Path, np.ndarray], Outputs],
+        expected: Outputs,
         quantised_on: int | None = None,
     ) -> Conversion:
         """How a file that ``run`` runs answers on the test images, beside what is ``expected``.
@@ -199,7 +199,7 @@ def _write(model: Any, path: Path, about: dict[str, str]) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def run_onnx(path: Path, images: np.ndarray) -> Answers:
+def run_onnx(path: Path, images: np.ndarray) -> Outputs:
     """What onnxruntime makes of prepared images, on as many threads as torch has."""
     import onnxruntime
 
@@ -220,7 +220,7 @@ def write_torch(program: ExportedProgram, path: Path, about: dict[str, str]) -> 
 
 
 @torch.inference_mode()
-def run_torch(path: Path, images: np.ndarray) -> Answers:
+def run_torch(path: Path, images: np.ndarray) -> Outputs:
     """What such a program makes of prepared images, read again from its file."""
     program = torch.export.load(path).module()
     batches = [program(batch) for batch in torch.split(torch.from_numpy(np.array(images)), BATCH)]

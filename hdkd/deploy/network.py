@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from hdkd.data.batches.augment import normalise
-from hdkd.data.batches.evaluated import evaluation_batches
 from hdkd.data.batches.imageset import Chosen
 from hdkd.models import ImageModel
+from hdkd.training.evaluated import evaluation_batches
 
 
 class Inference(NamedTuple):

@@ -85,9 +85,10 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
-        """From a run folder or an exported model, whose temperature it takes where it has one.
+        """From a run folder or an exported model, whose temperature and features it takes, too.
 
-        Raises ``RunError`` when it is neither, or not finished.
+        Raises ``RunError`` when it is neither, or not finished, or a file of it is missing or
+        damaged.
         """
         run = RunFolder(folder)
         params = run.params

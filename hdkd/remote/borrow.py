@@ -7,11 +7,9 @@ the time ends (``HDKD_DEADLINE``), stops cleanly before it, and resumes in the n
 import math
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from hdkd.training.job import choose_device
 # Multiply-accumulates per second of training, until a run on such a device has been measured.
 FIRST_RATES = {"cuda": 4e12, "cpu": 2e10}
 STARTING_SECONDS = 20  # of a run, and of ending it
+PATIENCE = 20  # seconds for Snakemake to end by itself once no job is left
 SHELLS = ("bash", "sh", "tee")  # around a training: they end with it, and have its log until then
 
 
@@ -177,15 +176,13 @@ class Piece:
             "--resources", f"gpu={self.parallel}",
             "--config", f"profile={self.settings.profile}", "--", *targets,
         ]  # fmt: skip
-        environment = {**os.environ, DEADLINE: str(ends)}
-        with passing_on_sigterm() as received:
-            code = subprocess.run(command, env=environment, check=False).returncode
-        if received:
-            return UnfinishedError("stopped by SIGTERM")
+        code, stopped = run_until_sigterm(command, {**os.environ, DEADLINE: str(ends)})
         unfinished = self.unfinished()
         for run in unfinished:
             if reason := failure(run, started):
                 return RunError(f"the run {run.name} failed: {reason}")
+        if stopped and unfinished:
+            return UnfinishedError("stopped by SIGTERM")
         if code and not any(is_recent(log_of(run), started) for run in unfinished):
             return RunError(f"Snakemake ended with the code {code}: see its output above")
         return None
@@ -208,25 +205,41 @@ class Piece:
         ]
 
 
-@contextmanager
-def passing_on_sigterm() -> Iterator[list[int]]:
-    """Inside, SIGTERM is for Snakemake and its trainings: they save checkpoints and end.
+def run_until_sigterm(command: list[str], environment: dict[str, str]) -> tuple[int, bool]:
+    """Run Snakemake to its end; returns its exit code, and whether SIGTERM came before.
 
-    Yields a list that has the signals received.
+    SIGTERM is passed on to Snakemake, which starts no further run, and to its trainings, which
+    leave checkpoints. Snakemake can hang on it, and is killed where no training is left.
     """
     received: list[int] = []
-
-    def pass_on(number: int, _: object) -> None:
-        received.append(number)
-        for process in psutil.Process().children(recursive=True):  # Snakemake before its jobs
-            if process.name() not in SHELLS:
-                process.terminate()
-
-    before = signal.signal(signal.SIGTERM, pass_on)
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
     try:
-        yield received
+        with psutil.Popen(command, env=environment) as snakemake:
+            told: set[psutil.Process] = set()
+            idle = 0
+            while True:
+                try:
+                    return snakemake.wait(timeout=1), bool(received)
+                except psutil.TimeoutExpired:
+                    if received:
+                        idle = 0 if pass_on_sigterm(snakemake, told) else idle + 1
+                    if idle > PATIENCE:
+                        snakemake.kill()
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def pass_on_sigterm(snakemake: psutil.Process, told: set[psutil.Process]) -> bool:
+    """Tell Snakemake and its jobs, but for those already ``told``; whether there are any jobs."""
+    with suppress(psutil.NoSuchProcess):
+        jobs = snakemake.children(recursive=True)
+        for process in [snakemake, *jobs]:
+            with suppress(psutil.NoSuchProcess):
+                if process not in told and process.name() not in SHELLS:
+                    told.add(process)
+                    process.terminate()
+        return bool(jobs)
+    return False
 
 
 def log_of(run: RunKey) -> Path:

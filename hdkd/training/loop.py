@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from hdkd.config import Augmentation, Engine, Training
 from hdkd.data.batches.augment import normalise
-from hdkd.data.batches.evaluated import evaluation_batches
 from hdkd.data.batches.imageset import Chosen, TrainingSet
 from hdkd.data.batches.loader import Loader, held
 from hdkd.distillation.method import Teaching
@@ -24,6 +23,7 @@ from hdkd.runs.records import Part
 from hdkd.training import parallel
 from hdkd.training.checkpoint import Checkpoint, State
 from hdkd.training.engine import Step
+from hdkd.training.evaluated import evaluation_batches
 from hdkd.training.kept import KeptWeights
 from hdkd.training.schedule import build_optimizer, learning_rate, set_learning_rate
 

@@ -55,10 +55,10 @@ def set_up(engine: Engine, device: str, threads: int | None = None) -> Numerics:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what is freed, where it is glibc: the next step takes as much again.
+    """Have glibc keep what the main thread frees: the next step takes as much again.
 
     Otherwise the largest maps go back to the system, which clears every page before it gives them
-    again: at 224×224 pixels that is two fifths of a student's step (`reports/benchmarks.md`).
+    again (`reports/benchmarks.md`, "without keeping freed memory"). Other libraries are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

@@ -1,11 +1,14 @@
 """The command line: what is imported, what is printed where, and which code a command ends with."""
 
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 from hdkd import cli
+from hdkd.cli import ONNX, PIPELINE, SERVE
 from hdkd.cli.group import MODULES
 from hdkd.cli.log import logging_to
 from project import ROOT
@@ -16,6 +19,16 @@ HEAVY = ("torch", "pandas", "mlflow", "matplotlib", "rich", "hdkd.config")
 @pytest.fixture(autouse=True)
 def parameters(monkeypatch):
     monkeypatch.setenv("HDKD_PARAMS", str(ROOT / "params.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("extra", "imported"), [("pipeline", PIPELINE), ("onnx", ONNX), ("serve", SERVE)]
+)
+def test_a_command_knows_what_each_extra_brings(extra, imported):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [re.match(r"[\w-]+", each)[0] for each in project["optional-dependencies"][extra]]
+    other = {"imbalanced-learn": "imblearn", "markdown-it-py": "markdown_it"}
+    assert {other.get(name, name) for name in listed} == imported
 
 
 def test_help_lists_every_command_and_imports_nothing_heavy():

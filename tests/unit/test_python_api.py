@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import hdkd
 from hdkd.api import Needs, needs
+from hdkd.api.needs import _read, of_features
 from hdkd.cli import main
 from hdkd.config import load, methods
 from hdkd.data.batches.augment import augment, normalise
@@ -300,7 +301,7 @@ def test_methods_say_what_they_read_of_a_network():
 
 
 def test_finding_out_what_a_method_reads_draws_no_random_number():
-    needs.cache_clear()
+    _read.cache_clear()
     before = torch.get_rng_state()
     needs("ofa")
     assert torch.equal(torch.get_rng_state(), before)
@@ -312,7 +313,7 @@ def distil(**changes):
     return hdkd.distill(**arguments)
 
 
-@pytest.mark.parametrize("method", ["attention_transfer", "fitnet", "locality_guidance", "rkd"])
+@pytest.mark.parametrize("method", of_features())
 def test_a_method_that_reads_features_only_teaches_other_classes_than_the_teachers(method):
     teacher, student = build("teacher", **SIZES | {"num_classes": 3}), networks(method)[1]
     result = hdkd.distill(teacher, student, (batches(), None), method, epochs=1)

@@ -114,7 +114,7 @@ def test_sigterm_stops_its_trainings_with_it_and_the_next_piece_continues(parame
         assert borrowing.poll() is None
         time.sleep(0.05)
     borrowing.terminate()
-    errors = borrowing.communicate()[1]
+    errors = borrowing.communicate(timeout=120)[1]
     assert borrowing.returncode == 75
     assert errors.splitlines()[-1] == "stopped by SIGTERM; the same command continues it"
     processes = [each.info for each in psutil.process_iter(["cmdline", "cwd"])]
