@@ -45,10 +45,11 @@ def steps(settings: Settings) -> str:
                      times["ours"].ratio(times["released"]), f"{difference:.0e}"]
                 )  # fmt: skip
             parts += [
-                [name, f"{size} px, {text}", times[text], times["ours"].ratio(times[text])]
-                for text in VARIANTS
-            ]
-    tables = [table(["our step", "without a part", "time", "times ours"], parts)]
+                [name, f"{size} px, {'as it is' if text == 'ours' else text}", times[text],
+                 times["ours"].ratio(times[text]), f"{workers[text].peak / 2**20:.0f} MiB"]
+                for text in ("ours", *VARIANTS)
+            ]  # fmt: skip
+    tables = [table(["our step", "with and without", "time", "times ours", "peak memory"], parts)]
     if rows:
         header = ["step", "size", "released", "ours", "ratio", "loss differs by"]
         tables.insert(0, table(header, rows))
