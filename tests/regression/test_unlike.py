@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hdkd.deploy.predict import PRETRAINED
 from hdkd.deploy.web.answers import Served
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
+from hdkd.study.key import RunKey
 from project import ROOT
 
 TILES = 4
@@ -27,11 +29,12 @@ def shares(model: str, folder: Path) -> dict[str, float]:
     served = Served.load(PRETRAINED / model)
     other = next(name for name in ("brain_tumor", "ham10000") if name != model)
     images = served.classifier.images
-    source = source_of(model, folder / model)
+    run = RunFolder(PRETRAINED / model).exported.run
+    source = source_of(run, folder / model)
     part = source.part("test")
     test = np.array(source.images[part])
     leaked = source.table["leaked"].to_numpy()[part].astype(bool)
-    strangers = source_of(other, folder / model / other)
+    strangers = source_of(replace(run, dataset=other), folder / model / other)
     kinds = {
         "its own test images": test,
         "those without a copy among the training images": test[~leaked],
@@ -51,10 +54,9 @@ def shares(model: str, folder: Path) -> dict[str, float]:
     return found
 
 
-def source_of(model: str, folder: Path) -> ImageSet:
-    """The images of a model, prepared in a folder."""
+def source_of(run: RunKey, folder: Path) -> ImageSet:
+    """The images of a run, prepared in a folder."""
     folder.mkdir(parents=True)
-    run = RunFolder(PRETRAINED / model).exported.run
     prepare_images(folder, run)
     return ImageSet.load(folder / plan.prepared_folder(run.profile, run.dataset))
 
@@ -70,7 +72,7 @@ def mixed(images: np.ndarray) -> np.ndarray:
 def converted(pixels: np.ndarray, images: Images) -> np.ndarray:
     """Prepared images in the colours of another collection."""
     if images.colour == "rgb":
-        return np.repeat(pixels, 3, axis=1)
+        return np.repeat(pixels, 3, axis=1) if pixels.shape[1] == 1 else pixels
     grey = [Image.fromarray(each.transpose(1, 2, 0)).convert("L") for each in pixels]
     return np.stack([np.asarray(each)[None] for each in grey])
 

@@ -25,7 +25,7 @@ from hdkd import cli
 from hdkd.config import Images
 from hdkd.data.prepare import decode
 from hdkd.deploy.familiarity import FILE, Familiarity
-from hdkd.deploy.predict import PRETRAINED
+from hdkd.deploy.predict import PRETRAINED, Classifier
 from hdkd.deploy.web import uploads
 from hdkd.deploy.web.answers import _html
 from hdkd.deploy.web.budget import Budget
@@ -115,10 +115,11 @@ class TestAnAnswer:
         seen = Image.open(
             io.BytesIO(b64decode(details["seen"].removeprefix("data:image/png;base64,")))
         )
-        expected = decode(io.BytesIO(content), Images(size=48, colour="grey")).pixels[0]
+        images = Classifier.load(MODEL).images
+        expected = decode(io.BytesIO(content), images).pixels.transpose(1, 2, 0)
         assert np.array_equal(np.asarray(seen), expected)
         stage = np.array(details["stage"])
-        assert stage.shape == (6, 6)  # 48 pixels, of which the stem and the stages keep an eighth
+        assert stage.shape == (images.size // 8,) * 2  # what the stem and the stages keep
         assert (stage.min(), stage.max()) == (0, 1)
 
     def test_is_not_kept_by_browsers(self, server):
