@@ -13,6 +13,7 @@ from hdkd import config
 from hdkd.data.batches.imageset import ImageSet
 from hdkd.deploy.card import card, terms
 from hdkd.deploy.export import CLASSIFY, measure
+from hdkd.deploy.formats import ONNX
 from hdkd.deploy.network import Network
 from hdkd.deploy.predict import PRETRAINED
 from hdkd.files import read_checksums, sha256
@@ -22,6 +23,7 @@ from hdkd.study import plan
 from project import ROOT
 
 MODELS = sorted(path.parent for path in PRETRAINED.glob("*/summary.json"))
+WITH_ONNX = [path for path in MODELS if (path / ONNX).exists()]
 
 
 @pytest.fixture(scope="module", params=MODELS, ids=[path.name for path in MODELS])
@@ -132,6 +134,7 @@ def test_it_reaches_on_the_real_test_images_what_its_card_says(model, prepared):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", WITH_ONNX, ids=lambda path: path.name, indirect=True)
 def test_as_onnx_it_answers_the_same_on_the_real_test_images(model, prepared):
     formats = ["--format", "onnx", "--precision", "int8"]
     hdkd(
