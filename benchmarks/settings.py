@@ -36,7 +36,7 @@ class Settings:
 def full(reference: Path | None, threads: int) -> Settings:
     """What the committed report is made with: about half an hour on two cores."""
     return Settings(
-        reference, threads, sizes=(64, 224), batches=(16, 8), rounds=9, epoch_images=48,
+        reference, threads, sizes=(64, 224), batches=(16, 16), rounds=9, epoch_images=48,
         epoch_batch=16, epoch_rounds=2, smote_images=(500, 1000, 2000), smote_size=112,
         whole_smote=True, start_rounds=5, study_seeds=(3, 59, 622), delivered=50,
         latency_rounds={1: 20, 16: 5},

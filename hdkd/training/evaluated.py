@@ -8,8 +8,8 @@ from torch import Tensor
 
 from hdkd.data.batches.imageset import Chosen
 
-# Images at a time. More take more memory of a CPU, and no less time (`reports/benchmarks.md`, "One
-# epoch, and the test set").
+# Images at a time. On a CPU more take more memory and hardly less time, and much more time where a
+# process gives freed memory back (hdkd/training/numerics.py), as `hdkd predict` does.
 BATCH = {"cpu": 16, "cuda": 256}
 
 
