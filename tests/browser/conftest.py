@@ -36,6 +36,8 @@ def page(browser, server, request) -> Iterator:
     options = getattr(request, "param", {"viewport": {"width": 1200, "height": 900}})
     context = browser.new_context(**options)
     opened = context.new_page()
+    # Playwright asks for choosers without waiting for Chromium's answer: before the page is there.
+    opened.on("filechooser", lambda _: None)
     opened.goto(server.url)
     yield opened
     errors = opened.page_errors()
