@@ -21,7 +21,7 @@ from hdkd.config.study import (
 )
 from hdkd.config.training import Distillation, Engine, Network, Schedule, Student, Teacher
 
-Profile = Literal["demo", "pilot", "reduced", "paper"]
+Profile = Literal["demo", "own", "pilot", "reduced", "paper"]
 
 
 @model

@@ -101,7 +101,7 @@ class Controls:
     """Control experiments on one subset: see :func:`hdkd.study.plan.control_runs`."""
 
     datasets: Names
-    subset: Count
+    subset: Subset
     seeds: Seeds
     teacher_seeds: Seeds
 

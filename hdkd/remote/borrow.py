@@ -83,7 +83,10 @@ def missing(settings: Settings, device: str) -> list[MissingRun]:
             facts[name] = results.facts(settings, name)
         images[name] = cost.images_of(settings, name, facts)
         if not images[name]:
-            raise RunError(f"{path} is missing: build the data first (`snakemake --cores 4 data`)")
+            raise RunError(
+                f"{path} is missing: build the data first (`snakemake --cores 4 data --config "
+                f"profile={settings.profile}`)"
+            )
     finished, _ = with_current_parameters(settings, finished_summaries(settings.profile))
     measured = [s for s in finished if (s.provenance.device == "cpu") == (device == "cpu")]
     rates = cost.Rates(settings, measured, facts)

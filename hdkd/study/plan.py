@@ -161,7 +161,8 @@ def ablation_runs(settings: Settings, dataset: str) -> list[RunKey]:
 def control_runs(settings: Settings, dataset: str) -> list[RunKey]:
     """What the paper's comparison of student and HDKD leaves open, on one subset.
 
-    ``subset_teacher``: a teacher that has seen the student's images only, and HDKD taught by it.
+    ``subset_teacher``: a teacher that has seen the student's images only, and HDKD taught by it;
+    on all images every teacher is one.
     ``same_steps`` and ``same_macs``: the student alone, given as many steps or multiply-accumulates
     as HDKD and its share of the teacher. ``teacher_seed1`` and so on: another teacher, and HDKD
     taught by it.
@@ -171,9 +172,10 @@ def control_runs(settings: Settings, dataset: str) -> list[RunKey]:
         return []
     subset, seeds = controls.subset, controls.seeds
     run = partial(run_key, settings, dataset, "ablations")
-    runs = [
-        run(role, subset, seed, "subset_teacher") for seed in seeds for role in ("teacher", "hdkd")
-    ]
+    runs = []
+    if subset != "all":
+        for seed in seeds:
+            runs += [run(role, subset, seed, "subset_teacher") for role in ("teacher", "hdkd")]
     runs += [run("student", subset, seed, point) for point in BUDGETS for seed in seeds]
     for other in controls.teacher_seeds:
         point = f"teacher_seed{other}"

@@ -126,7 +126,7 @@ def test_a_negative_learning_rate_is_refused(parameters):
 
 def test_an_unknown_profile_is_refused_with_the_known_ones(parameters):
     message = refused(parameters | {"profile": "full"})
-    assert message == "profile must be one of demo, pilot, reduced, paper, not 'full'"
+    assert message == "profile must be one of demo, own, pilot, reduced, paper, not 'full'"
 
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones(parameters):

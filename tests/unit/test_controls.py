@@ -51,6 +51,17 @@ def test_the_controls_of_two_seeds_and_two_other_teachers(settings):
     ]
 
 
+def test_on_all_images_no_teacher_is_one_of_the_same_images_only(parameters):
+    parameters["ablations"]["demo"]["controls"] |= {"subset": "all", "teacher_seeds": [4]}
+    runs = plan.control_runs(config.resolve(parameters), "phantom")
+    assert {(r.role, r.point, r.subset) for r in runs} == {
+        ("student", "same_steps", "all"),
+        ("student", "same_macs", "all"),
+        ("teacher", "teacher_seed4", "all"),
+        ("hdkd", "teacher_seed4", "all"),
+    }
+
+
 def test_what_controls_are_compared_with_is_in_the_sweep(settings):
     cells = {(r.role, r.subset, r.seed) for r in plan.student_runs(settings, "phantom")}
     assert {(role, "80", seed) for role in ("student", "hdkd") for seed in (0, 1)} <= cells

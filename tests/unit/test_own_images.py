@@ -1,45 +1,44 @@
-"""The parameters that the page on own images shows change those of the project as it says."""
+"""The page on own images says what the profile ``own`` trains, and how to change that."""
 
 import re
+from collections import Counter
 
-import pytest
 import yaml
 from snakemake.utils import update_config
 
-from hdkd.config import Settings, resolve
+from hdkd.config import resolve
 from hdkd.study import plan
 from project import ROOT
 
-
-@pytest.fixture
-def settings(parameters) -> Settings:
-    """What `snakemake --configfile mine.yaml` makes of the page's file."""
-    page = (ROOT / "docs/own-images.md").read_text("utf-8")
-    [mine] = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
-    update_config(parameters, yaml.safe_load(mine))
-    return resolve(parameters)
+PAGE = (ROOT / "docs/own-images.md").read_text("utf-8")
 
 
-def test_they_train_as_many_networks_as_the_page_says(settings):
-    runs = plan.all_runs(settings, "folder")
-    controls = [run.role for run in runs if run.group == "ablations"]
-    swept = [(run.role, run.subset) for run in runs if run.group != "ablations"]
-    assert {each: swept.count(each) for each in swept} == {
-        ("teacher", "all"): 1,
-        ("student", "100"): 5,
-        ("student", "all"): 5,
-        ("hdkd", "100"): 5,
-        ("hdkd", "all"): 5,
+def test_it_trains_as_many_networks_as_the_page_says(parameters):
+    runs = plan.all_runs(resolve(parameters | {"profile": "own"}), "folder")
+    assert Counter((run.role, run.group == "ablations") for run in runs) == {
+        ("teacher", False): 1,
+        ("student", False): 5,
+        ("hdkd", False): 5,
+        ("teacher", True): 2,
+        ("student", True): 10,
+        ("hdkd", True): 10,
     }
-    assert {role: controls.count(role) for role in controls} == {
-        "teacher": 7,
-        "student": 10,
-        "hdkd": 15,
+    assert {run.subset for run in runs} == {"all"}
+
+
+def test_all_that_the_page_changes_are_parameters(parameters):
+    [shown] = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.M | re.S)
+    update_config(parameters, yaml.safe_load(shown))
+    settings = resolve(parameters | {"profile": "own"})
+    assert settings.images("folder").size == 96
+    assert settings.dataset("folder").smote.enabled
+    assert Counter(run.subset for run in plan.all_runs(settings, "folder")) == {
+        "100": 10,
+        "all": 11,
     }
 
 
-def test_the_teacher_gets_as_many_images_as_on_brain_tumor_mri(settings):
-    epochs = settings.training("teacher", "all", "folder").epochs
-    shown = settings.training("teacher", "all", "brain_tumor").epochs * 5712
-    assert epochs * 250 == 100_000
-    assert abs(shown / 100_000 - 1) < 0.03
+def test_students_and_teachers_take_as_many_steps_whatever_the_number_of_images(parameters):
+    settings = resolve(parameters | {"profile": "own"})
+    for role, subset in (("teacher", "all"), ("student", "all"), ("student", "100")):
+        assert settings.training(role, subset, "folder").epoch_images

@@ -331,31 +331,27 @@ def test_a_model_of_ones_own_study_is_exported_with_its_card(demo, commands):
 
 
 @typed(
-    "snakemake --cores 4 all --configfile mine.yaml",
-    "hdkd export --profile pilot --dataset folder --output my_model",
+    "HDKD_FOLDER=my_images snakemake --cores 4 all --config profile=own",
+    "hdkd export --profile own --dataset folder --output my_model",
     "hdkd predict --model my_model photo.jpg",
 )
 def test_ones_own_images_train_a_model_that_classifies_others(
     tmp_path, image_folder, tiny_parameters, commands
 ):
-    """By the page's file, but for its sizes."""
-    [shown_values] = blocks(page("docs/own-images.md"), "yaml")
-    mine = yaml.safe_load(shown_values)
-    mine["datasets"]["folder"]["subsets"] = [8, "all"]
-    mine["split"]["pilot"]["validation_fraction"] = 0.25
-    mine["sweep"]["pilot"]["seeds"] = [0]
-    mine["ablations"]["pilot"] |= {"controls": None, "subset": 8, "distillation": None}
-    mine["images"] = {"pilot": {"size": 32}}
-    mine["network"] = {"pilot": tiny_parameters["network"]["demo"]}
-    mine["teacher"]["pilot"] = {"by_dataset": {"folder": {"epochs": 3, "warmup_epochs": 0}}}
-    few = {"epochs": 3, "epochs_on_all": 3, "warmup_epochs": 0}
-    mine["student"]["pilot"] = {"by_dataset": {"folder": few}}
-    project = Project(tmp_path / "project", tiny_parameters)
-    (project.folder / "mine.yaml").write_text(yaml.safe_dump(mine))
+    """With the controls on one seed, and as few epochs and as small networks as the demo's."""
+    chosen = copy.deepcopy(tiny_parameters)
+    chosen["split"]["own"] = {"validation_fraction": 0.25}
+    chosen["sweep"]["own"]["seeds"] = [0]
+    chosen["ablations"]["own"]["controls"] |= {"seeds": [0], "teacher_seeds": [1]}
+    for section in ("images", "network", "teacher", "student"):
+        chosen[section]["own"] = chosen[section]["demo"]
+    project = Project(tmp_path / "project", chosen)
     shutil.copytree(image_folder, project.folder / "my_images")
     shutil.copy(image_folder / "test/blob/image 1.jpg", project.folder / "photo.jpg")
     *_, answer = printed(project, commands)
     assert "photo.jpg" in answer
+    report = (project.folder / "reports/own/report.html").read_text("utf-8")
+    assert "as many MACs" in report
 
 
 def test_the_comparison_of_methods_fits_the_parameters():

@@ -476,7 +476,7 @@ class TestUserErrors:
             ("profil=demo", "error: unknown parameter profil: params.yaml takes profile, study"),
             (
                 "profile=full",
-                "error: profile must be one of demo, pilot, reduced, paper, not 'full'",
+                "error: profile must be one of demo, own, pilot, reduced, paper, not 'full'",
             ),
             ("study=[mri]", "error: there is no dataset 'mri': datasets has phantom"),
         ],
