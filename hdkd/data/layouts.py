@@ -83,7 +83,7 @@ def _train_test_folders(name: str, files: Path, layout: TrainTestFolders) -> pd.
             found = ", ".join(sorted(entry.name for entry in root.iterdir())) or "nothing"
             raise DataError(
                 f"dataset {name}: there is no folder {place!r} (datasets.{name}.layout.{part}); "
-                f"found {found}"
+                f"found {found}: add it, or take layout {{kind: class_folders}} and a split"
             )
         tables.append(_class_folder_rows(name, files, folder, part))
     train, test = (set(table["class"]) for table in tables)

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+import pandas as pd
+
 from hdkd.config import Local
 from hdkd.data.acquire import sources
 from hdkd.errors import DataError
@@ -37,7 +39,10 @@ def content(name: str, source: Local, raw: Path, noted: Path) -> str | None:
     if not (manifest := raw / "manifest.csv").exists():
         return None
     missing = f"{named} is not there" if named else "no folder or archive is named"
-    print(f"dataset {name}: {missing}; the images acquired before are used", file=sys.stderr)
+    before = len(pd.read_csv(manifest))
+    print(
+        f"dataset {name}: {missing}; the {before} images acquired before are used", file=sys.stderr
+    )
     return sources.content_hash(manifest)
 
 

@@ -46,9 +46,9 @@ def split(
         if lacking and part == "validation":
             raise DataError(
                 f"dataset {name}: no image of the class {lacking[0]} can be set aside for "
-                "validation, because all its training images are near-copies of each other or of "
-                "test images (copies.csv names them): set split.validation_fraction to 0, or take "
-                "copies out"
+                "validation, because it has one training image, or all are near-copies of each "
+                "other or of test images (copies.csv names them): add images, take copies out, or "
+                "set split.validation_fraction to 0"
             )
         if lacking:
             raise DataError(f"dataset {name}: the class {lacking[0]} has no readable {part} image")

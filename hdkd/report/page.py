@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hdkd import config, templates
-from hdkd.config import Settings, plain
+from hdkd.config import Local, Settings, plain
 from hdkd.paper import ledger, published
 from hdkd.report import drawing, figures, ranks
 from hdkd.report.tables import columns, formats, methods, sentences, tables
@@ -27,6 +27,9 @@ def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
     rows = ledger.read_ledger(ledger_path)
     content = tables.of_study(numbers) | {
         "comparable": numbers.are_comparable,
+        "of_the_paper": not all(
+            isinstance(settings.dataset(name).source, Local) for name in settings.study
+        ),
         "written": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         "contradictions": published.document()["contradictions"],
         "protocol": protocol_rows(settings),

@@ -75,7 +75,7 @@ def test_images_acquired_before_stand_for_a_source_that_is_not_there(
 ):
     before = acquired(image_folder, tmp_path / "raw")
     assert content(tmp_path / "nowhere") == before
-    assert "nowhere is not there; the images acquired before are used" in capsys.readouterr().err
+    assert "nowhere is not there; the 32 images acquired before are used" in capsys.readouterr().err
 
 
 def test_without_a_source_and_images_acquired_before_there_is_none(content):

@@ -29,7 +29,7 @@ def test_it_trains_as_many_networks_as_the_page_says(parameters):
 def test_all_that_the_page_changes_are_parameters(parameters):
     [shown] = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.M | re.S)
     update_config(parameters, yaml.safe_load(shown))
-    settings = resolve(parameters | {"profile": "own"})
+    settings = resolve(parameters)
     assert settings.images("folder").size == 96
     assert settings.dataset("folder").smote.enabled
     assert Counter(run.subset for run in plan.all_runs(settings, "folder")) == {

@@ -331,9 +331,11 @@ def test_a_model_of_ones_own_study_is_exported_with_its_card(demo, commands):
 
 
 @typed(
-    "HDKD_FOLDER=my_images snakemake --cores 4 all --config profile=own",
+    "export HDKD_FOLDER=my_images",
+    "snakemake --cores 4 all --config profile=own",
     "hdkd export --profile own --dataset folder --output my_model",
     "hdkd predict --model my_model photo.jpg",
+    "snakemake --cores 4 all --configfile mine.yaml",
 )
 def test_ones_own_images_train_a_model_that_classifies_others(
     tmp_path, image_folder, tiny_parameters, commands
@@ -346,12 +348,17 @@ def test_ones_own_images_train_a_model_that_classifies_others(
     for section in ("images", "network", "teacher", "student"):
         chosen[section]["own"] = chosen[section]["demo"]
     project = Project(tmp_path / "project", chosen)
+    grey = {"profile": "own", "datasets": {"folder": {"colour": "grey"}}}
+    (project.folder / "mine.yaml").write_text(yaml.safe_dump(grey))
     shutil.copytree(image_folder, project.folder / "my_images")
     shutil.copy(image_folder / "test/blob/image 1.jpg", project.folder / "photo.jpg")
-    *_, answer = printed(project, commands)
+    *_, answer, _ = printed(project, commands)
     assert "photo.jpg" in answer
+    data = json.loads((project.folder / "reports/own/data.json").read_text("utf-8"))
+    assert data["folder"]["colour"] == "grey", "as mine.yaml says, with which it was built again"
     report = (project.folder / "reports/own/report.html").read_text("utf-8")
     assert "as many MACs" in report
+    assert "The paper's numbers" not in report
 
 
 def test_the_comparison_of_methods_fits_the_parameters():

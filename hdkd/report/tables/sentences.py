@@ -19,14 +19,6 @@ INTERVALS = (
     "alone, on the test images as they are. Brackets behind a metric are its interval; a metric "
     "without one has ± its sample deviation over seeds."
 )
-CONTROLS_EXPLAINED = (
-    "What the paper's comparison leaves open, on the same images and seeds: whether HDKD gains "
-    "because its teacher has seen more images (“same images”: a teacher that has not), or because "
-    "it and its teacher were trained longer (“as many steps”, “as many MACs”: the student alone, "
-    "given as many steps or multiply-accumulates as HDKD and its share of the teacher, whose cost "
-    "the HDKDs of the sweep share), and how much it matters which teacher it has. “HDKD's gain” "
-    "is over the row's model, in points."
-)
 METHODS_EXPLAINED = (
     "Other ways to teach the same students, each with the same teacher, images, seeds, "
     "augmentation and steps. “Published” weights are those of a method's authors, in their "
@@ -52,6 +44,22 @@ def unfinished(numbers: Numbers) -> str:
     if len(numbers.runs) == planned:
         return ""
     return f"This study is not finished: {len(numbers.runs)} of its {planned} runs are here."
+
+
+def controls_explained(settings: Settings) -> str:
+    """What the controls answer; on all images every teacher has seen the student's only."""
+    controls = settings.parameters.ablations.controls
+    if not controls:
+        return ""
+    images = "because its teacher has seen more images (“same images”: a teacher that has not), or "
+    return (
+        "What a comparison of student and HDKD leaves open, on the same images and seeds: whether "
+        f"HDKD gains {images if controls.subset != 'all' else ''}because it and its teacher were "
+        "trained longer (“as many steps”, “as many MACs”: the student alone, given as many steps "
+        "or multiply-accumulates as HDKD and its share of the teacher, whose cost the HDKDs of the "
+        "sweep share), and how much it matters which teacher it has. “HDKD's gain” is over the "
+        "row's model, in points."
+    )
 
 
 def costs(numbers: Numbers) -> list[str]:
@@ -161,7 +169,9 @@ def disagreement(gain: dict[str, Any]) -> str:
 
 def steps(settings: Settings, dataset: str) -> str:
     """Whether rows of the sweep differ in more than their images."""
-    subsets = map(str, settings.dataset(dataset).subsets)
+    subsets = [str(subset) for subset in settings.dataset(dataset).subsets]
+    if len(subsets) == 1:
+        return ""
     schedules = {settings.training("student", subset, dataset) for subset in subsets}
     training = schedules.pop()
     if not schedules and (images := training.epoch_images):

@@ -53,7 +53,7 @@ def of_study(numbers: Numbers) -> dict[str, Any]:
         "profile": numbers.settings.profile,
         "kept": sentences.KEPT_EPOCHS[numbers.settings.parameters.student.keep],
         "intervals": sentences.INTERVALS,
-        "controls_explained": sentences.CONTROLS_EXPLAINED,
+        "controls_explained": sentences.controls_explained(numbers.settings),
         "methods_explained": sentences.METHODS_EXPLAINED,
         "ranks": sentences.ranks(numbers),
         "unfinished": sentences.unfinished(numbers),
