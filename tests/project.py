@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,7 +18,14 @@ FOLDERS = ("workflow", "hdkd", "profiles")
 
 def parameters() -> dict:
     """The project's own parameters, to change at will."""
-    return yaml.safe_load((ROOT / "params.yaml").read_text())
+    return separate(yaml.safe_load((ROOT / "params.yaml").read_text()))
+
+
+def separate(value: Any) -> Any:
+    """A copy in which no two places share an object, as an alias of YAML and its anchor do."""
+    if isinstance(value, dict):
+        return {name: separate(inner) for name, inner in value.items()}
+    return [separate(inner) for inner in value] if isinstance(value, list) else value
 
 
 def own_images(path: Path | None = None, **changes) -> Dataset:
@@ -100,7 +108,7 @@ class Project:
 
     @property
     def parameters(self) -> dict:
-        return yaml.safe_load((self.folder / "params.yaml").read_text())
+        return separate(yaml.safe_load((self.folder / "params.yaml").read_text()))
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Variables for commands in this copy, without what earlier tests or the user have set."""

@@ -58,7 +58,7 @@ PROVENANCE = ORIGIN | {
     "duration_seconds": 60.0,
     "startup_seconds": 0.0,
     "peak_memory_bytes": 2**20,
-    "pieces": [],
+    "pieces": [{"started": "2026-01-01T00:00:00+00:00", "seconds": 1.0}],
 }
 TRAINING = Training("adamw", 1e-3, 1e-4, 1e-4, 1, 0.05, 3, 4, 1)
 STUDENT = {"layers": 1, "patch_size": 1, "embed_dim": 8, "heads": 2, "head_dim": 4}
@@ -81,12 +81,12 @@ def params_of(role: str = "teacher", **changes: Any) -> RunParams:
         "model": SIZES,
         "training": {},
         "augmentation": {},
-        "engine": None,
+        "engine": {"precision": "float32", "cuda_graph": True, "compile": False},
         "distillation": None,
         "teacher": None,
         "training_images": 13,
         "synthetic_images": 0,
-        "watched": None,
+        "watched": {"part": "validation", "images": 13},
         "data": DATA,
     }
     return RunParams(**content | changes)

@@ -52,6 +52,4 @@ class RunImages:
         if not params.synthetic_images and digest != params.data.training_digest:
             return False
         watched = params.watched
-        if watched is None:  # of an early version, which had no validation images
-            return not len(self.validation)
         return watched.images == len(self.validation if watched.part == "validation" else self.test)

@@ -56,8 +56,7 @@ class Measurements:
 
     def _is_comparable(self, summary: RunSummary) -> bool:
         key = summary.run
-        split = (summary.hyperparameters or {}).get("split", {})
-        if split.get("kind") == "clusters" or key.group == "tuning":
+        if summary.hyperparameters["split"]["kind"] == "clusters" or key.group == "tuning":
             return False
         # Of controls only teachers of other seeds are the paper's networks, trained as they are.
         if key.point and not (key.role == "teacher" and key.point.startswith("teacher_seed")):
@@ -121,8 +120,7 @@ def best_epochs(runs: Sequence[RunSummary]) -> list[float] | None:
     """
     found = []
     for run in runs:
-        training = (run.hyperparameters or {}).get("training", {})
-        if training.get("evaluate_every", 1) != 1 or not run.best_epoch:
+        if run.hyperparameters["training"]["evaluate_every"] != 1 or not run.best_epoch:
             return None
         found.append(run.best_epoch.accuracy)
     return found or None

@@ -23,18 +23,8 @@ from hdkd.study import plan
 
 SUMMARIES = "summaries.jsonl"
 EPOCHS = "epochs.csv"
-# What runs did before it could be chosen and was recorded. How test images were split is not
-# compared where it was not recorded.
-UNRECORDED = {
-    "keep": "last",
-    "offset": 0,
-    "arithmetic": "exact",
-    "validation_fraction": 0,
-    "validation_seed": 0,
-    "deterministic": False,
-    "layout": "channels_last",
-    "compile": False,
-}
+# What runs did before it could be chosen and was recorded.
+UNRECORDED = {"deterministic": False, "layout": "channels_last", "compile": False}
 
 
 def of_study(settings: Settings, datasets: Collection[str] | None = None) -> list[RunSummary]:
@@ -58,11 +48,7 @@ def of_study(settings: Settings, datasets: Collection[str] | None = None) -> lis
 def with_current_parameters(
     settings: Settings, summaries: Iterable[RunSummary]
 ) -> tuple[list[RunSummary], list[str]]:
-    """The summaries of runs with their profile's parameters, and why others do not count.
-
-    Summaries of earlier versions say no more than the number of epochs, unless their run folders
-    are there below ``models``.
-    """
+    """The summaries of runs with their profile's parameters, and why others do not count."""
     kept, left_out = [], []
     wanted_of = cache(lambda key: flatten(plan.hyperparameters(settings, key)))
     for summary in summaries:
@@ -73,47 +59,20 @@ def with_current_parameters(
             left_out.append(f"{key.folder.as_posix()} ({error})")
             continue
         used = {n: UNRECORDED[k] for n in wanted if (k := n.rpartition(".")[2]) in UNRECORDED}
-        used |= hyperparameters_of(summary, key.folder)
-        # What did not exist then was off, which null says now.
-        names = {**used, **wanted} if summary.hyperparameters else used
+        used |= flatten(summary.hyperparameters)
         changed = [
             f"{name} {used.get(name)} instead of {wanted.get(name)}"
-            for name in names
-            if used.get(name) != wanted.get(name)
-            and (name in used or "split." not in name or wanted.get(name) == "clusters")
+            for name in {**used, **wanted}
+            if used.get(name) != wanted.get(name)  # what did not exist then was off, as null is
         ]
         tuning = settings.tuning(key.dataset) if plan.is_tuned(settings, key) else None
-        if tuning and summary.hyperparameters and summary.tuned not in tuning.grid:
+        if tuning and summary.tuned not in tuning.grid:
             changed.append(f"settings {summary.tuned}, which tuning.grid lacks")
         if changed:
             left_out.append(f"{key.folder.as_posix()} ({', '.join(changed)})")
         else:
             kept.append(summary)
     return kept, left_out
-
-
-def hyperparameters_of(summary: RunSummary, folder: Path) -> dict[str, Any]:
-    """The hyperparameters of a run by their dotted names, as far as they are known."""
-    if summary.hyperparameters:
-        return flatten(summary.hyperparameters)
-    if not (folder / "params.json").exists():
-        return {"training.epochs": summary.epochs}
-    params = RunFolder(folder).params
-    network = dict(params.model)
-    heads = network.pop("predicting", None)
-    for name in ("num_classes", "image_size", "in_channels"):
-        del network[name]
-    used = {
-        "images": params.images,
-        "training": params.training,
-        "augmentation": params.augmentation,
-        "network": network,
-    }
-    if params.engine:
-        used["precision"] = params.engine["precision"]
-    if params.distillation:
-        used["distillation"] = params.distillation | {"heads": heads}
-    return flatten(used)
 
 
 def write(summaries: Iterable[RunSummary], path: Path) -> None:

@@ -98,12 +98,12 @@ class RunFolder:
 
     @property
     def params(self) -> RunParams:
-        """The parameters, of whatever version they are."""
+        """The parameters; ``RunError`` for those of another version."""
         return records.read_params(self._read_json("params.json"), self.path / "params.json")
 
     @property
     def summary(self) -> RunSummary:
-        """The summary, of whatever version it is."""
+        """The summary; ``RunError`` for one of another version."""
         return records.read_summary(self._read_json("summary.json"), self.path / "summary.json")
 
     @property

@@ -138,8 +138,6 @@ def from_run(folder: RunFolder) -> tuple[TestImages, np.ndarray]:
     Raises ``RunError`` where the file is damaged, or its prediction is not the most probable class.
     """
     table = folder.predictions.sort_values("path")
-    if "leaked" not in table:
-        raise RunError("it is of an earlier version, which did not mark leaked test images")
     names = [name for name in table if name.startswith("p_")]
     classes = tuple(name.removeprefix("p_") for name in names)
     probabilities = table[names].to_numpy(np.float32)

@@ -1,7 +1,6 @@
 """What a run folder records, with types: parameters, summary, provenance.
 
-Records carry a ``version``. Older shapes are turned into today's as they are read, so that all
-other code knows one shape only.
+Records carry a ``version``; any other than today's is an error that says so.
 """
 
 from pathlib import Path
@@ -45,7 +44,7 @@ class Origin(Record):
     """Where and with what a run was begun; ``started`` is in ISO format, UTC.
 
     ``threads`` are those of each of its ``processes``; records of a single one do not name them.
-    Old records have no ``numerics``.
+    ``numerics`` is ``None`` in early summaries of the study ``reduced``.
     """
 
     git_commit: str | None
@@ -81,12 +80,12 @@ class Provenance(Origin):
     """Where and with what a run was trained, and what it took.
 
     ``startup_seconds`` of the duration is what its pieces took before training, and what their
-    first epochs took longer than later ones. Old records know neither this nor ``pieces``.
+    first epochs took longer than later ones; it is ``None`` in those summaries, too.
     """
 
     duration_seconds: float
     startup_seconds: float | None
-    peak_memory_bytes: int | None
+    peak_memory_bytes: int
     pieces: list[Piece]
 
 
@@ -118,7 +117,7 @@ class WatchedPart(Record):
 
 
 class RunParams(Record):
-    """``params.json``: what was trained on what; old records lack ``engine`` and ``watched``."""
+    """``params.json``: what was trained on what."""
 
     version: Literal[3] = VERSION
     run: RunKey
@@ -127,12 +126,12 @@ class RunParams(Record):
     model: dict[str, Any]
     training: dict[str, Any]
     augmentation: dict[str, Any]
-    engine: dict[str, Any] | None
+    engine: dict[str, Any]
     distillation: dict[str, Any] | None
     teacher: str | None
     training_images: int
     synthetic_images: int
-    watched: WatchedPart | None
+    watched: WatchedPart
     data: Data
 
 
@@ -196,7 +195,7 @@ class RunSummary(Record):
     synthetic_images: int
     parameters: int
     data: Data
-    hyperparameters: dict[str, Any] | None
+    hyperparameters: dict[str, Any]
     provenance: Provenance
     mlflow_run: str | None
 
@@ -277,8 +276,7 @@ class ModelSummary(Record):
     """``summary.json`` of an exported model: its run, and what its weights reach in half precision.
 
     ``interval`` is of the accuracy, at 95 %; ``changed`` counts the test images with another answer
-    than the run gave. Without ``calibration`` probabilities are the softmax of the logits as they
-    are. Old records have neither this nor ``unfamiliar`` nor ``conversions``.
+    than the run gave. Without ``calibration`` probabilities are the plain softmax of the logits.
     """
 
     version: Literal[3] = VERSION
@@ -309,43 +307,26 @@ R = TypeVar("R", bound=Record)
 
 
 def read_params(content: dict[str, Any], path: Path) -> RunParams:
-    """The parameters in a ``params.json`` of any version. Raises ``RunError`` for anything else."""
-    if "version" not in content:  # without engine and watched images at first
-        content = {"engine": None, "watched": None} | _without_version(content)
-    return _checked(RunParams, _current(content), path)
+    """The parameters in a ``params.json``. Raises ``RunError`` for anything else."""
+    return _checked(RunParams, content, path)
 
 
 def read_summary(content: dict[str, Any], path: Path) -> RunSummary:
-    """The summary in a ``summary.json`` of any version. Raises ``RunError`` for anything else."""
-    if "version" not in content:
-        first = "hyperparameters" not in content
-        content = _without_version(content)
-        content.pop("last_epoch", None)
-        if first:  # of the study ``pilot``: the last epoch, on test images that were watched
-            content |= {
-                "part": "test",
-                "without_leaks": None,
-                "tuned": None,
-                "kept": {"rule": "last", "epoch": content.get("epochs")},
-                "validation": None,
-                "hyperparameters": None,
-                "provenance": _with(content.get("provenance"), peak_memory_bytes=None, pieces=[]),
-            }
-    return _checked(RunSummary, _current(content), path)
+    """The summary in a ``summary.json``. Raises ``RunError`` for anything else."""
+    return _checked(RunSummary, content, path)
 
 
 def read_model_summary(content: dict[str, Any], path: Path) -> ModelSummary:
-    """The summary of an exported model of any version. Raises ``RunError`` for anything else."""
-    if "version" not in content:
-        kept = {"rule": "last", "epoch": content.get("epochs")}
-        provenance = _with(content.get("provenance"), peak_memory_bytes=None, pieces=[])
-        content = {"kept": kept} | _without_version(content) | {"provenance": provenance}
-    later: dict[str, Any] = {"calibration": None, "unfamiliar": None, "conversions": []}
-    content = later | _current(content)
+    """The summary of an exported model. Raises ``RunError`` for anything else."""
     return _checked(ModelSummary, content, path)
 
 
 def _checked(kind: type[R], content: dict[str, Any], path: Path) -> R:
+    if content.get("version") != VERSION:
+        raise RunError(
+            f"{path} is a record of version {content.get('version', 0)}, and this version of hdkd "
+            f"reads version {VERSION}: use the one that wrote it, or train this run again"
+        )
     try:
         return kind.model_validate(content)
     except ValidationError as error:
@@ -355,23 +336,3 @@ def _checked(kind: type[R], content: dict[str, Any], path: Path) -> R:
             f"{path} is no record that this version can read ({where}: {first['msg']}): "
             "use the version that wrote it, or train this run again"
         ) from None
-
-
-def _without_version(content: dict[str, Any]) -> dict[str, Any]:
-    """Version 2 has the arithmetic of SMOTE."""
-    return content | {"version": 2, "data": _with(content.get("data"), arithmetic=None)}
-
-
-def _current(content: dict[str, Any]) -> dict[str, Any]:
-    """Version 3 has how torch computed, and what starting took."""
-    if content.get("version") != 2:
-        return content
-    content = content | {"version": VERSION}
-    if "provenance" in content:
-        content["provenance"] = _with(content["provenance"], numerics=None, startup_seconds=None)
-    return content
-
-
-def _with(values: Any, **missing: Any) -> Any:
-    """``values`` with what they lack; what is no dictionary is left to the validation."""
-    return missing | values if isinstance(values, dict) else values

@@ -43,6 +43,5 @@ def final_metrics(summary: RunSummary) -> dict[str, float]:
         for name, value in summary.without_leaks.content().items():
             metrics[f"final_{name}_without_leaks"] = value
     metrics["duration_seconds"] = provenance.duration_seconds
-    if provenance.peak_memory_bytes is not None:
-        metrics["peak_memory_bytes"] = provenance.peak_memory_bytes
+    metrics["peak_memory_bytes"] = provenance.peak_memory_bytes
     return metrics

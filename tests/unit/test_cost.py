@@ -39,7 +39,9 @@ def run(settings, role: str, subset: str) -> RunKey:
 
 
 def summary(run: RunKey, seconds: float, started: str = "10:00:00", **made) -> RunSummary:
-    took = {"started": f"2026-01-01T{started}+00:00", "duration_seconds": seconds}
+    began = f"2026-01-01T{started}+00:00"
+    took = {"started": began, "duration_seconds": seconds}
+    took["pieces"] = [{"started": began, "seconds": seconds}]
     return summary_of(run, provenance=PROVENANCE | took | made)
 
 

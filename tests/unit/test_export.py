@@ -139,13 +139,6 @@ class TestCalibration:
         assert sentence not in card(summary, folder.params)
 
 
-def test_a_model_exported_before_there_were_temperatures_answers_as_it_did():
-    folder = PRETRAINED / "ham10000"
-    assert RunFolder(folder).exported.calibration is None
-    assert Classifier.load(folder).temperature == 1.0
-    assert "probabilities not calibrated" in notice_of(folder)
-
-
 def test_images_that_are_split_otherwise_than_for_the_run_are_refused(study, tmp_path, capsys):
     """Or the temperature might be fitted on images that the run was trained on."""
     copy = tmp_path / "study"

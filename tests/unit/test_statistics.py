@@ -61,7 +61,7 @@ def test_no_interval_is_narrower_than_that_over_seeds_alone():
     assert both[1] >= seeds[1]
 
 
-def test_two_seeds_of_the_pilot_say_nothing():
+def test_two_seeds_say_nothing():
     # 3.55 ± 3.40: from -27 to +34.
     low, high = t_interval([3.55 - 3.40 / math.sqrt(2), 3.55 + 3.40 / math.sqrt(2)])
     assert (round(low), round(high)) == (-27, 34)

@@ -118,7 +118,7 @@ def test_an_accuracy_of_few_or_scattered_seeds_is_inconclusive(verdict, right):
 
 
 def test_a_smaller_profile_decides_nothing(verdict):
-    row = verdict(TEACHER, summary("pilot", "teacher", 1305, epochs=18))
+    row = verdict(TEACHER, summary("pilot", "teacher", 1305))
     assert row["verdict"] == "not run"
     assert row["pilot"] == "99.54"
 
@@ -164,17 +164,6 @@ def test_what_was_split_by_clusters_decides_nothing_about_the_published_test_ima
     assert verdict(TEACHER, made)["verdict"] == "not run"
 
 
-def test_a_training_of_an_earlier_version_was_not_split_by_clusters(parameters):
-    made = summary("pilot", "teacher", 1305)
-    del made.hyperparameters["split"]
-    assert evidence.with_current_parameters(SETTINGS["pilot"], [made])[0] == [made]
-    parameters["datasets"]["brain_tumor"]["split"] = {
-        "kind": "clusters", "test_fraction": 0.2, "seed": 0,
-    }  # fmt: skip
-    settings = config.resolve(parameters | {"profile": "pilot"})
-    assert evidence.with_current_parameters(settings, [made])[0] == []
-
-
 def test_hdkd_does_not_count_with_a_teacher_of_other_parameters(verdict):
     student, hdkd = (summary("paper", role, 1200, "200") for role in ("student", "hdkd"))
     assert verdict(GAIN, student, hdkd)["measured"] == "0.00"
@@ -192,14 +181,6 @@ def test_a_broken_section_of_another_profile_is_named_and_stops_nothing(
     assert "everything of the profile paper (" in left_out[0]
     assert "brain_tumor" in left_out[0]
     assert any(row.verdict.verdict == "exact" for row in rows)
-
-
-def test_a_summary_that_knows_only_its_epochs_is_left_out_by_them(verdict):
-    made, other = (
-        summary("pilot", "teacher", 1305, epochs=epochs, hyperparameters=None) for epochs in (18, 2)
-    )
-    assert verdict(TEACHER, made)["pilot"] == "99.54"
-    assert verdict(TEACHER, other)["pilot"] == ""
 
 
 def test_a_gain_needs_both_of_its_trainings(verdict):

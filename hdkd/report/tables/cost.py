@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hdkd.config import Images, Network, Settings, Training, methods, plain
-from hdkd.runs.records import Piece, RunSummary
+from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 from hdkd.study.key import RunKey
 from hdkd.training.budget import epoch_images, training_of
@@ -129,7 +129,7 @@ def table(
                 minutes = (rates.startup + work(settings, runs[0], images) / rate) / 60
         if finished:
             minutes = float(np.median([each.duration_seconds for each in finished])) / 60
-        memory = [size for each in finished if (size := each.peak_memory_bytes)]
+        memory = [each.peak_memory_bytes for each in finished]
         rows.append(
             {
                 "dataset": dataset,
@@ -161,8 +161,7 @@ def device_hours(summaries: Iterable[RunSummary]) -> dict[str, float]:
     spans: dict[str, list[tuple[datetime, datetime]]] = {}
     for summary in summaries:
         made = summary.provenance
-        whole = Piece(started=made.started, seconds=made.duration_seconds)
-        for piece in made.pieces or [whole]:
+        for piece in made.pieces:
             start = datetime.fromisoformat(piece.started)
             span = (start, start + timedelta(seconds=piece.seconds))
             spans.setdefault(made.device, []).append(span)

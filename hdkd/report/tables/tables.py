@@ -71,7 +71,6 @@ def of_dataset(numbers: Numbers, name: str) -> dict[str, Any]:
         "facts": facts,
         "leaks": sentences.leaks(numbers.settings, facts),
         "guessing": sentences.guessing(facts),
-        "accuracies_without_leaks": frames.has_leaks(numbers.runs_of(name)),
         "tables": {
             table: shown(frame(numbers, name), titles) for table, (frame, titles) in TABLES.items()
         },
