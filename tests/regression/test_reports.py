@@ -140,3 +140,21 @@ def test_every_interval_in_a_document_is_in_a_table(document):
     shown = intervals_in((ROOT / document).read_text("utf-8"))
     assert shown, "it shows no interval"
     assert [each for each in shown if each not in intervals_of_the_reports()] == []
+
+
+def test_parts_of_the_distillation_and_controls_differ_from_hdkd_as_the_runs_do():
+    runs = pd.read_csv(
+        ROOT / "reports/pilot/runs.csv", dtype={"subset": str}, keep_default_na=False
+    )
+    own = runs[(runs["dataset"] == "brain_tumor") & (runs["subset"] == "200")].set_index("seed")
+    hdkd = own[(own["role"] == "hdkd") & (own["point"] == "")]["accuracy"]
+    table = (ROOT / "reports/pilot/README.md").read_text("utf-8")
+    for name, point, sign in (
+        ("logits only", "logits_only", 1),
+        ("temperature 4", "temperature_4", 1),
+        ("Student alone, as many steps", "same_steps", -1),  # there it is HDKD's gain
+    ):
+        differences = 100 * (own[own["point"] == point]["accuracy"] - hdkd)
+        [row] = [line for line in table.splitlines() if line.startswith(f"| {name} ")]
+        assert len(differences) == 5
+        assert f"| {sign * differences.mean():+.2f} " in row
