@@ -98,7 +98,7 @@ def numbers_of_the_reports() -> list[float]:
         ]
         found += [float(number) for number in re.findall(r"\| [-+]?(\d+\.\d+) ", table)]
     ledger = (ROOT / "reports/ledger.md").read_text("utf-8")
-    found += [float(number) for number in re.findall(r"\| [-+]?(\d+\.\d+) +[(|]", ledger)]
+    found += [float(number) for number in re.findall(r"\| [-+]?(\d+\.\d+) *[,(|]", ledger)]
     for path in ROOT.glob("pretrained/*/summary.json"):
         summary = json.loads(path.read_text("utf-8"))
         for metrics in (summary["final"], summary["without_leaks"]):
