@@ -25,9 +25,11 @@ def logging_to(path: Path) -> Iterator[None]:
         reason = f"the log {path} cannot be written ({error.strerror})"
         raise UserError(f"{reason}: name another file with --log") from None
     terminal = os.dup(1), os.dup(2)
-    # In a session of its own, so that signals to our group do not end it before our last sentence.
+    # It has to outlive our last sentence: where signals go to our group, where SLURM sends them to
+    # every process of a job, where the terminal has gone.
     tee = subprocess.Popen(
-        ["tee", "-a", path], stdin=subprocess.PIPE, stdout=terminal[1], stderr=subprocess.DEVNULL,
+        ["sh", "-c", 'trap "" TERM PIPE; exec tee -a "$0"', path],
+        stdin=subprocess.PIPE, stdout=terminal[1], stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     assert tee.stdin  # as asked for

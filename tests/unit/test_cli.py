@@ -1,5 +1,6 @@
 """The command line: what is imported, what is printed where, and which code a command ends with."""
 
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from hdkd.cli import ONNX, PIPELINE, SERVE
 from hdkd.cli.group import MODULES
 from hdkd.cli.log import logging_to
 from project import ROOT
+from waiting import until
 
 HEAVY = ("torch", "pandas", "mlflow", "matplotlib", "rich", "hdkd.config")
 
@@ -112,6 +114,24 @@ class TestLog:
             subprocess.run(["sh", "-c", "echo printed; echo failed >&2"], check=True)
         assert sorted((tmp_path / "log").read_text().split()) == ["failed", "printed"]
         assert capfd.readouterr() == ("", "failed\n")
+
+    def test_has_the_last_sentence_where_sigterm_comes_to_every_process(self, tmp_path, capfd):
+        log = tmp_path / "log"
+        with logging_to(log):
+            print("begun", file=sys.stderr)
+            until(lambda: log.read_text() == "begun\n", 60, "nothing is logged")
+            subprocess.run(["pkill", "-TERM", "-P", str(os.getpid())], check=True)
+            print("stopped", file=sys.stderr)
+        assert log.read_text() == "begun\nstopped\n"
+        assert capfd.readouterr() == ("", "begun\nstopped\n")
+
+    def test_has_the_last_sentence_where_the_terminal_has_gone(self, tmp_path):
+        hdkd = [sys.executable, "-m", "hdkd", "--log", tmp_path / "log"]
+        terminal = subprocess.Popen(["true"], stdin=subprocess.PIPE)
+        terminal.wait()
+        ended = subprocess.run([*hdkd, "profile", "--profile", "x"], stderr=terminal.stdin)
+        assert ended.returncode == 2
+        assert (tmp_path / "log").read_text().startswith("error: ")
 
     def test_has_the_traceback_of_what_nobody_expected(self, tmp_path, monkeypatch):
         def fail(*_):
