@@ -46,7 +46,7 @@ def export(
     from hdkd.deploy.export import export as export_run
     from hdkd.deploy.predict import notice_of
 
-    chosen = "manually" if run else BY_RULE
+    chosen = "by hand" if run else BY_RULE
     output = output or Path("pretrained") / dataset
     run = run or default_run(settings, dataset).folder
     export_run(settings, run, output, chosen, formats, precision)

@@ -11,6 +11,8 @@ from hdkd.errors import DataError, first_few
 # Columns of every listing: path below files/, class name, part (train, test or empty), and the
 # lesion that the image shows (empty where the layout knows of none).
 COLUMNS = ["path", "class", "part", "lesion"]
+# Of images beside a table that lists them, where other files may lie, too.
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
 
 
 def listing(name: str, files: Path, layout: Layout) -> pd.DataFrame:
@@ -113,7 +115,11 @@ def _ham10000(name: str, files: Path, layout: HamLayout) -> pd.DataFrame:
             f"dataset {name}: {found[0].name} must be a CSV in UTF-8 with lesion_id, image_id "
             "and dx"
         ) from None
-    images = {path.stem: path for path in sorted(files.rglob("*")) if path.suffix.lower() == ".jpg"}
+    images = {
+        path.stem: path
+        for path in sorted(files.rglob("*"))
+        if path.suffix.lower() in IMAGE_SUFFIXES
+    }
     listed = set(metadata.image_id)
     problems = {
         "lists twice": metadata.image_id[metadata.image_id.duplicated()],

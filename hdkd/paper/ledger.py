@@ -241,4 +241,19 @@ def markdown(table: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
         left_out=left_out,
         named=MOST_NAMED,
         places=by_place(table),
+        points=decided_by(),
+        contradictions=published.document()["contradictions"],
     )
+
+
+def decided_by() -> list[dict[str, str]]:
+    """Where paper and released code differ, and what decides each point here."""
+    return [
+        {
+            "Point": point["point"],
+            "Paper": point["paper"],
+            "Released code": point["released"],
+            "Here": f"parameter `{point['key']}`" if point["key"] else point["here"],
+        }
+        for point in published.document()["protocol"]
+    ]

@@ -349,8 +349,9 @@ def test_metadata_is_read_or_refused_by_its_rows(tmp_path, name, content, senten
     source = tmp_path / "ham"
     source.mkdir()
     for number in range(20):
-        suffix = ".JPG" if number == 7 else ".jpg"
-        (source / f"I{number}{suffix}").write_bytes(saved(picture(value=10 * number), "jpeg"))
+        suffix = {7: ".JPG", 8: ".png", 9: ".TIFF"}.get(number, ".jpg")
+        kind = suffix.strip(".").lower().replace("jpg", "jpeg")
+        (source / f"I{number}{suffix}").write_bytes(saved(picture(value=10 * number), kind))
     (source / "metadata.csv").write_bytes(content)
     changes = {
         "layout": {"kind": "ham10000", "metadata": "metadata.csv"},

@@ -52,6 +52,7 @@ def of_study(numbers: Numbers) -> dict[str, Any]:
     return {
         "profile": numbers.settings.profile,
         "kept": sentences.KEPT_EPOCHS[numbers.settings.parameters.student.keep],
+        "every_epoch_tested": bool(numbers.runs["best_epoch"].notna().any()),
         "intervals": sentences.INTERVALS,
         "controls_explained": sentences.controls_explained(numbers.settings),
         "methods_explained": sentences.METHODS_EXPLAINED,
