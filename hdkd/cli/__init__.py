@@ -4,7 +4,9 @@ A command parses, calls one function of the rooms below, and prints. What takes 
 imported inside the commands, so that ``hdkd --help`` answers at once.
 """
 
+import errno
 import gc
+import io
 import os
 import sys
 from contextlib import ExitStack
@@ -23,6 +25,13 @@ PIPELINE = {
 # What the extras of these names bring.
 ONNX = {"onnx", "onnxruntime", "onnxscript"}
 SERVE = {"fastapi", "markdown_it", "uvicorn"}
+# What is wrong with a path that was named, or that something else should have made.
+WRONG_PATH = {
+    errno.ENOENT: "is not there: make it first, or name another",
+    errno.ENOTDIR: "lies below a file instead of a folder: name another",
+    errno.EISDIR: "is a folder instead of a file: name another",
+    errno.EEXIST: "is there already, and is no folder: name another",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     with ExitStack() as outputs:  # what --log opens, which has the last sentence, too
         return _run(sys.argv[1:] if arguments is None else arguments, outputs)
 
@@ -79,6 +90,8 @@ def _message(error: Exception) -> str | None:
         return _missing(str(error.name).partition(".")[0])
     if isinstance(error, OSError) and is_disk_error(error):
         return disk_error_message(error)
+    if isinstance(error, OSError) and error.filename and error.errno in WRONG_PATH:
+        return f"{os.fsdecode(error.filename)} {WRONG_PATH[error.errno]}"
     return None
 
 

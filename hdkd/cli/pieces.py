@@ -13,6 +13,8 @@ from hdkd.errors import ParameterError
 if TYPE_CHECKING:
     from hdkd.config import Settings
 
+SIZE = click.FloatRange(min=0, min_open=True)
+
 
 @click.command()
 @with_settings
@@ -32,16 +34,18 @@ def walltimes(settings: "Settings", device: str) -> None:
 
 @click.command()
 @with_settings
-@click.option("--minutes", type=float, default=0, help="how long to train")
-@click.option("--parallel", type=int, help="runs at once (1 on a GPU, else one per core)")
-@click.option("--cores", type=int, default=os.cpu_count(), help="CPU cores (all)")
+@click.option("--minutes", type=click.FloatRange(min=0), default=0, help="how long to train")
+@click.option(
+    "--parallel", type=click.IntRange(min=1), help="runs at once (1 on a GPU, else one per core)"
+)
+@click.option("--cores", type=click.IntRange(min=1), default=os.cpu_count(), help="CPU cores (all)")
 @click.option("--list", "listing", is_flag=True, help="print what would be trained, and stop")
 @click.option("--state", is_flag=True, help="print the last line of that, and stop")
 @path("--bundle", "folder to leave the run folders in, to carry home")
-@click.option("--part-mebibytes", type=float, default=16, help="size of the bundle's parts (16)")
+@click.option("--part-mebibytes", type=SIZE, default=16, help="size of the bundle's parts (16)")
 @click.option(
     "--bundle-mebibytes",
-    type=float,
+    type=SIZE,
     default=math.inf,
     help="limit for all parts together (none); unfinished runs are dropped first",
 )
@@ -93,7 +97,7 @@ def borrow(
     "--dataset", "datasets", multiple=True, help="only this (all of the study); repeat it"
 )
 @path("--output", "folder (carried)", Path("carried"))
-@click.option("--transfer-mebibytes", type=float, default=60, help="largest folder to carry (60)")
+@click.option("--transfer-mebibytes", type=SIZE, default=60, help="largest folder to carry (60)")
 @path("--machine", "`pip freeze` of that machine: wheels come along")
 @click.option("--python", default="3.12", help="that machine's Python (3.12)")
 def pack(

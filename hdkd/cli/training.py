@@ -41,7 +41,12 @@ def subset(context: click.Context, option: click.Parameter, given: str) -> str:
     callback=subset,
     help="number of training images, balanced over classes, or all",
 )
-@click.option("--seed", type=int, default=0, help="seed of subset, initial weights and batches")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    help="seed of subset, initial weights and batches",
+)
 @click.option(
     "--block", type=click.Choice(["mbcsa", "mbconv"]), help="instead of the parameters' block"
 )
@@ -61,7 +66,7 @@ def subset(context: click.Context, option: click.Parameter, given: str) -> str:
 @path("--tuned", "settings that `hdkd tune` has chosen")
 @path("--output", "run folder (below models/)")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
-@click.option("--threads", type=int, help="CPU threads (torch's own choice)")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads (torch's own choice)")
 @click.option(
     "--time-budget",
     type=float,

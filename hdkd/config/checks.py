@@ -1,6 +1,7 @@
 """Parameters beside each other: what each may be for itself, but not together."""
 
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from hdkd.config.datasets import Dataset, Generated
 from hdkd.config.methods import methods
@@ -176,6 +177,10 @@ def _dataset(key: str, dataset: Dataset) -> Iterator[str]:
     if split not in SPLITS[layout]:
         fitting = " or ".join(SPLITS[layout])
         yield f"{key}.split.kind must be {fitting} for the layout {layout}, not {split}"
+    for name in ("train", "test", "metadata"):
+        place = PurePath(getattr(dataset.layout, name, ""))
+        if place.is_absolute() or ".." in place.parts:
+            yield f"{key}.layout.{name} must lie below the folder of the images, not at {place}"
     if isinstance(dataset.source, Generated) and not dataset.classes:
         yield f"{key}.classes must give the number of images to generate per class"
     if not dataset.classes:

@@ -1,5 +1,7 @@
 """Which file belongs to which class and part, for each public layout."""
 
+import filecmp
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,7 +44,9 @@ def _root(files: Path, expected: str | None) -> Path:
 
 def _class_folder_rows(name: str, files: Path, folder: Path, part: str) -> pd.DataFrame:
     where = folder.relative_to(files).as_posix()
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    classes = sorted(
+        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
+    )
     if len(classes) < 2:
         raise DataError(
             f"dataset {name}: {'its top' if where == '.' else where} must hold one folder per "
@@ -88,6 +92,14 @@ def _train_test_folders(name: str, files: Path, layout: TrainTestFolders) -> pd.
                 f"found {found}: add it, or take layout {{kind: class_folders}} and a split"
             )
         tables.append(_class_folder_rows(name, files, folder, part))
+    read = {Path(place).parts[0] for place in (layout.train, layout.test)}
+    others = sorted(e.name for e in root.iterdir() if e.is_dir() and e.name[0] != ".")
+    if unread := [other for other in others if other not in read]:
+        print(
+            f"note: dataset {name}: of the folders only {layout.train} and {layout.test} are read, "
+            f"not {first_few(unread)}",
+            file=sys.stderr,
+        )
     train, test = (set(table["class"]) for table in tables)
     _check_case(name, train | test)
     one_sided = {("test", "training"): test - train, ("training", "test"): train - test}
@@ -98,6 +110,22 @@ def _train_test_folders(name: str, files: Path, layout: TrainTestFolders) -> pd.
                 f"which the {other} folder lacks"
             )
     return pd.concat(tables, ignore_index=True)
+
+
+def _by_stem(name: str, files: Path) -> dict[str, Path]:
+    """Images by their name without its ending; the published archive has some of them twice."""
+    images: dict[str, Path] = {}
+    for path in sorted(files.rglob("*")):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        other = images.get(path.stem)
+        if other and not filecmp.cmp(other, path, shallow=False):
+            both = " and ".join(each.relative_to(files).as_posix() for each in (other, path))
+            raise DataError(
+                f"dataset {name}: {both} are different images of one name: rename or remove one"
+            )
+        images[path.stem] = path
+    return images
 
 
 def _ham10000(name: str, files: Path, layout: HamLayout) -> pd.DataFrame:
@@ -115,11 +143,7 @@ def _ham10000(name: str, files: Path, layout: HamLayout) -> pd.DataFrame:
             f"dataset {name}: {found[0].name} must be a CSV in UTF-8 with lesion_id, image_id "
             "and dx"
         ) from None
-    images = {
-        path.stem: path
-        for path in sorted(files.rglob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES
-    }
+    images = _by_stem(name, files)
     listed = set(metadata.image_id)
     problems = {
         "lists twice": metadata.image_id[metadata.image_id.duplicated()],

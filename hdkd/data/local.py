@@ -74,15 +74,15 @@ def _state(place: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if not sources._is_ignored(path.relative_to(folder)) and path.is_file():
+    for path in sources.paths_below(folder):
+        if not sources.is_ignored(path.relative_to(folder)) and path.is_file():
             yield path
 
 
 def _folder(place: Path) -> str:
     table = sources.list_files(place)
     digests = dict(zip(table["path"], table["sha256"], strict=True))
-    return _hash({p: d for p, d in digests.items() if not sources._is_ignored(PurePosixPath(p))})
+    return _hash({p: d for p, d in digests.items() if not sources.is_ignored(PurePosixPath(p))})
 
 
 def _archive(place: Path) -> str:
@@ -105,13 +105,13 @@ def _members(place: Path) -> Iterator[tuple[str, IO[bytes]]]:
         with zipfile.ZipFile(place) as archive:
             for member in archive.infolist():
                 name = PurePosixPath(member.filename)
-                if not (member.is_dir() or sources._is_ignored(name)):
+                if not (member.is_dir() or sources.is_ignored(name)):
                     with archive.open(member) as file:
                         yield member.filename, file
         return
     with tarfile.open(place) as archive:
         for entry in archive:
-            if not sources._is_ignored(PurePosixPath(entry.name)):
+            if not sources.is_ignored(PurePosixPath(entry.name)):
                 content = archive.extractfile(entry)
                 if content:
                     yield entry.name, content

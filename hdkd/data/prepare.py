@@ -27,17 +27,24 @@ from hdkd.progress import progress
 
 SIZES_SHOWN = 5
 PIECE = 64  # images that a thread decodes at a time, and that a kill costs
-NOTED = ("digests", "native", "unreadable")  # of each piece, until all are there
+NOTED = ("digests", "native", "unreadable", "brightest")  # of each piece, until all are there
+# Of 16-bit grey, 13 bits make 32 of the 256 shades that are kept: values of a scanner with 10 or 12
+# bits, which nobody has stretched to 16, are nearly black.
+FEWEST_BITS = 14
 # Pillow's warning at half of the size that it refuses; slides of that size are no attack.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image as stored, ``(channels, size, size)`` bytes, and its native (width, height)."""
+    """An image as stored, ``(channels, size, size)`` bytes, and its native (width, height).
+
+    ``brightest`` is the highest value of 16-bit grey, 0 for other images.
+    """
 
     pixels: np.ndarray
     native: tuple[int, int]
+    brightest: int = 0
 
 
 def decode(path: Path | BinaryIO, images: Images) -> Decoded:
@@ -84,13 +91,14 @@ def decode_opened(opened: Image.Image, images: Images) -> Decoded:
     if frames > 1 and opened.format != "MPO":
         raise DataError(f"{frames} frames instead of one")
     image = ImageOps.exif_transpose(opened)
-    native = image.size
+    native, brightest = image.size, 0
     if image.mode == "F":
         raise DataError("brightness as fractions, of which no scale is known")
     if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip instead of scaling
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:
             raise DataError("brightness of more than 16 bits, of which no scale is known")
+        brightest = int(values.max())
         image = Image.fromarray((values >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -98,20 +106,34 @@ def decode_opened(opened: Image.Image, images: Images) -> Decoded:
     image = image.convert("L" if images.colour == "grey" else "RGB")
     image = image.resize((images.size, images.size), Image.Resampling.BILINEAR)
     pixels = np.asarray(image)
-    return Decoded(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), native)
+    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return Decoded(pixels, native, brightest)
+
+
+def too_dark(brightest: int) -> str:
+    """Why 16-bit grey is not usable whose highest value this is; empty where it is usable."""
+    bits = brightest.bit_length()
+    if not brightest or bits >= FEWEST_BITS:
+        return ""
+    return (
+        f"16-bit grey of which {bits} bits are used (the brightest value is {brightest}): nearly "
+        "black, unless you scale all images by one factor, so that the brightest has about 65535"
+    )
 
 
 @dataclass(frozen=True)
 class Piece:
     """Decoded images: ``pixels``, one after the other, and of each the SHA-256 of its pixels.
 
-    ``native`` counts native sizes; ``unreadable`` are the reasons by path of those that are none.
+    ``native`` counts native sizes; ``unreadable`` are the reasons by path of those that are none;
+    ``brightest`` is the highest value of those in 16-bit grey, 0 without any.
     """
 
     pixels: bytes
     digests: list[str]
     native: dict[str, int]
     unreadable: dict[str, str]
+    brightest: int
 
 
 def decode_piece(paths: Sequence[str], files: Path, images: Images) -> Piece:
@@ -119,6 +141,7 @@ def decode_piece(paths: Sequence[str], files: Path, images: Images) -> Piece:
     pixels: list[bytes] = []
     native: Counter[str] = Counter()
     unreadable: dict[str, str] = {}
+    brightest = 0
     for path in paths:
         try:
             image = decode(files / path, images)
@@ -127,8 +150,9 @@ def decode_piece(paths: Sequence[str], files: Path, images: Images) -> Piece:
             continue
         pixels.append(image.pixels.tobytes())
         native[f"{image.native[0]}×{image.native[1]}"] += 1
+        brightest = max(brightest, image.brightest)
     digests = [hashlib.sha256(content).hexdigest() for content in pixels]
-    return Piece(b"".join(pixels), digests, dict(native), unreadable)
+    return Piece(b"".join(pixels), digests, dict(native), unreadable, brightest)
 
 
 def prepare(
@@ -145,8 +169,9 @@ def prepare(
     which has for each image its path, label, class, part, lesion and a digest of its pixels.
     ``threads`` (one a core) decode at once. What a killed process has decoded is not decoded again.
     Raises ``DataError`` that names the files that are no images, unless the dataset's
-    ``unreadable`` is ``leave_out``: then they are listed in ``facts.json``. ``unreadable.csv`` has
-    all of them with the reasons.
+    ``unreadable`` is ``leave_out``: then they are listed in ``facts.json``, and it raises for a
+    class that has no others. It also raises where 16-bit grey uses a few bits only.
+    ``unreadable.csv`` has all files that are no images, with the reasons.
     """
     files = manifest.parent / "files"
     table = layouts.listing(name, files, dataset.layout)
@@ -157,14 +182,22 @@ def prepare(
         _decode_into(array, table["path"].tolist(), files, images, threads or cores())
         unreadable = {path: why for note in array.notes for path, why in note["unreadable"].items()}
         _report(name, dataset, unreadable, len(table), folder)
+        if reason := too_dark(max((note["brightest"] for note in array.notes), default=0)):
+            raise DataError(f"dataset {name}: {reason}")
         digests = [digest for note in array.notes for digest in note["digests"]]
         array.finish(header(len(digests), images))
     native: Counter[str] = Counter()
     for note in array.notes:
         native.update(note["native"])
+    named = set(table["class"])
     table = table[~table["path"].isin(list(unreadable))].reset_index(drop=True)
 
     classes = sorted(set(table["class"]))
+    if lost := sorted(named.difference(classes)):
+        raise DataError(
+            f"dataset {name}: no image of the class {', '.join(lost)} is usable (the reasons are "
+            f"in {folder / 'unreadable.csv'}): convert its files, or remove the class"
+        )
     published = dataset.classes
     if published and set(published) != set(classes):
         raise DataError(

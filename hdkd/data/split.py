@@ -50,8 +50,14 @@ def split(
                 "other or of test images (copies.csv names them): add images, take copies out, or "
                 "set split.validation_fraction to 0"
             )
-        if lacking:
+        if lacking and dataset.split.kind == "published":
             raise DataError(f"dataset {name}: the class {lacking[0]} has no readable {part} image")
+        if lacking:
+            raise DataError(
+                f"dataset {name}: no image of the class {lacking[0]} comes into the {part} part, "
+                "because it has one image, or all are near-copies (copies.csv names them), or of "
+                "one patient or lesion: add images, or take copies out"
+            )
     trained = np.bincount(table["label"][table["part"] == "train"]).tolist()
     for subset in dataset.subsets:
         images_per_class(trained, subset, f"datasets.{name}.subsets")

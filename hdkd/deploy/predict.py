@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from hdkd.config import Images
-from hdkd.data.prepare import decode
+from hdkd.data.prepare import decode, too_dark
 from hdkd.deploy.familiarity import Familiarity
 from hdkd.deploy.network import Network
 from hdkd.errors import DataError, RunError
@@ -114,7 +114,10 @@ class Classifier:
         for position, file in enumerate(files, start=1):
             try:
                 path = Path(file) if isinstance(file, str) else file
-                pixels.append(decode(path, self.images).pixels)
+                image = decode(path, self.images)
+                if reason := too_dark(image.brightest):
+                    raise DataError(reason)
+                pixels.append(image.pixels)
             except DataError as error:
                 where = str(file) if isinstance(file, str | Path) else f"image {position}"
                 unreadable.append(f"{where}: {error}")

@@ -25,7 +25,7 @@ from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
 from hdkd.study.key import RunKey
 from hdkd.study.plan import RUN_FILES
-from hdkd.training.checkpoint import CHECKPOINT, checkpoint_of, epochs_in
+from hdkd.training.checkpoint import CHECKPOINT, checkpoint_of, epochs_in, is_locked
 
 MEBIBYTE = 2**20
 WEIGHTS = "model.safetensors"
@@ -119,7 +119,7 @@ def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
 
     Returns the manifest and the run folders that are new; one that is there already, finished or
     with no fewer epochs behind it, stays as it is. Raises ``RunError`` when a part is missing or
-    damaged, or when a finished run is there with other results.
+    damaged, when a finished run is there with other results, or when a run trains here now.
     """
     try:
         manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
@@ -141,6 +141,10 @@ def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
                 wanted = not plan.is_finished(target) and epochs[0] > epochs[1]
             if not wanted:
                 continue
+            if is_locked(target):
+                raise RunError(
+                    f"{name} trains here now: stop it or wait for its end, and import again"
+                )
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             source.rename(target)

@@ -27,7 +27,9 @@ for sum in "$here"/[0-9]*/*@*.sha256; do
   name=$(basename "$sum" .sha256)
   archive=$work/archives/${name#*@}
   if [ ! -e "$archive" ]; then
-    cat "$here"/[0-9]*/"$name".[0-9]* > "$archive.partial" 2> /dev/null || true
+    # In the order of numbers: folder 10 comes after folder 9.
+    printf '%s\0' "$here"/[0-9]*/"$name".[0-9]* | sort --zero-terminated --version-sort |
+      xargs -0 cat > "$archive.partial" 2> /dev/null || true
     if ! echo "$(cat "$sum")  $archive.partial" | sha256sum --check --status; then
       echo "error: ${name#*@} is incomplete: copy all the folders that were packed" >&2
       exit 2

@@ -25,6 +25,8 @@ def prepared(path: str, size: int, colour: str) -> np.ndarray:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 0xFFFF:
             raise SystemExit(f"{path}: brightness of more than 16 bits, of which no scale is known")
+        if 0 < values.max() < 0x2000:
+            raise SystemExit(f"{path}: 16-bit grey of which few bits are used: nearly black")
         image = Image.fromarray((values >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

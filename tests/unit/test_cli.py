@@ -5,8 +5,10 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hdkd import cli
 from hdkd.cli import ONNX, PIPELINE, SERVE
@@ -62,12 +64,38 @@ def test_every_command_explains_its_options(name, capsys):
         (["runs", "--seed", "1"], "no such option '--seed'"),
         (["runs", "--group"], "option '--group' requires an argument"),
         (["train", "--dataset", "phantom", "--role", "tutor"], "invalid value for '--role'"),
+        (["train", "--dataset", "phantom", "--seed", "-1"], "invalid value for '--seed'"),
+        (["borrow", "--part-mebibytes", "0"], "invalid value for '--part-mebibytes'"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_code_2(arguments, sentence, capsys):
     assert cli.main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ("nowhere/runs.txt", "nowhere/runs.txt is not there: make it first, or name another"),
+        ("file/runs.txt", "file/runs.txt lies below a file instead of a folder: name another"),
+        (".", ". is a folder instead of a file: name another"),
+    ],
+)
+def test_a_path_that_cannot_be_is_named(output, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert cli.main(["runs", "--output", output]) == 2
+    assert capsys.readouterr().err == f"error: {sentence}\n"
+
+
+def test_a_file_name_need_not_be_utf_8(tmp_path):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    Image.new("RGB", (8, 8)).save(os.fsdecode(path))
+    command = [sys.executable, "-m", "hdkd", "predict", "--model", "ham10000", path]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict", "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert r"caf\udce9.png" in ended.stdout
 
 
 def test_a_user_error_is_one_sentence_and_code_2(capsys):

@@ -203,6 +203,15 @@ def test_a_split_that_does_not_fit_the_layout_is_refused(parameters):
     assert "datasets.phantom.split.kind must be published" in refused(parameters)
 
 
+@pytest.mark.parametrize("place", ["/data/mine/train", "../train"])
+def test_a_layout_names_places_below_the_images(parameters, place):
+    layout = {"kind": "train_test_folders", "train": place, "test": "test"}
+    parameters["datasets"]["phantom"]["layout"] = layout
+    assert refused(parameters) == (
+        f"datasets.phantom.layout.train must lie below the folder of the images, not at {place}"
+    )
+
+
 def test_the_best_epoch_on_validation_images_needs_some(parameters):
     parameters["student"]["demo"]["keep"] = "best_on_validation"
     assert config.resolve(parameters).training("hdkd", "80", "phantom").keep == "best_on_validation"

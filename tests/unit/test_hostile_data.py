@@ -164,7 +164,41 @@ def test_images_with_odd_names_are_images_like_others(tree, tmp_path):
 def test_what_systems_add_to_folders_is_not_taken_for_images(tree, tmp_path):
     for name in (".DS_Store", "._0.png", "Thumbs.db", "desktop.ini"):
         (tree / "train/blob" / name).write_bytes(b"not an image")
+    (tree / "train/.thumbnails").mkdir()
+    (tree / "train/.thumbnails/0.png").write_bytes(WHOLE)
     assert len(pd.read_csv(taken_in(tree, tmp_path) / "split.csv")) == 10
+
+
+def test_folders_beside_train_and_test_are_named_because_nobody_reads_them(tree, tmp_path, capsys):
+    (tree / "val/blob").mkdir(parents=True)
+    (tree / "val/blob/0.png").write_bytes(WHOLE)
+    assert len(pd.read_csv(taken_in(tree, tmp_path) / "split.csv")) == 10
+    assert "of the folders only train and test are read, not val" in capsys.readouterr().err
+
+
+def test_grey_of_a_few_of_16_bits_is_refused_and_of_all_of_them_is_not(tree, tmp_path):
+    path = tree / "train/blob/scan.png"
+    path.write_bytes(saved(Image.fromarray(np.full((10, 12), 4095, np.uint16))))
+    with pytest.raises(DataError, match=r"12 bits are used \(the brightest value is 4095\)"):
+        taken_in(tree, tmp_path)
+    path.write_bytes(saved(Image.fromarray(np.full((10, 12), 60_000, np.uint16))))
+    assert len(pd.read_csv(taken_in(tree, tmp_path) / "split.csv")) == 11
+
+
+def test_a_class_of_which_no_file_is_usable_is_named_even_if_such_are_left_out(tree, tmp_path):
+    for part in ("train", "test"):
+        (tree / part / "scans").mkdir()
+        (tree / part / "scans/0.dcm").write_bytes(b"DICOM")
+    with pytest.raises(DataError, match="no image of the class scans is usable"):
+        taken_in(tree, tmp_path, unreadable="leave_out")
+
+
+def test_a_class_of_one_image_cannot_be_in_both_drawn_parts(tree, tmp_path):
+    (tree / "train/alone").mkdir()
+    (tree / "train/alone/0.png").write_bytes(WHOLE)
+    split = {"kind": "clusters", "test_fraction": 0.4, "seed": 0}
+    with pytest.raises(DataError, match=r"the class alone comes into .* it has one image"):
+        taken_in(tree / "train", tmp_path, layout={"kind": "class_folders"}, split=split)
 
 
 def test_classes_with_odd_names_stay_what_they_are(tree, tmp_path):
@@ -342,6 +376,25 @@ METADATA: list[tuple[str, bytes, str | None]] = [
         "its classes are mel, nv, xyz",
     ),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "taken"), [(b"a mask", False), (WHOLE, True)])
+def test_two_images_of_one_name_are_taken_if_they_are_equal(tmp_path, content, taken):
+    source = tmp_path / "ham"
+    for folder in ("images", "masks"):
+        (source / folder).mkdir(parents=True)
+    for number in range(20):
+        (source / f"images/I{number}.png").write_bytes(saved(picture(value=10 * number)))
+    (source / "images/I3.png").write_bytes(WHOLE)
+    (source / "masks/I3.png").write_bytes(content)
+    (source / "metadata.csv").write_text(ROWS)
+    layout = {"kind": "ham10000", "metadata": "metadata.csv"}
+    changes = {"layout": layout, "split": {"kind": "held_out", "test_fraction": 0.2, "seed": 0}}
+    if taken:
+        assert len(pd.read_csv(taken_in(source, tmp_path, **changes) / "split.csv")) == 20
+    else:
+        with pytest.raises(DataError, match=r"images/I3\.png and masks/I3\.png are different"):
+            taken_in(source, tmp_path, **changes)
 
 
 @pytest.mark.parametrize(("name", "content", "sentence"), METADATA, ids=[n for n, *_ in METADATA])

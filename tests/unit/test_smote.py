@@ -65,6 +65,15 @@ def test_balanced_classes_need_no_recipes(images):
     assert len(recipes(images, np.arange(66), labels, RULE, "mine")) == 0
 
 
+def test_a_table_without_recipes_leaves_the_images_as_they_are(images, tmp_path):
+    labels = np.repeat([0, 1], 33)
+    recipes(images, np.arange(66), labels, RULE, "mine").to_csv(tmp_path / "smote.csv", index=False)
+    source = ImageSet(images, pd.DataFrame({"label": labels}), {"classes": ["a", "b"]})
+    chosen = TrainingSet(source, np.arange(66), pd.read_csv(tmp_path / "smote.csv"))
+    assert chosen.labels.tolist() == labels.tolist()
+    assert np.array_equal(chosen.images(np.arange(66)), images)
+
+
 def test_blending_bytes_does_not_overflow():
     base, neighbour = np.full((1, 1, 1, 2), 250, np.uint8), np.full((1, 1, 1, 2), 10, np.uint8)
     assert blend(base, neighbour, np.array([0.5])).tolist() == [[[[130, 130]]]]

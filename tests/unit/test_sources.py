@@ -63,6 +63,11 @@ def test_an_archive_gives_what_its_folder_gives(image_folder, tmp_path, kind):
     assert np.array_equal(np.load(folder / "images.npy"), np.load(unpacked / "images.npy"))
 
 
+def test_a_folder_that_cannot_be_read_is_not_skipped(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        sources.paths_below(tmp_path / "gone")
+
+
 def test_the_environment_variable_is_preferred(image_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("HDKD_TEST_SOURCE", str(image_folder))
     sources.acquire("mine", own_images(tmp_path / "nowhere"), tmp_path / "raw")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 
+import filelock
 import mlflow
 import pandas as pd
 import psutil
@@ -17,7 +18,7 @@ from hdkd.remote.bundle import contents_of, write_bundle
 from hdkd.runs import predictions
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
-from hdkd.training.checkpoint import epochs_in, is_locked
+from hdkd.training.checkpoint import epochs_in, is_locked, lock_of
 from project import ROOT, Project
 
 
@@ -257,6 +258,20 @@ def test_a_bundle_leaves_unfinished_trainings_behind_where_it_may_not_be_larger(
     assert made["finished"] == manifest["finished"]
     assert made["unfinished"] == []
     assert made["left"] == manifest["unfinished"]
+
+
+def test_a_run_that_trains_here_is_not_replaced(pieces, parameters, tmp_path):
+    project, _ = pieces
+    name, *_ = json.loads((project.folder / "first/manifest.json").read_text())["finished"]
+    home = Project(tmp_path / "home", parameters)
+    (home.folder / name).mkdir(parents=True)
+    with filelock.FileLock(lock_of(home.folder / name)):
+        result = home.run("hdkd", "import-runs", str(project.folder / "first"), check=False)
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"error: {name} trains here now: stop it or wait for its end, and import again\n"
+    )
+    assert list((home.folder / name).iterdir()) == []
 
 
 def test_a_damaged_part_is_named(pieces, tmp_path):

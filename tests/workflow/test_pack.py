@@ -1,9 +1,11 @@
 """A study carried to a machine without a network, and home again."""
 
 import copy
+import hashlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hdkd.remote.pack import missing, other_versions
+from hdkd.remote.pack import OFFLINE, missing, other_versions
 from hdkd.runs import evidence
 from project import Project
 
@@ -133,6 +135,22 @@ def test_a_dataset_without_an_archive_is_named(home, tmp_path):
     )
     assert result.returncode == 2
     assert result.stderr == "error: dataset folder: name its archive, one file, in HDKD_FOLDER\n"
+
+
+def test_an_archive_in_more_than_nine_folders_is_put_together_in_their_order(tmp_path):
+    parts = [f"part {number}\n".encode() for number in range(12)]
+    whole = b"".join(parts)
+    for number, part in enumerate(parts):
+        folder = tmp_path / "carried" / str(number + 1)
+        folder.mkdir(parents=True)
+        (folder / f"HDKD_FOLDER@images.zip.{number:03d}").write_bytes(part)
+    first = tmp_path / "carried/1"
+    (first / "HDKD_FOLDER@images.zip.sha256").write_text(hashlib.sha256(whole).hexdigest())
+    with tarfile.open(first / "source.tar.gz", "w:gz"):
+        pass  # no project: it ends after the archives
+    shutil.copy(OFFLINE, tmp_path / "carried")
+    subprocess.run(["bash", tmp_path / "carried/offline.sh", "1"], capture_output=True, check=False)
+    assert (tmp_path / "carried/work/archives/images.zip").read_bytes() == whole
 
 
 def test_an_archive_that_has_not_come_whole_is_named(home, image_folder, tmp_path):

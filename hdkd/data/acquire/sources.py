@@ -124,7 +124,7 @@ def _copy_folder(source: Path, target: Path) -> None:
             f"{source} contains {target.parent}, where its copy would be: name the folder of the "
             "images"
         )
-    paths = [p for p in sorted(source.rglob("*")) if not _is_ignored(p.relative_to(source))]
+    paths = [p for p in paths_below(source) if not is_ignored(p.relative_to(source))]
     leaving = [
         path.relative_to(source).as_posix()
         for path in paths
@@ -146,12 +146,28 @@ def _copy_folder(source: Path, target: Path) -> None:
             shutil.copyfile(path, destination)
 
 
-def _is_ignored(path: PurePosixPath | Path) -> bool:
-    """What operating systems add to folders and archives."""
+def paths_below(folder: Path) -> list[Path]:
+    """Everything in a folder and in those below it; links to folders are not followed.
+
+    Raises ``OSError`` where one of them cannot be read, unlike ``Path.rglob``, which skips it.
+    """
+    found = []
+    for place, folders, files in os.walk(folder, onerror=_raise):
+        found += [Path(place) / name for name in (*folders, *files)]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def is_ignored(path: PurePosixPath | Path) -> bool:
+    """What systems and programs add to folders and archives, such as hidden folders."""
     return (
         path.name in IGNORED
         or path.name.startswith("._")
-        or any(part in ("__MACOSX", ".git") for part in path.parts)
+        or "__MACOSX" in path.parts
+        or any(part.startswith(".") and part != ".." for part in path.parts[:-1])
     )
 
 
@@ -196,7 +212,7 @@ def _extract_zip(source: Path, target: Path) -> None:
             members = [m for m in archive.infolist() if not m.is_dir()]
             for member in members:
                 _check_member(source, member.filename)
-            chosen = [m for m in members if not _is_ignored(PurePosixPath(m.filename))]
+            chosen = [m for m in members if not is_ignored(PurePosixPath(m.filename))]
             _check_room(source, sum(member.file_size for member in chosen), target)
             for member in progress(chosen, "extracting"):
                 archive.extract(member, target)
@@ -222,7 +238,7 @@ def _extract_tar(source: Path, target: Path) -> None:
                         f"{source} has a link or device, {member.name!r}: archives of images "
                         "need none"
                     )
-            chosen = [m for m in members if m.isfile() and not _is_ignored(PurePosixPath(m.name))]
+            chosen = [m for m in members if m.isfile() and not is_ignored(PurePosixPath(m.name))]
             _check_room(source, sum(member.size for member in chosen), target)
             extract(archive, target, chosen)
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:

@@ -27,8 +27,12 @@ class ImageSet:
     def load(cls, folder: Path) -> "ImageSet":
         """Open the folder that ``hdkd prepare`` and ``hdkd split`` have written.
 
-        Raises ``DataError`` that names a file of it which has changed since.
+        Raises ``DataError`` where there is none, and where a file of it has changed since.
         """
+        if not (folder / CHECKSUMS).exists():
+            raise DataError(
+                f"{folder} has no images: run `hdkd acquire`, `hdkd prepare` and `hdkd split` first"
+            )
         sums = read_checksums(folder)
         for name in PREPARED_FILES:
             if sums.get(name) != sha256(folder / name):
@@ -109,7 +113,7 @@ class TrainingSet:
         real = members < len(self.positions)
         batch = np.empty((len(members), *self.source.images.shape[1:]), dtype=np.uint8)
         batch[real] = self.source.images[self.positions[members[real]]]
-        if self.recipes is not None:
+        if self.recipes is not None and not real.all():
             chosen = self.recipes.iloc[members[~real] - len(self.positions)]
             batch[~real] = blend(
                 self.source.images[chosen["base"].to_numpy()],

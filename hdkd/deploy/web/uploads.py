@@ -2,11 +2,12 @@
 
 import io
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 
 from hdkd.config import Images
-from hdkd.data.prepare import decode_opened, opened
+from hdkd.data.prepare import decode_opened, opened, too_dark
 from hdkd.errors import DataError
 
 LIMIT = 32 * 2**20  # bytes of a file
@@ -31,7 +32,8 @@ def decoded(content: bytes, images: Images) -> np.ndarray:
                 f"{image.width}×{image.height} pixels, more than the {PIXELS // 10**6} million "
                 "that an image may have here"
             )
-        if pixels <= LARGE:
-            return decode_opened(image, images).pixels
-        with _one_large:
-            return decode_opened(image, images).pixels
+        with nullcontext() if pixels <= LARGE else _one_large:
+            decoded = decode_opened(image, images)
+    if reason := too_dark(decoded.brightest):
+        raise DataError(reason)
+    return decoded.pixels

@@ -29,6 +29,9 @@ def draw(data: FigureData, fig: Figure) -> None:
 
     arithmetic = data.settings.parameters.smote.arithmetic
     chosen = data.recipes.groupby("label").head(1).head(SHOWN_CLASSES)
+    if chosen.empty:
+        fig.text(0.5, 0.5, "No class falls short: SMOTE adds no image", ha="center")
+        return
     fig.set_size_inches(5.6, 1.75 * len(chosen))
     grid = fig.subplots(len(chosen), 3, squeeze=False)
     for row, recipe in enumerate(chosen.itertuples()):
