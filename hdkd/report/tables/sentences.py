@@ -19,16 +19,6 @@ INTERVALS = (
     "alone, on the test images as they are. Brackets behind a metric are its interval; a metric "
     "without one has ± its sample deviation over seeds."
 )
-METHODS_EXPLAINED = (
-    "Other ways to teach the same students, each with the same teacher, images, seeds, "
-    "augmentation and steps. “Published” weights are those of a method's authors, in their "
-    "normalisation: a "
-    "divergence by batch × classes is as many times weaker as there are classes. “Chosen” weights "
-    "are those times the factor that was best on the validation images; all methods, HDKD too, had "
-    "the same factors to choose from. Gains are in points, over the same student alone and over "
-    "HDKD. “Time” is that of a run's epochs beside the student alone's; “parameters more” are "
-    "trained along, and most are dropped afterwards."
-)
 KEPT_EPOCHS = {
     "last": "after the last epoch",
     "best_on_validation": "after the best epoch on the validation images",
@@ -59,6 +49,23 @@ def controls_explained(settings: Settings) -> str:
         "or multiply-accumulates as HDKD and its share of the teacher, whose cost the HDKDs of the "
         "sweep share), and how much it matters which teacher it has. “HDKD's gain” is over the "
         "row's model, in points."
+    )
+
+
+def methods_explained(settings: Settings) -> str:
+    """What is equal for all methods, and what the columns of their table are."""
+    chosen = (
+        " “Chosen” weights are those times the factor that was best on the validation images; all "
+        "methods, HDKD too, had the same factors to choose from."
+    )
+    return (
+        "Other ways to teach the same students, each with the same teacher, images, seeds, "
+        "augmentation and steps. “Published” weights are those of a method's authors, in their "
+        "normalisation: a "
+        "divergence by batch × classes is as many times weaker as there are classes."
+        f"{chosen if len(settings.parameters.methods.strengths) > 1 else ''} Gains are in points, "
+        "over the same student alone and over HDKD. “Time” is that of a run's epochs beside the "
+        "student alone's; “parameters more” are trained along, and most are dropped afterwards."
     )
 
 

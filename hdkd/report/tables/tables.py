@@ -55,7 +55,7 @@ def of_study(numbers: Numbers) -> dict[str, Any]:
         "every_epoch_tested": bool(numbers.runs["best_epoch"].notna().any()),
         "intervals": sentences.INTERVALS,
         "controls_explained": sentences.controls_explained(numbers.settings),
-        "methods_explained": sentences.METHODS_EXPLAINED,
+        "methods_explained": sentences.methods_explained(numbers.settings),
         "ranks": sentences.ranks(numbers),
         "unfinished": sentences.unfinished(numbers),
         "cost_text": sentences.costs(numbers),
