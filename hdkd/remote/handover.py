@@ -1,8 +1,9 @@
 """What a study that is made piece by piece keeps in git, so that any clone can go on with it.
 
 Beside the evidence (:mod:`hdkd.runs.evidence`), ``reports/<profile>/needed/`` has a bundle for each
-run that missing ones build on: teachers with their weights, and trials whose choice has not been
-made; ``reports/<profile>/chosen/`` has the choices. What no missing run needs is removed.
+run that others build on: teachers with their weights, and trials whose choice has not been
+made; ``reports/<profile>/chosen/`` has the choices. What no missing run needs is removed, but for
+the sweep's teachers: whoever adds a method or a seed has to teach with the same weights.
 """
 
 import shutil
@@ -24,14 +25,15 @@ PART_MEBIBYTES = 32
 
 
 def keep(settings: Settings) -> None:
-    """Keep what the missing runs of a study need of those whose run folders are here."""
+    """Keep what a study's missing runs need, and later ones would, of the run folders here."""
     report = plan.report_folder(settings.profile)
     for dataset in settings.study:
         chosen = plan.tuned_settings(settings.profile, dataset)
         if chosen.exists():
             (report / "chosen").mkdir(parents=True, exist_ok=True)
             shutil.copyfile(chosen, report / "chosen" / f"{dataset}.json")
-    needed = {_name(run): run for run in needed_runs(settings)}
+    teachers = [run for name in settings.study for run in plan.teacher_runs(settings, name)]
+    needed = {_name(run): run for run in (*teachers, *needed_runs(settings))}
     for name, run in needed.items():
         if plan.is_finished(run.folder):
             folder = report / "needed" / name
@@ -57,7 +59,9 @@ def restore(settings: Settings) -> list[str]:
     for run in needed_runs(settings):
         folder = report / "needed" / _name(run)
         if folder.exists() and not plan.is_finished(run.folder):
-            restored += bundle.unpack_bundle(folder)[1]
+            for name in bundle.unpack_bundle(folder)[1]:
+                RunFolder(Path(name)).mark_restored()
+                restored.append(name)
     return restored
 
 

@@ -97,13 +97,16 @@ def read(path: Path) -> list[RunSummary]:
 def finished_summaries(profile: str) -> list[RunSummary]:
     """Every finished run of a profile: committed summaries, and run folders where they exist.
 
-    A run folder below ``models`` takes the place of the committed summary of the same run.
+    A run folder below ``models`` takes the place of the committed summary of the same run, unless
+    it has only been restored to build on.
     """
     path = plan.report_folder(profile) / SUMMARIES
     found = {summary.run: summary for summary in (read(path) if path.exists() else [])}
     for path in sorted((Path("models") / profile).rglob(plan.RUN_FILES[-1])):
-        summary = RunFolder(path.parent).summary
-        found[summary.run] = summary
+        folder = RunFolder(path.parent)
+        summary = folder.summary
+        if not (folder.is_restored and summary.run in found):
+            found[summary.run] = summary
     return list(found.values())
 
 
@@ -131,8 +134,9 @@ def write_epochs(summaries: Iterable[RunSummary], path: Path) -> None:
     before = dict([*pd.read_csv(path).groupby("run")]) if path.exists() else {}
     epochs = []
     for run in sorted(summary.run.folder.as_posix() for summary in summaries):
-        if (Path(run) / "metrics.csv").exists():
-            epochs.append(RunFolder(Path(run)).metrics.assign(run=run))
+        folder = RunFolder(Path(run))
+        if (folder.path / "metrics.csv").exists() and not (folder.is_restored and run in before):
+            epochs.append(folder.metrics.assign(run=run))
         elif run in before:
             epochs.append(before[run].dropna(axis="columns", how="all"))
     if epochs:

@@ -26,6 +26,7 @@ from hdkd.files import (
     CHECKSUMS,
     read_checksums,
     replacing,
+    sha256,
     write_atomic,
     write_checksums,
     write_json,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hdkd.models import ImageModel
+
+
+RESTORED = "restored.txt"
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -95,6 +99,16 @@ class RunFolder:
         """Write ``summary.json`` and the checksums: the run is finished."""
         write_json(self.path / "summary.json", summary.content())
         write_checksums(self.path, [name for name in RUN_FILES if name != CHECKSUMS])
+
+    def mark_restored(self) -> None:
+        """Note that this finished run is here to be built on: its record is elsewhere already."""
+        write_atomic(self.path / RESTORED, sha256(self.path / "summary.json").encode())
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether it is what was restored here, and has not been trained again since."""
+        note, summary = self.path / RESTORED, self.path / "summary.json"
+        return note.exists() and summary.exists() and note.read_text("utf-8") == sha256(summary)
 
     @property
     def params(self) -> RunParams:

@@ -103,8 +103,10 @@ def update(summaries: Iterable[RunSummary], folder: Path) -> list[str]:
         run = summary.run.folder.as_posix()
         dataset = datasets[run] = summary.run.dataset
         try:
-            if (Path(run) / "predictions.csv").exists():
-                images, values = from_run(RunFolder(Path(run)))
+            here = RunFolder(Path(run))
+            restored = here.is_restored and run in before().probabilities
+            if (here.path / "predictions.csv").exists() and not restored:
+                images, values = from_run(here)
             elif run in before().probabilities:
                 images, values = before().images[dataset], before().probabilities[run]
             else:
