@@ -146,7 +146,6 @@ METHODS = (
     Column("Gain over HDKD", signed, "hdkd_gain"),
     Column("95 % interval of it", between, "hdkd_low", "hdkd_high"),
     Column("p of it (Holm)", formats.p_value, "hdkd_p"),
-    Column("Teacher (%)", percent, "teacher"),
     Column("Logit term", text, "logits"),
     Column("Time", decimals(2), "ratio"),
     Column("Parameters more", thousands, "added"),

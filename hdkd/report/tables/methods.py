@@ -63,9 +63,8 @@ def method_table(
     ``gain`` and ``balanced_gain`` are over the same student alone, ``hdkd_gain`` over HDKD with
     weights of the same kind, in points, paired by seed, and by image where predictions are
     ``known``; p values are corrected within the dataset (Holm), where runs that were chosen as they
-    are published count once. ``teacher`` is the accuracy of the teacher. ``ratio`` is how long a
-    run took after starting beside one of the student alone on the same kind of device, ``added``
-    how many parameters more it has trained.
+    are published count once. ``ratio`` is how long a run took after starting beside one of the
+    student alone on the same kind of device, ``added`` how many parameters more it has trained.
     """
     own = runs[(runs["dataset"] == dataset) & (runs["group"] == "methods")]
     pairs = {*zip(own["role"], own["method"], strict=True)}
@@ -73,7 +72,6 @@ def method_table(
     found_of = {summary.run.folder.as_posix(): summary for summary in summaries}
     classes = len(found_of[own["run"].iloc[0]].final.recall) if len(own) else 0
     trained = {pair: parameters(settings, dataset, *pair, classes).trained for pair in pairs}
-    teachers = runs[(runs["dataset"] == dataset) & (runs["group"] == "teacher")]
     table = []
     for (images, subset, role), cell in own.groupby(["training_images", "subset", "role"]):
         rows = list(rows_of(cell, summaries, settings.parameters.methods))
@@ -104,7 +102,6 @@ def method_table(
                     "hdkd_p": to_hdkd.p_value,
                     "logits": about.logits,
                     "ratio": time_ratio(row.runs, alone, found_of),
-                    "teacher": teachers["accuracy"].mean() if about.taught else math.nan,
                     "again": row.weights == "chosen: × 1",
                     "added": trained[role, row.method] - trained[role, "alone"],
                     "seeds": len(row.runs),

@@ -13,6 +13,7 @@ from hdkd.report.tables.columns import Column, shown
 from hdkd.report.tables.numbers import Numbers
 from hdkd.runs import predictions
 from hdkd.runs.records import RunSummary
+from hdkd.study import plan
 
 Frame = Callable[[Numbers, str], pd.DataFrame]
 # The names that templates know tables by.
@@ -58,10 +59,17 @@ def of_study(numbers: Numbers) -> dict[str, Any]:
         "methods_explained": sentences.methods_explained(numbers.settings),
         "ranks": sentences.ranks(numbers),
         "unfinished": sentences.unfinished(numbers),
+        "notes": notes(numbers.settings.profile),
         "cost_text": sentences.costs(numbers),
         "costs": shown(frames.costs(numbers), columns.COSTS),
         "datasets": [of_dataset(numbers, name) for name in numbers.datasets],
     }
+
+
+def notes(profile: str) -> str:
+    """What only people know of a study's runs: the text of its ``notes.md``, empty without one."""
+    path = plan.report_folder(profile) / "notes.md"
+    return " ".join(path.read_text("utf-8").split()) if path.exists() else ""
 
 
 def of_dataset(numbers: Numbers, name: str) -> dict[str, Any]:
