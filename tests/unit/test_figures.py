@@ -51,7 +51,8 @@ def test_a_study_without_smote_has_no_figure_of_it(parameters):
 def test_ablations_distillation_and_baselines_are_shown_where_they_are_trained(parameters):
     settings = config.resolve(parameters | {"profile": "pilot"})
     extra = {"ablations", "distillation", "baselines", "calibration"}
-    assert names(settings, "brain_tumor") == ALWAYS | extra
+    methods = {"methods", "methods_learning"}
+    assert names(settings, "brain_tumor") == ALWAYS | extra | methods
     assert names(settings, "ham10000") == ALWAYS | extra - {"distillation"} | {"smote"}
 
 
