@@ -15,10 +15,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from hdkd import cli
 from hdkd.config import Images, ValidationSplit
 from hdkd.data import split as splits
 from hdkd.data.acquire import sources
 from hdkd.data.prepare import decode, prepare
+from hdkd.deploy.web import uploads
 from hdkd.errors import DataError
 from project import own_images
 
@@ -183,6 +185,15 @@ def test_grey_of_a_few_of_16_bits_is_refused_and_of_all_of_them_is_not(tree, tmp
         taken_in(tree, tmp_path)
     path.write_bytes(saved(Image.fromarray(np.full((10, 12), 60_000, np.uint16))))
     assert len(pd.read_csv(taken_in(tree, tmp_path) / "split.csv")) == 11
+
+
+def test_such_grey_is_refused_where_a_model_is_asked(tmp_path, capsys):
+    dark = saved(Image.fromarray(np.full((10, 12), 4095, np.uint16)))
+    (tmp_path / "scan.png").write_bytes(dark)
+    assert cli.main(["predict", "--model", "ham10000", str(tmp_path / "scan.png")]) == 2
+    assert "scan.png: 16-bit grey of which 12 bits are used" in capsys.readouterr().err
+    with pytest.raises(DataError, match="12 bits are used"):
+        uploads.decoded(dark, GREY)
 
 
 def test_a_class_of_which_no_file_is_usable_is_named_even_if_such_are_left_out(tree, tmp_path):
