@@ -48,7 +48,11 @@ def of_study(settings: Settings, datasets: Collection[str] | None = None) -> lis
 def with_current_parameters(
     settings: Settings, summaries: Iterable[RunSummary]
 ) -> tuple[list[RunSummary], list[str]]:
-    """The summaries of runs with their profile's parameters, and why others do not count."""
+    """The summaries of runs with their profile's parameters, and why others do not count.
+
+    How often a run was evaluated in between changes nothing about its last epoch, so a run that
+    keeps this one counts however often that was.
+    """
     kept, left_out = [], []
     wanted_of = cache(lambda key: flatten(plan.hyperparameters(settings, key)))
     for summary in summaries:
@@ -60,9 +64,12 @@ def with_current_parameters(
             continue
         used = {n: UNRECORDED[k] for n in wanted if (k := n.rpartition(".")[2]) in UNRECORDED}
         used |= flatten(summary.hyperparameters)
+        compared = {**used, **wanted}
+        if wanted["training.keep"] == "last":
+            del compared["training.evaluate_every"]
         changed = [
             f"{name} {used.get(name)} instead of {wanted.get(name)}"
-            for name in {**used, **wanted}
+            for name in compared
             if used.get(name) != wanted.get(name)  # what did not exist then was off, as null is
         ]
         tuning = settings.tuning(key.dataset) if plan.is_tuned(settings, key) else None

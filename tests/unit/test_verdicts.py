@@ -164,6 +164,19 @@ def test_what_was_split_by_clusters_decides_nothing_about_the_published_test_ima
     assert verdict(TEACHER, made)["verdict"] == "not run"
 
 
+def test_gains_count_however_often_a_run_was_tested_on_its_way_to_the_last_epoch(verdict):
+    student, hdkd = (summary("paper", role, 1200, "200") for role in ("student", "hdkd"))
+    student.hyperparameters["training"]["evaluate_every"] = 20
+    assert verdict(GAIN, student, hdkd)["measured"] == "0.00"
+
+
+def test_an_accuracy_is_that_of_the_last_epoch_unless_every_epoch_was_tested(verdict):
+    made = summary("paper", "student", 1200, best_epoch={"epoch": 20, "accuracy": 0.95})
+    made.hyperparameters["training"]["evaluate_every"] = 20
+    row = "Table 5 student mbcsa stride 2 brain_tumor accuracy"
+    assert verdict(row, made)["protocol"] == "the epoch that is kept"
+
+
 def test_hdkd_does_not_count_with_a_teacher_of_other_parameters(verdict):
     student, hdkd = (summary("paper", role, 1200, "200") for role in ("student", "hdkd"))
     assert verdict(GAIN, student, hdkd)["measured"] == "0.00"

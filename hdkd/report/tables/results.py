@@ -62,8 +62,8 @@ def runs(settings: Settings, summaries: list[RunSummary]) -> pd.DataFrame:
             continue
         summary = found[key]
         # A maximum over every epoch is no maximum over every tenth.
-        training = settings.training(key.role, key.subset, key.dataset)
-        best = summary.best_epoch if training.evaluate_every == 1 else None
+        every_epoch = summary.hyperparameters["training"]["evaluate_every"] == 1
+        best = summary.best_epoch if every_epoch else None
         new = summary.without_leaks
         rows.append(
             {
