@@ -219,7 +219,7 @@ def study_hours(bench: Bench) -> str:
     for dataset in settings.study:
         for key in all_runs(settings, dataset):
             _, images = length(settings, key, images_of(settings, dataset, {}))
-            epochs = settings.training(key.role, key.subset, dataset).epochs
+            epochs = settings.training(key.role, dataset).epochs
             role = "teacher" if key.role == "teacher" else "hdkd"
             hours[role] += images * epochs * bench.ours(role).median / 3600
     rows = [["teachers", f"{hours['teacher']:.1f}"], ["all others", f"{hours['hdkd']:.1f}"]]

@@ -19,7 +19,7 @@ def trained(folder: Path, validation_fraction: float) -> None:
     """A student of a few epochs in the run folder ``run``, from the images on."""
     chosen = tiny(parameters())
     chosen["split"]["demo"] = {"validation_fraction": validation_fraction}
-    chosen["student"]["demo"]["epochs_on_all"] = 30
+    chosen["student"]["demo"]["epochs"] = 30
     (folder / "params.yaml").write_text(yaml.safe_dump(chosen))
     for command in ("acquire", "prepare", "split"):
         assert cli.main([command, *OPTIONS]) == 0

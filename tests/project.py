@@ -48,7 +48,7 @@ def tiny(parameters: dict) -> dict:
     parameters["network"]["demo"] |= {"channels": [8, 8, 16], "embed_dim": 8, "head_dim": 2}
     parameters["teacher"]["demo"] |= {"epochs": 2, "evaluate_every": 1}
     parameters["student"]["demo"] |= {
-        "epochs": 2, "epochs_on_all": 1, "epoch_images": None, "evaluate_every": 1,
+        "epochs": 2, "epoch_images": None, "evaluate_every": 1,
     }  # fmt: skip
     parameters["ablations"]["demo"] = {
         "subset": 16,

@@ -71,10 +71,25 @@ def _names(settings: Settings) -> Iterator[str]:
 
 
 def _rates(settings: Settings) -> Iterator[str]:
+    """Rates that would rise to their end, in a section, of one dataset, or in a trial."""
     for role in ("teacher", "student"):
         section = getattr(settings.parameters, role)
-        if section.min_lr > section.lr:
-            yield f"{role}.min_lr ({section.min_lr}) must not exceed {role}.lr ({section.lr})"
+        changes = {role: {}} | {
+            f"{role}.by_dataset.{name}": own for name, own in section.by_dataset.items()
+        }
+        if role == "student":
+            changes |= {
+                f"tuning.grid[{k}]": e for k, e in enumerate(settings.parameters.tuning.grid)
+            }
+        for place, own in changes.items():
+            rates = {name: own.get(name, getattr(section, name)) for name in ("min_lr", "lr")}
+            is_own = place == role or own.keys() & rates.keys()
+            if is_own and rates["min_lr"] > rates["lr"]:
+                low, high = (
+                    f"{place if name in own else role}.{name} ({rate})"
+                    for name, rate in rates.items()
+                )
+                yield f"{low} must not exceed {high}"
 
 
 def _keep(settings: Settings) -> Iterator[str]:

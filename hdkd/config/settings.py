@@ -54,12 +54,10 @@ class Settings:
         network = self.parameters.network  # replacing validates again, which is slow
         return dataclasses.replace(network, **changes) if changes else network
 
-    def training(self, role: str, subset: str, dataset: str, point: str = "") -> Training:
+    def training(self, role: str, dataset: str, point: str = "") -> Training:
         """How a network is trained; a trial of the tuning, named by its ``point``, changes that."""
         section = self.parameters.teacher if role == "teacher" else self.parameters.student
         values = vars(section) | section.by_dataset.get(dataset, {})
-        if role != "teacher" and subset == "all" and values["epochs_on_all"]:
-            values["epochs"] = values["epochs_on_all"]
         values["offset"] = self.parameters.schedule.offset
         if TRIAL.fullmatch(point):
             grid, number = self.parameters.tuning.grid, int(point.removeprefix("trial"))

@@ -99,10 +99,9 @@ class TeacherTraining(Optimisation):
 
 @model
 class StudentTraining(Optimisation):
-    """The section ``student`` without ``by_dataset``; ``epochs_on_all`` are those on all images."""
+    """The section ``student`` without ``by_dataset``."""
 
     keep: Literal["last", "best_on_validation"]
-    epochs_on_all: Count | None
 
 
 @model

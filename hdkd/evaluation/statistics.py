@@ -9,8 +9,10 @@ in studies of diagnostic imaging (Hillis 2007, *Statistics in Medicine* 26:596).
 narrower than Student's t over the seeds alone.
 
 Seeds that agree on a count of images may still differ by less than an image. Their deviation is at
-least that of rounding to whole images, 1/√12 of an image (Sheppard's correction). It is smaller
-than the deviation of any few seeds of which two differ, so it only matters where all agree.
+least that of rounding to whole images, 1/√12 of an image (Sheppard's correction). In accuracy it is
+smaller than the deviation of any few seeds of which two differ, so it only matters where all agree.
+In balanced accuracy it is that of all classes together, of which one with few test images may make
+it larger than what the seeds differ by: then the interval is wider than theirs.
 """
 
 import math

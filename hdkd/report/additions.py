@@ -106,7 +106,7 @@ class Trial:
         student, teaching, shape = built(settings, dataset, network, name, classes)
         self.parameters = count(student, teaching)
         self.seconds: list[float] = []
-        training = settings.training("student", "all", dataset)
+        training = settings.training("student", dataset)
         self._step = Step(
             student,
             build_optimizer(student, training, teaching.method),

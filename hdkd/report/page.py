@@ -36,7 +36,7 @@ def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
         "runs": shown(numbers.runs, columns.RUNS) if len(numbers.runs) <= MOST_RUNS else [],
         "run_count": len(numbers.summaries),
         "trained": formats.span(sentences.hours_of(numbers.summaries)),
-        "commits": sorted({str(commit) for commit in numbers.runs["git_commit"]}),
+        "commits": sorted(set(numbers.runs["git_commit"]) - {""}),
         "devices": sorted(set(numbers.runs["device"])),
         "headline": ledger.headline(rows),
         "copies": ledger.copies(rows),

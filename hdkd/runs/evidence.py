@@ -15,7 +15,7 @@ import pandas as pd
 
 from hdkd.config import Settings
 from hdkd.errors import ParameterError, RunError, first_few
-from hdkd.files import write_json
+from hdkd.files import replacing, write_atomic, write_json
 from hdkd.runs import predictions, records
 from hdkd.runs.folder import RunFolder, flatten
 from hdkd.runs.records import RunSummary
@@ -65,8 +65,9 @@ def with_current_parameters(
         used = {n: UNRECORDED[k] for n in wanted if (k := n.rpartition(".")[2]) in UNRECORDED}
         used |= flatten(summary.hyperparameters)
         compared = {**used, **wanted}
-        if wanted["training.keep"] == "last":
-            del compared["training.evaluate_every"]
+        for name in [name for name in wanted if name.endswith("training.keep")]:
+            if wanted[name] == "last":
+                compared.pop(f"{name.removesuffix('keep')}evaluate_every", None)
         changed = [
             f"{name} {used.get(name)} instead of {wanted.get(name)}"
             for name in compared
@@ -86,7 +87,7 @@ def write(summaries: Iterable[RunSummary], path: Path) -> None:
     """Write one summary per line, ordered by run folder."""
     ordered = sorted(summaries, key=lambda summary: summary.run.folder.as_posix())
     lines = (f"{json.dumps(summary.content(), ensure_ascii=False)}\n" for summary in ordered)
-    path.write_text("".join(lines), "utf-8")
+    write_atomic(path, "".join(lines))
 
 
 def read(path: Path) -> list[RunSummary]:
@@ -147,7 +148,8 @@ def write_epochs(summaries: Iterable[RunSummary], path: Path) -> None:
         elif run in before:
             epochs.append(before[run].dropna(axis="columns", how="all"))
     if epochs:
-        pd.concat(epochs).to_csv(path, index=False, float_format="%.6g")
+        with replacing(path) as partial:
+            pd.concat(epochs).to_csv(partial, index=False, float_format="%.6g")
 
 
 def facts(profile: str) -> dict[str, dict[str, Any]]:

@@ -86,12 +86,16 @@ class Predictions:
         return ~np.array(self.images[dataset].leaked, dtype=bool)
 
 
+NO_PREDICTIONS = Predictions()
+
+
 def update(summaries: Iterable[RunSummary], folder: Path) -> list[str]:
     """Write predictions into ``folder``, and return why some are left out, a sentence each.
 
     They come from the run folders, else from the file that is there; a run that
     neither has is passed over in silence. Left out are those that do not belong to their summary,
-    and those of other test images than most runs of their dataset.
+    and those of other test images than most runs of their dataset. Raises ``RunError`` where the
+    file is needed and damaged: another would lack what it had.
     """
     before = cache(partial(read, folder))  # not needed where every run folder is here
     found: dict[str, tuple[TestImages, np.ndarray]] = {}
@@ -102,13 +106,14 @@ def update(summaries: Iterable[RunSummary], folder: Path) -> list[str]:
             continue
         run = summary.run.folder.as_posix()
         dataset = datasets[run] = summary.run.dataset
+        here = RunFolder(Path(run))
+        has_own = (here.path / "predictions.csv").exists()
+        known = before() if here.is_restored or not has_own else NO_PREDICTIONS
         try:
-            here = RunFolder(Path(run))
-            restored = here.is_restored and run in before().probabilities
-            if (here.path / "predictions.csv").exists() and not restored:
+            if run in known.probabilities:
+                images, values = known.images[dataset], known.probabilities[run]
+            elif has_own:
                 images, values = from_run(here)
-            elif run in before().probabilities:
-                images, values = before().images[dataset], before().probabilities[run]
             else:
                 continue
             if fault := _fault(values, images, summary):
@@ -176,7 +181,7 @@ def read(folder: Path) -> Predictions:
     """What :func:`write` wrote, none without a file. Raises ``RunError`` where it is damaged."""
     path = folder / PREDICTIONS
     if not path.exists():
-        return Predictions()
+        return NO_PREDICTIONS
     if read_checksums(folder).get(PREDICTIONS) != sha256(path):
         raise RunError(
             f"{path} is damaged (its checksum is not the one in {CHECKSUMS}): bring it back "

@@ -1,4 +1,8 @@
-"""Which folders and files of this package each step runs: a change of them runs it again."""
+"""Which folders and files of this package each step runs: a change of them runs it again.
+
+Code that the report's steps share with training need not be named for them: a change of it trains
+again, and so writes the report again.
+"""
 
 import re
 from pathlib import Path

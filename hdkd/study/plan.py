@@ -52,7 +52,7 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         "images": vars(settings.images(key.dataset)),
         "network": settings.network(key.block or None, key.stem_stride or None).arguments(key.role),
-        "training": vars(settings.training(key.role, key.subset, key.dataset, key.point)),
+        "training": vars(settings.training(key.role, key.dataset, key.point)),
         "augmentation": vars(settings.parameters.augmentation),
         **{name: getattr(engine, name) for name in ("precision", *ENGINE_NUMBERS)},
         "split": vars(settings.dataset(key.dataset).split) | vars(settings.parameters.split),

@@ -57,18 +57,23 @@ def note(experiment: str, profile: str, title: str, model: str, validated: bool)
     ``experiment`` is its identifier, ``model`` the name in the registry; ``validated`` where there
     are validation images.
     """
-    chosen = ("whose alias `best` is chosen on validation images", "`validation_…` are of the "
-              "validation images, on which everything is chosen")  # fmt: skip
+    model_is, final_is, validation_is = (
+        "whose alias `best` is chosen on validation images",
+        "with the weights that were kept",
+        "`validation_…` are of the validation images, on which everything is chosen",
+    )
     if not validated:
-        chosen = ("of the first seed", "there are no validation images")
+        model_is, final_is, validation_is = (
+            "of the first seed", "after the last epoch", "there are no validation images",
+        )  # fmt: skip
     runs = f"#/experiments/{experiment}/runs?{TRAINING}&viewStateShareKey={VIEW}"
     return (
         f"**{title}, profile `{profile}`**: teachers, students alone, HDKD and other methods.\n\n"
         f"- [The trainings]({runs}), and [accuracy by number of training images]"
         f"({runs}&compareRunsMode=CHART)\n"
         "- The run *sweep* has the report among its artifacts\n"
-        f"- [The model](#/models/{model}?{TRAINING}), {chosen[0]}\n\n"
-        f"`final_…` are metrics of the test images with the weights that were kept; {chosen[1]}. "
+        f"- [The model](#/models/{model}?{TRAINING}), {model_is}\n\n"
+        f"`final_…` are metrics of the test images {final_is}; {validation_is}. "
         "Not for clinical use."
     )
 

@@ -22,15 +22,7 @@ def deliver(
     reach.
     """
     try:
-        runs = mirror.deliver(finished(settings))
-        reports = sum(
-            log_report(settings.profile, dataset, folder, values)
-            for dataset, values in metrics.items()
-        )
-        for name in settings.study:
-            validated = settings.parameters.split.validation_fraction > 0
-            notes.annotate(settings.profile, name, settings.dataset(name).title, validated)
-        return runs, reports, sum(registered(settings, name) for name in settings.study)
+        return _deliver(settings, folder, metrics)
     except UserError:
         raise
     except Exception as error:
@@ -38,6 +30,19 @@ def deliver(
             f"MLflow at {store.shown_uri()} is out of reach ({type(error).__name__}): "
             "nothing is lost, run this command again when it is there"
         ) from None
+
+
+def _deliver(
+    settings: Settings, folder: Path, metrics: dict[str, dict[str, float]]
+) -> tuple[int, int, int]:
+    runs = mirror.deliver(finished(settings))
+    reports = sum(
+        log_report(settings.profile, dataset, folder, values) for dataset, values in metrics.items()
+    )
+    for name in settings.study:
+        validated = settings.parameters.split.validation_fraction > 0
+        notes.annotate(settings.profile, name, settings.dataset(name).title, validated)
+    return runs, reports, sum(registered(settings, name) for name in settings.study)
 
 
 def registered(settings: Settings, dataset: str) -> bool:
@@ -54,9 +59,9 @@ def registered(settings: Settings, dataset: str) -> bool:
 def show_report(settings: Settings, folder: Path, metrics: dict[str, dict[str, float]]) -> None:
     """As :func:`deliver`, after the report: a failure is a warning, whatever MLflow raises."""
     try:
-        deliver(settings, folder, metrics)
+        _deliver(settings, folder, metrics)
     except Exception as error:
-        store.warn(error.__context__ if isinstance(error.__context__, Exception) else error)
+        store.warn(error)
 
 
 def finished(settings: Settings) -> list[Path]:

@@ -20,7 +20,7 @@ def epoch_images(settings: Settings, run: RunKey, class_counts: Sequence[int]) -
     A teacher of a subset sees as many as the teacher of all images, so that they differ in data
     only.
     """
-    if fixed := settings.training(run.role, run.subset, run.dataset).epoch_images:
+    if fixed := settings.training(run.role, run.dataset).epoch_images:
         return fixed
     if run.subset != "all" and run.role != "teacher":
         return int(run.subset)
@@ -34,7 +34,7 @@ def epoch_images(settings: Settings, run: RunKey, class_counts: Sequence[int]) -
 
 def training_of(settings: Settings, run: RunKey, class_counts: Sequence[int]) -> Training:
     """How ``run`` is trained; a control gets the length of what it is compared with."""
-    training = settings.training(run.role, run.subset, run.dataset, run.point)
+    training = settings.training(run.role, run.dataset, run.point)
     if run.point == "subset_teacher" and run.role == "teacher":
         return dataclasses.replace(training, epoch_images=epoch_images(settings, run, class_counts))
     if run.point not in plan.BUDGETS:
@@ -44,7 +44,7 @@ def training_of(settings: Settings, run: RunKey, class_counts: Sequence[int]) ->
     share = len(plan.taught_runs(settings, run.dataset))
 
     def own(key: RunKey) -> Training:
-        return settings.training(key.role, key.subset, key.dataset)
+        return settings.training(key.role, key.dataset)
 
     def of_epoch(key: RunKey) -> float:
         images = epoch_images(settings, key, class_counts)

@@ -33,7 +33,7 @@ def study(folder: Path, epochs: int) -> Project:
     """A tiny study whose students train for so many epochs."""
     chosen = tiny(parameters())
     chosen["teacher"]["demo"]["epochs"] = epochs
-    chosen["student"]["demo"] |= {"epochs": epochs, "epochs_on_all": 2}
+    chosen["student"]["demo"] |= {"epochs": epochs, "epoch_images": 16}
     return Project(folder, chosen)
 
 

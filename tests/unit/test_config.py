@@ -33,8 +33,8 @@ def test_every_profile_is_valid(parameters, profile):
 
 def test_a_profile_adds_to_and_overrides_shared_values(parameters):
     paper = config.resolve(parameters | {"profile": "paper"})
-    assert paper.training("student", "200", "brain_tumor").epochs == 200
-    assert paper.training("student", "200", "brain_tumor").optimizer == "adamw"
+    assert paper.training("student", "brain_tumor").epochs == 200
+    assert paper.training("student", "brain_tumor").optimizer == "adamw"
     assert paper.distillation().batchnorm_updates == (4, 3, 2)
 
 
@@ -45,24 +45,11 @@ def test_the_paper_profile_has_the_papers_networks(parameters):
     assert network.student_depths == (2, 2, 3)
 
 
-def test_students_on_all_images_have_epochs_of_their_own(parameters):
-    parameters["student"]["demo"] |= {"epochs": 30, "epochs_on_all": 7}
-    settings = config.resolve(parameters)
-    assert settings.training("student", "200", "phantom").epochs == 30
-    assert settings.training("hdkd", "all", "phantom").epochs == 7
-
-
 def test_one_dataset_can_have_values_of_its_own(parameters):
     parameters["teacher"]["shared"]["by_dataset"] = {"phantom": {"epochs": 3}}
     settings = config.resolve(parameters)
-    assert settings.training("teacher", "all", "phantom").epochs == 3
-    assert settings.training("teacher", "all", "folder").epochs != 3
-
-
-def test_students_on_all_images_can_have_the_epochs_of_the_others(parameters):
-    parameters["student"]["demo"] |= {"epochs": 30, "epochs_on_all": None}
-    settings = config.resolve(parameters)
-    assert settings.training("hdkd", "all", "phantom").epochs == 30
+    assert settings.training("teacher", "phantom").epochs == 3
+    assert settings.training("teacher", "folder").epochs != 3
 
 
 def test_one_size_can_have_seeds_of_its_own(parameters):
@@ -194,6 +181,18 @@ def test_a_minimum_rate_above_the_rate_is_refused(parameters):
     assert "student.min_lr (1.0) must not exceed student.lr" in refused(parameters)
 
 
+def test_a_rate_of_one_dataset_below_the_minimum_is_refused(parameters):
+    parameters["student"]["demo"]["by_dataset"] = {"folder": {"lr": 0.00001}}
+    assert "student.min_lr (2e-05) must not exceed student.by_dataset.folder.lr (1e-05)" in refused(
+        parameters
+    )
+
+
+def test_a_rate_to_try_below_the_minimum_is_refused(parameters):
+    parameters["tuning"]["demo"]["grid"] = [{"lr": 0.001}, {"lr": 0.00001}]
+    assert "student.min_lr (2e-05) must not exceed tuning.grid[1].lr (1e-05)" in refused(parameters)
+
+
 def test_a_split_that_does_not_fit_the_layout_is_refused(parameters):
     parameters["datasets"]["phantom"]["split"] = {
         "kind": "held_out",
@@ -214,7 +213,7 @@ def test_a_layout_names_places_below_the_images(parameters, place):
 
 def test_the_best_epoch_on_validation_images_needs_some(parameters):
     parameters["student"]["demo"]["keep"] = "best_on_validation"
-    assert config.resolve(parameters).training("hdkd", "80", "phantom").keep == "best_on_validation"
+    assert config.resolve(parameters).training("hdkd", "phantom").keep == "best_on_validation"
     parameters["split"]["demo"] = {"validation_fraction": 0}
     assert "student.keep is best_on_validation, but split.validation_fraction 0" in refused(
         parameters

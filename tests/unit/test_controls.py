@@ -77,7 +77,7 @@ def test_hdkd_is_taught_by_the_teacher_of_its_control(settings):
 def test_a_teacher_of_a_subset_takes_as_many_steps_as_that_of_all_images(settings):
     teacher = training_of(settings, control(settings, "teacher", "subset_teacher"), COUNTS)
     assert teacher.epoch_images == 4 * 432, "SMOTE raises every class to the largest"
-    assert teacher.epochs == settings.training("teacher", "all", "phantom").epochs
+    assert teacher.epochs == settings.training("teacher", "phantom").epochs
 
 
 def test_as_many_steps_as_hdkd_and_its_share_of_the_teacher(settings):
@@ -125,7 +125,7 @@ def test_every_method_has_the_same_trials(parameters):
     settings = config.resolve(parameters)
     tried: dict[str, list[float]] = {}
     for run in plan.tuning_runs(settings, "phantom"):
-        training = settings.training(run.role, run.subset, run.dataset, run.point)
+        training = settings.training(run.role, run.dataset, run.point)
         tried.setdefault(run.role, []).append(training.lr)
     assert tried == {role: [0.004, 0.008, 0.016] for role in ("student", "hdkd", "mobilenet_v2")}
 

@@ -26,7 +26,7 @@ def settings(parameters) -> config.Settings:
     parameters["datasets"]["phantom"]["subsets"] = [20, "all"]
     parameters["sweep"]["demo"]["seeds_by_subset"] = {}
     parameters["student"]["demo"] |= {
-        "epochs": 10, "epochs_on_all": 4, "epoch_images": None, "evaluate_every": 3,
+        "epochs": 10, "epoch_images": None, "evaluate_every": 3,
     }  # fmt: skip
     parameters["ablations"]["demo"] |= {"variants": [], "subset": 20, "controls": None}
     parameters["tuning"]["demo"]["grid"] = []

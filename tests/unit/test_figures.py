@@ -67,10 +67,34 @@ def test_a_network_that_the_paper_lacks_is_shown_as_measured_only(parameters, mo
         title="Brain Tumor MRI",
         baselines=pd.DataFrame(cells | {"parameters": [2e6, 11e6], "macs": [3e8, 2e9]}),
     )
-    (spec,) = (each for each in figures.registered() if each.name == "baselines")
-    shown = drawing.drawn(lambda figure: spec.draw(data, figure), "light").decode()
+    shown = figure("baselines", data)
     titles = [shown.count(f"<!-- {name} -->") for name in ("MobileNetV2", "ResNet-18")]
     assert titles == [2, 1]
+
+
+def figure(name: str, data: SimpleNamespace) -> str:
+    (spec,) = (each for each in figures.registered() if each.name == name)
+    return drawing.drawn(lambda figure: spec.draw(data, figure), "light").decode()
+
+
+def test_how_methods_learn_is_not_shown_of_the_student_alone(parameters):
+    (spec,) = (each for each in figures.registered() if each.name == "methods_learning")
+    runs = {"group": ["methods"] * 2, "method": ["alone", "dkd"], "point": [""] * 2}
+    alone, both = (
+        SimpleNamespace(table=pd.DataFrame(runs).head(count), settings=config.resolve(parameters))
+        for count in (1, 2)
+    )
+    assert not spec.needs(alone)
+    assert spec.needs(both)
+
+
+def test_a_method_that_ran_on_another_device_is_named_below_those_with_a_time():
+    row = {"role": "hybrid", "training_images": 80, "weights": "published", "gain": 1.0}
+    row |= {"gain_low": 0.0, "gain_high": 2.0}
+    table = [row | {"method": "hdkd", "ratio": 1.5}, row | {"method": "dkd", "ratio": None}]
+    data = SimpleNamespace(title="Phantom", methods=pd.DataFrame(table).astype({"ratio": float}))
+    shown = figure("methods", data)
+    assert "<!-- no time, ran on another device: DKD -->" in shown
 
 
 def test_asking_for_figures_imports_nothing_heavy():

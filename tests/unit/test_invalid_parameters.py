@@ -16,7 +16,6 @@ VALID = parameters()
 # What may be null, and mappings whose keys are names that the user gives.
 NULLABLE = {
     "study", "colour", "blur", "path", "classes", "distillation", "controls", "epoch_images",
-    "epochs_on_all",
     "licence",
 }  # fmt: skip
 WORD_OR_NUMBER = {"target", "subset"}

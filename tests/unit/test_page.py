@@ -30,6 +30,14 @@ def test_unequal_steps_are_said_too(parameters):
     assert "more steps" in sentences.steps(config.resolve(parameters), "phantom")
 
 
+def test_teachers_of_another_epoch_than_students_are_told_apart(parameters):
+    demo, pilot = (config.resolve(parameters | {"profile": name}) for name in ("demo", "pilot"))
+    assert sentences.kept(demo) == "after the last epoch"
+    assert sentences.kept(pilot) == (
+        "after the last epoch (of teachers after the best epoch on the validation images)"
+    )
+
+
 def said(*seeds: tuple[float, float]) -> str:
     """What is said of gains in accuracy and in balanced accuracy, one pair a seed, in points."""
     rows = [

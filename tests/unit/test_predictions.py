@@ -165,6 +165,16 @@ def test_a_changed_byte_is_noticed(trained, kept, tmp_path):
         predictions.read(tmp_path / "report")
 
 
+def test_a_damaged_file_is_not_replaced_by_one_that_lacks_what_it_had(trained, kept, tmp_path):
+    summary = trained(softmax(6, 0))
+    kept(summary)
+    (tmp_path / "models").rename(tmp_path / "gone")
+    (tmp_path / "report" / PREDICTIONS).write_bytes(b"damaged")
+    with pytest.raises(RunError, match=r"predictions\.npz is damaged"):
+        kept(summary)
+    assert (tmp_path / "report" / PREDICTIONS).read_bytes() == b"damaged"
+
+
 def test_a_report_without_them_has_none(tmp_path):
     assert predictions.read(tmp_path) == predictions.Predictions()
 

@@ -170,6 +170,20 @@ def test_gains_count_however_often_a_run_was_tested_on_its_way_to_the_last_epoch
     assert verdict(GAIN, student, hdkd)["measured"] == "0.00"
 
 
+def test_so_they_do_however_often_the_teacher_or_what_is_compared_with_was_tested(parameters):
+    settings = config.resolve(parameters | {"profile": "pilot"})
+    made = [
+        summary_of(run, hyperparameters=plan.hyperparameters(settings, run))
+        for run in plan.control_runs(settings, "brain_tumor")
+        if run.point in plan.BUDGETS
+    ]
+    parameters["student"]["pilot"]["evaluate_every"] = 10
+    changed = config.resolve(parameters | {"profile": "pilot"})
+    assert made
+    left_out = evidence.with_current_parameters(changed, made)[1]
+    assert [text for text in left_out if "evaluate_every" in text] == []
+
+
 def test_an_accuracy_is_that_of_the_last_epoch_unless_every_epoch_was_tested(verdict):
     made = summary("paper", "student", 1200, best_epoch={"epoch": 20, "accuracy": 0.95})
     made.hyperparameters["training"]["evaluate_every"] = 20

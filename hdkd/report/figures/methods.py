@@ -33,7 +33,8 @@ def draw(data: FigureData, fig: Figure) -> None:
     for axes, role in zip(fig.subplots(1, len(students), squeeze=False)[0], students, strict=True):
         own = found[(found["role"] == role) & found["gain"].notna()].sort_values("gain")
         axes.axhline(0, color=COLOURS["student"], linewidth=1, linestyle="--", zorder=0)
-        for place, row in enumerate(own.itertuples()):
+        timed = own[own["ratio"].notna()]
+        for place, row in enumerate(timed.itertuples()):
             colour = COLOURS["hdkd" if row.method == "hdkd" else "ViT"]
             reach = [[row.gain - row.gain_low], [row.gain_high - row.gain]]
             axes.errorbar(
@@ -41,7 +42,7 @@ def draw(data: FigureData, fig: Figure) -> None:
                 capsize=2, alpha=0.85,
             )  # fmt: skip
             # Names stand beside the axes in the order of the gains, where they cannot overlap.
-            height = (place + 0.5) / len(own)
+            height = (place + 0.5) / len(timed)
             axes.annotate(
                 methods()[row.method].title, (row.ratio, row.gain), (1.04, height),
                 textcoords="axes fraction", va="center", fontsize=8, color=colour,
@@ -49,7 +50,9 @@ def draw(data: FigureData, fig: Figure) -> None:
             )  # fmt: skip
         axes.margins(x=0.08)
         axes.set_title(f"{NETWORKS[role]}, {found['training_images'].min()} images", fontsize=10)
-        axes.set_xlabel("Time of a run, student alone = 1")
+        elsewhere = [methods()[name].title for name in own[own["ratio"].isna()]["method"]]
+        without = f"\nno time, ran on another device: {', '.join(elsewhere)}" if elsewhere else ""
+        axes.set_xlabel(f"Time of a run, student alone = 1{without}", wrap=True)
         axes.set_ylabel("Gain over the student alone (points)")
         axes.grid(True)
         axes.set_axisbelow(True)

@@ -21,15 +21,18 @@ COLUMNS = 4
     FigureSpec,
     section="methods",
     wide=True,
-    when=plan.method_runs,
-    needs=lambda data: (data.table["group"] == "methods").any(),
+    when=lambda settings, dataset: any(
+        run.method != "alone" for run in plan.method_runs(settings, dataset)
+    ),
+    needs=lambda data: not taught(data.table).empty,
 )
 def draw(data: FigureData, fig: Figure) -> None:
     """Means over seeds on the fewest images, published weights; the student alone is in each."""
     from hdkd.config import methods
 
-    own = data.table[(data.table["group"] == "methods") & (data.table["point"] == "")]
-    own = own[own["training_images"] == own["training_images"].min()]
+    fewest = taught(data.table)["training_images"].min()
+    own = published(data.table)
+    own = own[own["training_images"] == fewest]
     roles = list(dict.fromkeys(own["role"]))
     cells = {key: runs for key, runs in own.groupby(["role", "method"], sort=False)}  # noqa: C416
     shown = list(dict.fromkeys(method for _, method in cells if method != "alone"))
@@ -54,6 +57,17 @@ def draw(data: FigureData, fig: Figure) -> None:
     fig.supylabel(f"{watched.capitalize()} accuracy (%)", fontsize=9)
     what = "hybrid" + (" and plain ViT (other colour)" if "vit" in roles else "")
     fig.suptitle(f"{data.title}: {what}; dashed is the student alone", fontsize=11)
+
+
+def published(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the methods with their published weights, and those of the student alone."""
+    return table[(table["group"] == "methods") & (table["point"] == "")]
+
+
+def taught(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the methods with their published weights."""
+    own = published(table)
+    return own[own["method"] != "alone"]
 
 
 def mean_curve(curves: list[pd.DataFrame]) -> tuple[str, pd.Series]:

@@ -59,11 +59,10 @@ def _dropping_same_balanced(frame: pd.DataFrame) -> pd.DataFrame:
 def without_leaks(numbers: Numbers, dataset: str) -> pd.DataFrame:
     """The sweep on the test images that are not leaked; empty where none are known to be."""
     own = numbers.runs_of(dataset)
-    students = own[own["group"] == "students"]
-    if not has_leaks(students):
+    if not has_leaks(own[own["group"] == "students"]):
         return EMPTY
     gains = numbers.gains[numbers.gains["dataset"] == dataset]
-    return _with_metric(gains, results.cells(students), "new_accuracy")
+    return _with_metric(gains, results.cells(results.pairs(own)), "new_accuracy")
 
 
 def _with_metric(

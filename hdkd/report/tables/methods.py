@@ -11,8 +11,7 @@ from hdkd.config import STRENGTH, Methods, Settings, methods
 from hdkd.evaluation.statistics import LEVEL, Estimate, holm
 from hdkd.report.additions import parameters
 from hdkd.report.tables import results
-from hdkd.report.tables.results import NO_PREDICTIONS
-from hdkd.runs.predictions import Predictions
+from hdkd.runs.predictions import NO_PREDICTIONS, Predictions
 from hdkd.runs.records import RunSummary
 from hdkd.study.plan import point_of
 from hdkd.training import tune

@@ -52,8 +52,12 @@ class Numbers:
 
     @classmethod
     def read(cls, settings: Settings, folder: Path) -> "Numbers":
-        """The numbers that :meth:`write` wrote into ``folder``."""
-        summaries = evidence.read(folder / evidence.SUMMARIES)
+        """The numbers that :meth:`write` wrote into ``folder``.
+
+        Summaries of runs with other parameters, which may be there since, do not count.
+        """
+        known = evidence.read(folder / evidence.SUMMARIES)
+        summaries, _ = evidence.with_current_parameters(settings, known)
         return cls(
             settings,
             summaries,
@@ -112,6 +116,6 @@ class Numbers:
 
 def _read(path: Path) -> pd.DataFrame:
     """A table in which a text is empty where the file has nothing."""
-    texts = ("subset", "block", "method", "point", "control", "device")
+    texts = ("subset", "block", "method", "point", "control", "device", "git_commit")
     table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
     return table.fillna({name: "" for name in texts if name in table})

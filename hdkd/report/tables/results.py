@@ -15,7 +15,7 @@ from hdkd.evaluation import uncertainty
 from hdkd.evaluation.metrics import correct
 from hdkd.evaluation.statistics import Estimate, estimate, holm
 from hdkd.report.tables.cost import macs
-from hdkd.runs.predictions import Predictions
+from hdkd.runs.predictions import NO_PREDICTIONS, Predictions
 from hdkd.runs.records import RunSummary
 from hdkd.study import plan
 
@@ -43,7 +43,6 @@ METRIC_OF = {
     "new_gain": "new_accuracy",
     "new_balanced_gain": "new_balanced",
 }
-NO_PREDICTIONS = Predictions()
 UNKNOWN = Estimate((math.nan,), 0.0, 0.0)
 CELL = ["dataset", "group", "role", "block", "stem_stride", "method", "point", "subset"]
 

@@ -22,18 +22,27 @@ INTERVALS = (
 KEPT_EPOCHS = {
     "last": "after the last epoch",
     "best_on_validation": "after the best epoch on the validation images",
+    "best_on_test": "after the last epoch",  # the best one only teaches
 }
+
+
+def kept(settings: Settings) -> str:
+    """After which epoch accuracies are those of the networks."""
+    students, teachers = (
+        " or ".join({KEPT_EPOCHS[settings.training(role, name).keep]: 0 for name in settings.study})
+        for role in ("student", "teacher")
+    )
+    return students if students == teachers else f"{students} (of teachers {teachers})"
 
 
 def unfinished(numbers: Numbers) -> str:
     """How many of its runs an unfinished study has; empty for a finished one."""
     settings = numbers.settings
-    planned = sum(
-        run.group != "tuning" for name in settings.study for run in plan.all_runs(settings, name)
-    )
-    if len(numbers.runs) == planned:
+    planned = {run for name in settings.study for run in plan.all_runs(settings, name)}
+    finished = {summary.run for summary in numbers.summaries} & planned
+    if finished == planned:
         return ""
-    return f"This study is not finished: {len(numbers.runs)} of its {planned} runs are here."
+    return f"This study is not finished: {len(finished)} of its {len(planned)} runs are here."
 
 
 def controls_explained(settings: Settings) -> str:
@@ -88,8 +97,10 @@ def costs(numbers: Numbers) -> list[str]:
     missing = (numbers.costs["runs"] - numbers.costs["finished"]).sum()
     if missing:
         hours = cost.hours_left(numbers.costs)
-        about = "nobody knows yet how long they take" if pd.isna(hours) else f"about {span(hours)}"
-        lines.append(f"{missing} runs are missing: {about}, by their work and the rates so far.")
+        about = f"about {span(hours)}, by their work and the rates so far"
+        if pd.isna(hours):
+            about = "how long they take is not known yet"
+        lines.append(f"{missing} {'run is' if missing == 1 else 'runs are'} missing: {about}.")
     lines.append("Images per second are training images, over all of a run with its tests.")
     return lines
 
@@ -176,12 +187,10 @@ def disagreement(gain: dict[str, Any]) -> str:
 
 def steps(settings: Settings, dataset: str) -> str:
     """Whether rows of the sweep differ in more than their images."""
-    subsets = [str(subset) for subset in settings.dataset(dataset).subsets]
-    if len(subsets) == 1:
+    if len(settings.dataset(dataset).subsets) == 1:
         return ""
-    schedules = {settings.training("student", subset, dataset) for subset in subsets}
-    training = schedules.pop()
-    if not schedules and (images := training.epoch_images):
+    training = settings.training("student", dataset)
+    if images := training.epoch_images:
         # A single image left over joins the batch before it.
         batches = images // training.batch_size + (images % training.batch_size > 1)
         return (
@@ -200,15 +209,17 @@ def warnings(settings: Settings, facts: dict[str, Any]) -> list[str]:
     found = [leaks(settings, facts)]
     if copies := facts["test_images_in_training"]:
         found.append(
-            f"{copies} of the {sum(tests(facts).values())} test images are, as prepared, pixel for "
-            "pixel copies of a training image."
+            f"{copies} of the {sum(tests(facts).values())} test images "
+            f"{'is a copy' if copies == 1 else 'are copies'} of a training image, pixel for pixel "
+            "as prepared."
         )
     if repeated := facts["repeated_training_images"]:
-        found.append(f"{repeated} training images repeat another one.")
+        what = "image repeats" if repeated == 1 else "images repeat"
+        found.append(f"{repeated} training {what} another one.")
     if contradicting := facts.get("images_in_two_classes"):
         found.append(
-            f"{contradicting} images stand in more than one class, pixel for pixel as "
-            "prepared: for each, one of the labels is wrong."
+            f"{contradicting} {'image stands' if contradicting == 1 else 'images stand'} in more "
+            "than one class, pixel for pixel as prepared: one of the labels of each is wrong."
         )
     found += [f"Count differs from the published one. {text}." for text in facts["differences"]]
     if facts["published_size"]:

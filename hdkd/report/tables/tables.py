@@ -52,7 +52,7 @@ def of_study(numbers: Numbers) -> dict[str, Any]:
     """What both the Markdown and the page show of a study."""
     return {
         "profile": numbers.settings.profile,
-        "kept": sentences.KEPT_EPOCHS[numbers.settings.parameters.student.keep],
+        "kept": sentences.kept(numbers.settings),
         "every_epoch_tested": bool(numbers.runs["best_epoch"].notna().any()),
         "intervals": sentences.INTERVALS,
         "controls_explained": sentences.controls_explained(numbers.settings),
