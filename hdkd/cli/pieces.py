@@ -9,6 +9,7 @@ import click
 
 from hdkd.cli.options import params, path, profile, warn, with_settings
 from hdkd.errors import ParameterError
+from hdkd.study.names import GROUPS
 
 if TYPE_CHECKING:
     from hdkd.config import Settings
@@ -39,6 +40,7 @@ def walltimes(settings: "Settings", device: str) -> None:
     "--parallel", type=click.IntRange(min=1), help="runs at once (1 on a GPU, else one per core)"
 )
 @click.option("--cores", type=click.IntRange(min=1), default=os.cpu_count(), help="CPU cores (all)")
+@click.option("--group", type=click.Choice(GROUPS), help="only those of one group, as methods")
 @click.option("--list", "listing", is_flag=True, help="print what would be trained, and stop")
 @click.option("--state", is_flag=True, help="print the last line of that, and stop")
 @path("--bundle", "folder to leave the run folders in, to carry home")
@@ -54,6 +56,7 @@ def borrow(
     minutes: float,
     parallel: int | None,
     cores: int,
+    group: str | None,
     listing: bool,
     state: bool,
     bundle: Path | None,
@@ -72,7 +75,7 @@ def borrow(
             )
         for name in handover.restore(settings):
             print(f"{name}: from the committed evidence")
-    piece = borrowing.Piece(settings, 60 * minutes, parallel, cores)
+    piece = borrowing.Piece(settings, 60 * minutes, parallel, cores, group)
     if state:
         return print(piece.state)
     headers = ["run", "minutes", "", ""]

@@ -104,6 +104,20 @@ def missing(settings: Settings, device: str) -> list[MissingRun]:
     return missing_runs
 
 
+def of_group(settings: Settings, missing_runs: list[MissingRun], group: str) -> list[MissingRun]:
+    """Those of one of ``GROUPS``, and the teachers and trials that they need."""
+    own = [each for each in missing_runs if each.run.group == group]
+    teachers = {each.teacher for each in own}
+    tuned = {each.run.dataset for each in own if plan.is_tuned(settings, each.run)}
+    return [
+        each
+        for each in missing_runs
+        if each.run.group == group
+        or each.run in teachers
+        or (each.run.group == "tuning" and each.run.dataset in tuned)
+    ]
+
+
 def choose(missing_runs: list[MissingRun], seconds: float, parallel: int) -> list[MissingRun]:
     """The first to start within ``seconds`` on ``parallel`` places, the last ones in part.
 
@@ -123,17 +137,24 @@ def choose(missing_runs: list[MissingRun], seconds: float, parallel: int) -> lis
 class Piece:
     """A piece of ``seconds`` on a machine: a study's missing runs, and those ``chosen`` for it.
 
-    ``parallel`` runs train at once, by default 1 on a GPU, else one per core.
+    ``parallel`` runs train at once, by default 1 on a GPU, else one per core. Of a ``group`` only
+    its own are ``wanted``, and what they need.
     """
 
     def __init__(
-        self, settings: Settings, seconds: float, parallel: int | None, cores: int
+        self,
+        settings: Settings,
+        seconds: float,
+        parallel: int | None,
+        cores: int,
+        group: str | None = None,
     ) -> None:
         device = choose_device("auto")
         self.settings, self.seconds, self.cores = settings, seconds, cores
         self.parallel = parallel or (1 if device == "cuda" else cores)
         self.missing = missing(settings, device)
-        self.chosen = choose(self.missing, seconds, self.parallel)
+        self.wanted = of_group(settings, self.missing, group) if group else self.missing
+        self.chosen = choose(self.wanted, seconds, self.parallel)
 
     @property
     def state(self) -> str:
@@ -147,7 +168,7 @@ class Piece:
         )
 
     def rows(self) -> list[list[str]]:
-        """Run folder, minutes, whether chosen, and progress of each missing run."""
+        """Run folder, minutes, whether chosen, and progress of each wanted run."""
         chosen = {each.run for each in self.chosen}
         return [
             [
@@ -156,7 +177,7 @@ class Piece:
                 "chosen" if each.run in chosen else "later",
                 each.progress,
             ]
-            for each in self.missing
+            for each in self.wanted
         ]
 
     def unfinished(self) -> list[RunKey]:

@@ -1,10 +1,14 @@
 """What the report says about this study beside the paper and its code."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from hdkd import config
 from hdkd.report.page import protocol_rows
 from hdkd.report.tables import results, sentences
+from hdkd.study.key import RunKey
+from small import summary_of
 
 
 def augmentation(settings: config.Settings) -> str:
@@ -36,6 +40,16 @@ def test_teachers_of_another_epoch_than_students_are_told_apart(parameters):
     assert sentences.kept(pilot) == (
         "after the last epoch (of teachers after the best epoch on the validation images)"
     )
+
+
+def test_runs_of_several_copies_of_the_images_are_told(parameters):
+    run = RunKey("demo", "phantom", "students", "student", "all", 0, "mbcsa", 2)
+    here = summary_of(run)
+    elsewhere = summary_of(replace(run, seed=1), data=here.data.content() | {"content_hash": "ab"})
+    assert sentences.copies([here, here], "phantom") == ""
+    text = sentences.copies([here, elsewhere], "phantom")
+    assert text.startswith("Its runs were made with 2 copies of the images (content hashes ")
+    assert sentences.copies([here, elsewhere], "folder") == ""
 
 
 def said(*seeds: tuple[float, float]) -> str:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from hdkd import config
-from hdkd.remote.borrow import MissingRun, choose, value_order
+from hdkd.remote.borrow import MissingRun, choose, of_group, value_order
 from hdkd.remote.bundle import contents_of, write_bundle
 from hdkd.runs import predictions
 from hdkd.runs.folder import RunFolder
@@ -90,6 +90,20 @@ def test_a_training_fills_one_place_only_and_hdkd_waits_for_its_teacher(paramete
     ]
     assert choose(jobs, 60, parallel=2) == jobs[:2]
     assert choose(jobs[2:], 60, parallel=2) == jobs[2:]
+
+
+def test_of_a_group_only_its_runs_are_wanted_and_what_they_need():
+    settings = config.load(ROOT / "params.yaml", "pilot")
+    every = [
+        MissingRun(run, 60, plan.teacher_of(settings, run) if run.is_taught else None)
+        for run in value_order(settings)
+    ]
+    methods = {each.run for each in of_group(settings, every, "methods")}
+    assert methods == {
+        *plan.method_runs(settings, "brain_tumor"), *plan.teacher_runs(settings, "brain_tumor")
+    }  # fmt: skip
+    baselines = {each.run.group for each in of_group(settings, every, "baselines")}
+    assert baselines == {"tuning", "baselines"}
 
 
 def test_pieces_of_time_finish_the_study(pieces, parameters):

@@ -17,6 +17,7 @@ from hdkd.study.plan import point_of
 from hdkd.training import tune
 
 PUBLISHED = "published"
+SHOWN = ("accuracy", "balanced_accuracy", "new_accuracy", "new_balanced")
 EMPTY = pd.DataFrame()
 
 
@@ -59,11 +60,12 @@ def method_table(
 ) -> pd.DataFrame:
     """A row for each subset, student, method and kind of weights; empty without methods.
 
-    ``gain`` and ``balanced_gain`` are over the same student alone, ``hdkd_gain`` over HDKD with
-    weights of the same kind, in points, paired by seed, and by image where predictions are
-    ``known``; p values are corrected within the dataset (Holm), where runs that were chosen as they
-    are published count once. ``ratio`` is how long a run took after starting beside one of the
-    student alone on the same kind of device, ``added`` how many parameters more it has trained.
+    ``gain``, ``balanced_gain`` and those without leaks (``new_``) are over the same student alone,
+    ``hdkd_gain`` over HDKD with weights of the same kind, in points, paired by seed, and by image
+    where predictions are ``known``; p values are corrected within the dataset (Holm), where runs
+    that were chosen as they are published count once. ``ratio`` is how long a run took after
+    starting beside one of the student alone on the same kind of device, ``added`` how many
+    parameters more it has trained.
     """
     own = runs[(runs["dataset"] == dataset) & (runs["group"] == "methods")]
     pairs = {*zip(own["role"], own["method"], strict=True)}
@@ -91,7 +93,7 @@ def method_table(
                     "method": row.method,
                     "weights": row.weights if about.published else "",
                     **results.cells(row.runs).iloc[0][
-                        ["accuracy", "accuracy_sd", "balanced_accuracy", "balanced_accuracy_sd"]
+                        [name for metric in SHOWN for name in (metric, f"{metric}_sd")]
                     ],
                     **results.with_intervals(gains),
                     "p_value": gains["gain"].p_value,

@@ -145,6 +145,17 @@ def leaks(settings: Settings, facts: dict[str, Any]) -> str:
     )
 
 
+def copies(summaries: list[RunSummary], dataset: str) -> str:
+    """That runs of a dataset were made with several copies of its images; empty where not."""
+    hashes = {s.data.content_hash[:16] for s in summaries if s.run.dataset == dataset}
+    if len(hashes) < 2:
+        return ""
+    return (
+        f"Its runs were made with {len(hashes)} copies of the images (content hashes "
+        f"{', '.join(sorted(hashes))}), so what is compared below may differ in its images, too."
+    )
+
+
 def guessing(facts: dict[str, Any]) -> str:
     """What always answering the most frequent class reaches, on all test images and on new ones."""
     counts = tests(facts)

@@ -79,6 +79,7 @@ def of_dataset(numbers: Numbers, name: str) -> dict[str, Any]:
         "name": name,
         "facts": facts,
         "leaks": sentences.leaks(numbers.settings, facts),
+        "copies": sentences.copies(numbers.summaries, name),
         "guessing": sentences.guessing(facts),
         "tables": {
             table: shown(frame(numbers, name), titles) for table, (frame, titles) in TABLES.items()
