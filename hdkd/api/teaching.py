@@ -8,7 +8,7 @@ from hdkd.api.networks import Adapted, given_for
 from hdkd.api.settings import Chosen
 from hdkd.config import About, methods
 from hdkd.distillation.hdkd import HDKD
-from hdkd.distillation.method import Method, Pair, Teaching, build_method
+from hdkd.distillation.method import Method, Pair, Seen, Teaching, build_method
 from hdkd.errors import ParameterError
 from hdkd.models import Output
 from hdkd.models.student import Student
@@ -29,8 +29,8 @@ def teaching_of(
     ``images`` ``(batch, channels, height, width)`` are some to see what the networks give.
     ``method`` is a name or a class. Raises ``ParameterError`` where method and networks do not fit.
     """
-    own = given_for(student, images[:1])
-    taught = None if teacher is None else given_for(teacher, images[:1])
+    own = given_for(student, images[:2])
+    taught = None if teacher is None else given_for(teacher, images[:2])
     other_classes = taught is not None and taught.logits.shape != own.logits.shape
     if taught is not None and other_classes and method not in needs.of_features():
         raise ParameterError(
@@ -53,7 +53,40 @@ def teaching_of(
     if not isinstance(made, HDKD) or isinstance(student.network, Student):
         made.prepare(student.network)
     asks = not isinstance(method, str) or methods()[method].taught
-    return Teaching(teacher if asks else None, made.to(images.device), settings.strength)
+    made, asked = made.to(images.device), teacher if asks else None
+    if isinstance(method, str):
+        seen = Seen(asked, taught) if asked is not None and taught is not None else None
+        _check_shapes(method, made, Seen(student, own), seen)
+    return Teaching(asked, made, settings.strength)
+
+
+@torch.no_grad()
+def _check_shapes(name: str, method: Method, student: Seen, teacher: Seen | None) -> None:
+    """Raise ``ParameterError`` where a method cannot compare the maps or tokens of two networks."""
+    logits = student.output.logits
+    labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    try:
+        method.eval()(student, teacher, labels, torch.zeros((), device=logits.device))
+    except (RuntimeError, ValueError):
+        there = f"the student gives {_shapes(student.output)}"
+        if teacher is not None:
+            there += f", the teacher {_shapes(teacher.output)}"
+        raise ParameterError(
+            f"{name} cannot compare what the networks give: {there} (of an image each)"
+        ) from None
+    method.train()
+
+
+def _shapes(output: Output) -> str:
+    """The shapes of the maps and tokens of an image, as in ``features 8×16×16 and 8×8×8``."""
+    found = []
+    for field in ("features", "layers", "patches"):
+        value = getattr(output, field)
+        tensors = [value] if isinstance(value, Tensor) else value or ()
+        shapes = dict.fromkeys("×".join(map(str, each.shape[1:])) for each in tensors)
+        if shapes:
+            found.append(f"{field} {' and '.join(shapes)}")
+    return ", ".join(found) or "logits only"
 
 
 def _named(

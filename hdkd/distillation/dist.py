@@ -17,7 +17,7 @@ ABOUT = {
     "networks": ["hybrid", "vit"],
     "predicting": "both",
     "taught": True,
-    "fewest_classes": 4,
+    "fewest_classes": 3,
 }
 WEIGHT = 2.0
 

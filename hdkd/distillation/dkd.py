@@ -20,7 +20,7 @@ ABOUT = {
     "networks": ["hybrid", "vit"],
     "predicting": "both",
     "taught": True,
-    "fewest_classes": 4,
+    "fewest_classes": 3,
 }
 ALPHA, BETA, TEMPERATURE = 1.0, 8.0, 4.0
 WARMUP = 20 / 240  # of the epochs

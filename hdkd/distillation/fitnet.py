@@ -9,7 +9,8 @@ ABOUT = {
     "title": "FitNet",
     "origin": "Romero et al. (2015) teach a layer in the middle of the student by one of the "
     "teacher's, through a regressor, before the labels teach the rest. Both at once, as here, is "
-    "how it is compared today.",
+    "how it is compared today. The regressor has no ReLU here, because the teacher's maps are "
+    "signed.",
     "source": "megvii-research/mdistiller, distillers/FitNet.py",
     "licence": "MIT",
     "published": "feature term 100, second of three stages",
@@ -31,7 +32,7 @@ class FitNet(Method):
 
     @classmethod
     def of(cls, pair: Pair) -> "FitNet":
-        """With a 1×1 convolution and batch normalisation, because the teacher's maps are signed."""
+        """With a 1×1 convolution, batch normalisation and no ReLU: the teacher's maps are signed."""
         student, teacher = pair.student.features[STAGE].shape[1], pair.maps[STAGE].shape[1]
         return cls(nn.Sequential(nn.Conv2d(student, teacher, 1), nn.BatchNorm2d(teacher)))
 

@@ -13,7 +13,8 @@ ABOUT = {
     "origin": "Li et al. (2022) train vision transformers on tiny sets, a medical one among them, "
     "by having their tokens imitate the maps of a small convolutional network. The teacher's "
     "logits are not used. The maps are pooled to the patches here, where the published code "
-    "resizes both.",
+    "resizes both. The stages guide the first, the middle and the last layer: in a student of two "
+    "layers the second and the third stage guide the same one.",
     "source": "lkhl/tiny-transformers, pycls/models/distill.py",
     "licence": "Apache-2.0",
     "published": "feature term 2.5, three stages alike",

@@ -19,7 +19,7 @@ ABOUT = {
     "networks": ["hybrid", "vit"],
     "predicting": "both",
     "taught": True,
-    "fewest_classes": 4,
+    "fewest_classes": 3,
 }
 LABELS, WEIGHT, TEMPERATURE = 0.1, 9.0, 1.0
 SMALLEST = 1e-7

@@ -23,7 +23,7 @@ def as_tokens(maps: Tensor) -> Tensor:
 
 
 def spread(layers: Sequence[Tensor]) -> list[Tensor]:
-    """The first, the middle and the last of ``layers``, which are three places in depth."""
+    """The first, the middle and the last of ``layers``; of two layers the last two are the same."""
     return [layers[0], layers[len(layers) // 2], layers[-1]]
 
 

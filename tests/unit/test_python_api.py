@@ -340,7 +340,7 @@ def test_a_method_that_reads_features_only_teaches_other_classes_than_the_teache
             "the student has 2 classes and the teacher 3: give both the classes of the labels, or "
             "take a method that reads features only: attention_transfer, fitnet, loc",
         ),
-        ({"method": "dkd"}, "dkd says nothing of 2 classes: it needs 4"),
+        ({"method": "dkd"}, "dkd says nothing of 2 classes: it needs 3"),
         ({"epochs": 0}, "epochs must be at least 1, not 0"),
         ({"learning_rate": 1.0}, "unknown setting learning_rate: there are epochs, lr, "),
         ({"lr": 1e-5}, "min_lr (2e-05) must not exceed lr (1e-05): lower it, too"),
@@ -367,6 +367,31 @@ def test_what_does_not_fit_is_said_in_a_sentence(changes, sentence):
     with pytest.raises(ParameterError) as error:
         distil(**changes)
     assert sentence in str(error.value)
+
+
+class Smaller(nn.Module):
+    """A network whose maps are half as wide."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> Output:
+        output = self.network(images)
+        maps = tuple(nn.functional.avg_pool2d(each, 2) for each in output.features)
+        return output._replace(features=maps)
+
+
+@pytest.mark.parametrize("method", ["hdkd", "hdkd_projected", "fitnet", "dearkd"])
+def test_maps_that_cannot_be_compared_are_named_with_their_shapes(method):
+    teacher, student = networks(method)
+    with pytest.raises(ParameterError) as error:
+        hdkd.distill(Smaller(teacher), student, (batches(), None), method, epochs=1)
+    text = str(error.value)
+    maps = [each.shape[1:] for each in teacher(everything()[0]).features]
+    halved = " and ".join(f"{c}×{side // 2}×{side // 2}" for c, side, _ in maps)
+    assert text.startswith(f"{method} cannot compare what the networks give: the student gives fea")
+    assert text.endswith(f", the teacher features {halved} (of an image each)")
 
 
 def test_a_second_head_that_nothing_trains_does_not_predict():

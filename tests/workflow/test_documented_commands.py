@@ -335,6 +335,8 @@ def test_a_model_of_ones_own_study_is_exported_with_its_card(demo, commands):
     "snakemake --cores 4 all --config profile=own",
     "hdkd export --profile own --dataset folder --output my_model",
     "hdkd predict --model my_model photo.jpg",
+    "hdkd export --profile own --dataset folder --run models/own/teacher/folder/"
+    "teacher-mbcsa-s2/nall/seed0 --output my_teacher",
     "snakemake --cores 4 all --configfile mine.yaml",
 )
 def test_ones_own_images_train_a_model_that_classifies_others(
@@ -352,8 +354,9 @@ def test_ones_own_images_train_a_model_that_classifies_others(
     (project.folder / "mine.yaml").write_text(yaml.safe_dump(grey))
     shutil.copytree(image_folder, project.folder / "my_images")
     shutil.copy(image_folder / "test/blob/image 1.jpg", project.folder / "photo.jpg")
-    *_, answer, _ = printed(project, commands)
+    *_, answer, _, _ = printed(project, commands)
     assert "photo.jpg" in answer
+    assert (project.folder / "my_teacher/README.md").exists()
     data = json.loads((project.folder / "reports/own/data.json").read_text("utf-8"))
     assert data["folder"]["colour"] == "grey", "as mine.yaml says, with which it was built again"
     report = (project.folder / "reports/own/report.html").read_text("utf-8")
