@@ -404,6 +404,23 @@ class TestTheRealDatasets:
         assert "Nothing to be done" in again, "Snakemake asks for what DVC has built"
         assert pilot.parameters["profile"] == "pilot"
 
+    @typed(
+        "hdkd borrow --profile pilot --group methods --minutes 60",
+        "hdkd import-runs .",
+        "snakemake --cores 2 methods --config profile=pilot",
+    )
+    def test_are_what_a_method_more_is_compared_on(self, pilot, downloads, commands):
+        chosen = pilot.parameters
+        compared = {"subsets": {"brain_tumor": [16]}, "hybrid": ["alone", "hdkd"], "seeds": [0]}
+        chosen["methods"]["pilot"] = compared
+        pilot.write(chosen)
+        borrowed, imported, again = printed(pilot, commands)
+        assert "2 of 2 chosen runs are finished" in borrowed
+        assert "pilot: " in imported
+        assert "Nothing to be done" in again
+        report = (pilot.folder / "reports/pilot/README.md").read_text("utf-8")
+        assert "### Methods" in report
+
     @pytest.mark.slow
     def test_are_searched_for_copies_as_the_page_on_leaks_shows(self, pilot, monkeypatch):
         monkeypatch.chdir(pilot.folder)
