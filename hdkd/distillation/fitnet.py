@@ -32,7 +32,7 @@ class FitNet(Method):
 
     @classmethod
     def of(cls, pair: Pair) -> "FitNet":
-        """With a 1×1 convolution, batch normalisation and no ReLU: the teacher's maps are signed."""
+        """With a 1×1 convolution and batch normalisation; without ReLU, for signed maps."""
         student, teacher = pair.student.features[STAGE].shape[1], pair.maps[STAGE].shape[1]
         return cls(nn.Sequential(nn.Conv2d(student, teacher, 1), nn.BatchNorm2d(teacher)))
 

@@ -25,6 +25,7 @@ from hdkd.study.key import RunKey
 from hdkd.study.plan import DEADLINE
 from hdkd.training.checkpoint import checkpoint_of, epochs_in, is_locked
 from hdkd.training.job import choose_device
+from hdkd.training.tune import tuned_roles
 
 # Multiply-accumulates per second of training, until a run on such a device has been measured.
 FIRST_RATES = {"cuda": 4e12, "cpu": 2e10}
@@ -118,6 +119,15 @@ def of_group(settings: Settings, missing_runs: list[MissingRun], group: str) -> 
     ]
 
 
+def waits(settings: Settings, run: RunKey) -> bool:
+    """Whether settings were chosen without a run's network, whose trials are not all finished.
+
+    Once they are, ``handover.complete_choices`` chooses anew.
+    """
+    path = plan.tuned_settings(settings.profile, run.dataset)
+    return plan.is_tuned(settings, run) and path.exists() and run.role not in tuned_roles(path)
+
+
 def choose(missing_runs: list[MissingRun], seconds: float, parallel: int) -> list[MissingRun]:
     """The first to start within ``seconds`` on ``parallel`` places, the last ones in part.
 
@@ -154,7 +164,8 @@ class Piece:
         self.parallel = parallel or (1 if device == "cuda" else cores)
         self.missing = missing(settings, device)
         self.wanted = of_group(settings, self.missing, group) if group else self.missing
-        self.chosen = choose(self.wanted, seconds, self.parallel)
+        ready = [each for each in self.wanted if not waits(settings, each.run)]
+        self.chosen = choose(ready, seconds, self.parallel)
 
     @property
     def state(self) -> str:

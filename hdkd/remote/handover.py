@@ -19,7 +19,7 @@ from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
 from hdkd.study.key import RunKey
-from hdkd.training.tune import has_same_trials
+from hdkd.training.tune import choose, has_same_trials, tuned_roles
 
 PART_MEBIBYTES = 32
 
@@ -27,6 +27,7 @@ PART_MEBIBYTES = 32
 def keep(settings: Settings) -> None:
     """Keep what a study's missing runs need, and later ones would, of the run folders here."""
     report = plan.report_folder(settings.profile)
+    complete_choices(settings)
     for dataset in settings.study:
         chosen = plan.tuned_settings(settings.profile, dataset)
         if chosen.exists():
@@ -56,13 +57,29 @@ def restore(settings: Settings) -> list[str]:
         fits = tuning and kept.exists() and has_same_trials(kept, tuning)
         if fits and bundle.copy_missing(kept, chosen):
             restored.append(chosen.as_posix())
+    restored += complete_choices(settings)
     for run in needed_runs(settings):
         folder = report / "needed" / _name(run)
         if folder.exists() and not plan.is_finished(run.folder):
             for name in bundle.unpack_bundle(folder)[1]:
                 RunFolder(Path(name)).mark_restored()
                 restored.append(name)
-    return restored
+    return list(dict.fromkeys(restored))
+
+
+def complete_choices(settings: Settings) -> list[str]:
+    """Choose anew where networks have been tried since, or were tried elsewhere.
+
+    All trials have to be finished, here or in the committed evidence. Returns the choices.
+    """
+    done, made = finished(settings), []
+    for dataset in filter(settings.tuning, settings.study):
+        trials = plan.tuning_runs(settings, dataset)
+        chosen = plan.tuned_settings(settings.profile, dataset)
+        if done.issuperset(trials) and tuned_roles(chosen) != {run.role for run in trials}:
+            choose(settings, dataset, chosen)
+            made.append(chosen.as_posix())
+    return made
 
 
 def needed_runs(settings: Settings) -> list[RunKey]:

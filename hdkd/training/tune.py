@@ -8,6 +8,7 @@ from typing import Any
 from hdkd.config import Settings, Tuning
 from hdkd.errors import RunError
 from hdkd.files import write_json
+from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import RunSummary
 from hdkd.study import plan
@@ -33,17 +34,24 @@ def best(trials: list[list[RunSummary]]) -> tuple[list[dict[str, float]], int]:
 
 
 def choose(settings: Settings, dataset: str, output: Path) -> None:
-    """Write each method's trials, in the order of the grid, and its settings (:func:`best`)."""
+    """Write each method's trials, in the order of the grid, and its settings (:func:`best`).
+
+    A trial that has no run folder here may be in the committed evidence. Raises ``RunError`` where
+    one is nowhere.
+    """
     tuning = settings.tuning(dataset)
     if not tuning:
         raise RunError(f"tuning.grid and tuning.datasets ask for no trials on {dataset}")
     methods: dict[str, Any] = {}
     runs = plan.tuning_runs(settings, dataset)
+    finished = evidence.finished_summaries(settings.profile)
+    counted, _ = evidence.with_current_parameters(settings, finished)
+    known = {summary.run: summary for summary in counted}
     for role in dict.fromkeys(run.role for run in runs):
         means, chosen = best(
             [
                 [
-                    RunFolder(run.folder).summary
+                    known.get(run) or RunFolder(run.folder).summary
                     for run in runs
                     if (run.role, run.point) == (role, f"trial{number}")
                 ]
@@ -55,6 +63,11 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
     content = {"subset": tuning.subset, "seeds": tuning.seeds, "methods": methods}
     output.parent.mkdir(parents=True, exist_ok=True)
     write_json(output, content)
+
+
+def tuned_roles(path: Path) -> set[str]:
+    """The networks that the file of :func:`choose` has settings for; none without a file."""
+    return set(json.loads(path.read_text("utf-8"))["methods"]) if path.exists() else set()
 
 
 def has_same_trials(path: Path, tuning: Tuning) -> bool:

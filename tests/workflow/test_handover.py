@@ -9,9 +9,13 @@ import time
 import pytest
 
 from hdkd import config
+from hdkd.remote import handover
+from hdkd.remote.borrow import waits
 from hdkd.runs import evidence
 from hdkd.study import plan
+from hdkd.training import tune
 from project import Project
+from small import summary_of
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +99,48 @@ def test_a_clone_goes_on_and_trains_nothing_twice(lost, parameters, tmp_path):
     assert "demo: 9 of 9 runs done, 0 running, 0.0 hours of training left" in (
         clone.run("hdkd", "borrow", "--state").stdout
     )
+
+
+@pytest.fixture
+def tried(tmp_path, monkeypatch, parameters) -> config.Settings:
+    """A study whose committed evidence has all trials of student and HDKD, and their choice."""
+    monkeypatch.chdir(tmp_path)
+    settings = config.resolve(parameters)
+    commit_trials(settings)
+    handover.keep(settings)
+    more = copy.deepcopy(parameters)
+    more["baselines"]["demo"]["models"] = ["mobilenet_v2"]
+    return config.resolve(more)
+
+
+def commit_trials(settings: config.Settings) -> None:
+    """Evidence of all trials, of which the second is the better one."""
+    summaries = [
+        summary_of(
+            run,
+            hyperparameters=plan.hyperparameters(settings, run),
+            validation={"loss": 1.0, "accuracy": 0.5, "balanced_accuracy": int(run.point[-1]) / 2},
+        )
+        for run in plan.tuning_runs(settings, "phantom")
+    ]
+    folder = plan.report_folder("demo")
+    folder.mkdir(parents=True, exist_ok=True)
+    evidence.write(summaries, folder / evidence.SUMMARIES)
+
+
+def test_a_network_without_a_choice_waits_for_its_trials(tried):
+    baseline, *_ = plan.baseline_runs(tried, "phantom")
+    student, *_ = plan.student_runs(tried, "phantom")
+    assert waits(tried, baseline)
+    assert not waits(tried, student)
+
+
+def test_settings_are_chosen_anew_once_all_trials_are_committed(tried):
+    commit_trials(tried)
+    assert handover.restore(tried) == ["models/demo/tuning/phantom/chosen.json"]
+    assert tune.chosen(plan.tuned_settings("demo", "phantom"), "mobilenet_v2") == {"lr": 0.004}
+    assert not waits(tried, plan.baseline_runs(tried, "phantom")[0])
+    assert handover.restore(tried) == []
 
 
 @pytest.mark.slow
