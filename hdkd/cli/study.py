@@ -59,7 +59,8 @@ def methods(settings: "Settings", dataset: str | None) -> None:
             adds = found[network][name]
             lines.append(
                 f"{NETWORKS[network]}: {adds.parameters:,} parameters more, {adds.exported:,} of "
-                f"them in the student; measured now, a step takes {adds.ratio:.2f} times as long"
+                f"them in the student; a step takes {adds.ratio:.2f} times as long as alone, "
+                "measured now"
             )
         print("\n    ".join(lines), end="\n\n")
     print("Not here:")
