@@ -38,11 +38,14 @@ def run(settings, role: str, subset: str) -> RunKey:
     return next(r for r in every if (r.role, r.subset) == (role, subset))
 
 
-def summary(run: RunKey, seconds: float, started: str = "10:00:00", **made) -> RunSummary:
+def summary(
+    run: RunKey, seconds: float, started: str = "10:00:00", every: int = 3, **made
+) -> RunSummary:
     began = f"2026-01-01T{started}+00:00"
     took = {"started": began, "duration_seconds": seconds}
     took["pieces"] = [{"started": began, "seconds": seconds}]
-    return summary_of(run, provenance=PROVENANCE | took | made)
+    trained = {"training": {"evaluate_every": every}}
+    return summary_of(run, provenance=PROVENANCE | took | made, hyperparameters=trained)
 
 
 def test_smote_raises_every_class_to_the_largest_for_the_teacher_alone(settings):
@@ -69,6 +72,13 @@ def test_starting_up_is_no_part_of_the_rate(settings):
     rates = cost.Rates(settings, [summary(student, 70.0, startup_seconds=10.0)], FACTS)
     assert rates.startup == 10
     assert rates.of("student") == cost.work(settings, student, IMAGES) / 60
+
+
+def test_a_run_that_was_evaluated_less_often_has_done_less(settings):
+    student = run(settings, "student", "20")
+    forward = macs(settings, student, 2)
+    rates = cost.Rates(settings, [summary(student, 60.0, every=10)], FACTS)
+    assert rates.of("student") == forward * (3 * 10 * 20 + 10) / 60
 
 
 def test_a_step_is_three_forward_passes_and_a_test_is_one(settings):

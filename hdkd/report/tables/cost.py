@@ -59,15 +59,20 @@ def length(settings: Settings, run: RunKey, images: dict[str, Any]) -> tuple[Tra
     return training, training.epoch_images or epoch_images(settings, run, counts)
 
 
-def work(settings: Settings, run: RunKey, images: dict[str, Any]) -> float:
-    """Multiply-accumulates of a run on the ``images`` of its dataset, with its evaluations."""
+def work(
+    settings: Settings, run: RunKey, images: dict[str, Any], evaluate_every: int | None = None
+) -> float:
+    """Multiply-accumulates of a run on the ``images`` of its dataset, with its evaluations.
+
+    These are as many as the settings say, or one every so many epochs.
+    """
     classes = len(images)
     forward = macs(settings, run, classes)
     step = 3 * forward
     if run.is_taught:
         step += macs(settings, plan.teacher_of(settings, run), classes)
     training, each = length(settings, run, images)
-    tests = -(-training.epochs // training.evaluate_every)
+    tests = -(-training.epochs // (evaluate_every or training.evaluate_every))
     watched = sum(count.get("validation", count["test"]) for count in images.values())
     return float(training.epochs * each * step + tests * watched * forward)
 
@@ -84,14 +89,17 @@ class Rates:
         planned = {run for dataset in settings.study for run in plan.all_runs(settings, dataset)}
         self._rates: dict[str, list[float]] = {}
         startups = []
-        work_of = cache(lambda run: work(settings, run, images_of(settings, run.dataset, facts)))
+        work_of = cache(
+            lambda run, every: work(settings, run, images_of(settings, run.dataset, facts), every)
+        )
         for summary in summaries:
             run = summary.run
             if run in planned and images_of(settings, run.dataset, facts):
                 startup = summary.provenance.startup_seconds or 0.0
                 seconds = summary.provenance.duration_seconds - startup
                 startups.append(startup)
-                rate = work_of(replace(run, seed=0)) / seconds
+                every = summary.hyperparameters["training"]["evaluate_every"]
+                rate = work_of(replace(run, seed=0), every) / seconds
                 self._rates.setdefault(run.role, []).append(rate)
         self.startup = float(np.median(startups)) if startups else 0.0
 
