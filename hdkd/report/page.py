@@ -34,7 +34,7 @@ def write_page(settings: Settings, folder: Path, ledger_path: Path) -> None:
         "contradictions": published.document()["contradictions"],
         "protocol": protocol_rows(settings),
         "runs": shown(numbers.runs, columns.RUNS) if len(numbers.runs) <= MOST_RUNS else [],
-        "run_count": len(numbers.summaries),
+        "run_count": sentences.counted(len(numbers.summaries)),
         "trained": formats.span(sentences.hours_of(numbers.summaries)),
         "commits": sorted(set(numbers.runs["git_commit"]) - {""}),
         "devices": sorted(set(numbers.runs["device"])),

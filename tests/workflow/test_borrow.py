@@ -189,7 +189,8 @@ def test_a_study_in_part_has_a_report_that_says_so(pieces, parameters, tmp_path)
     home.run("hdkd", "import-runs", str(project.folder / "first"))
     finished = json.loads((project.folder / "first/manifest.json").read_text())["finished"]
     assert 0 < len(finished) < 3
-    said = f"This study is not finished: {len(finished)} of its 3 runs are here."
+    are = "is" if len(finished) == 1 else "are"
+    said = f"This study is not finished: {len(finished)} of its 3 runs {are} here."
     assert said in (home.folder / "reports/demo/README.md").read_text()
     assert said in (home.folder / "reports/demo/report.html").read_text()
     costs = pd.read_csv(home.folder / "reports/demo/cost.csv")

@@ -42,7 +42,8 @@ def unfinished(numbers: Numbers) -> str:
     finished = {summary.run for summary in numbers.summaries} & planned
     if finished == planned:
         return ""
-    return f"This study is not finished: {len(finished)} of its {len(planned)} runs are here."
+    are = "is" if len(finished) == 1 else "are"
+    return f"This study is not finished: {len(finished)} of its {len(planned)} runs {are} here."
 
 
 def controls_explained(settings: Settings) -> str:
@@ -90,7 +91,7 @@ def costs(numbers: Numbers) -> list[str]:
     ]
     among = f", {len(trials)} of them to choose settings," if trials else ""
     took = span(hours_of(of_study))
-    lines = [f"{len(of_study)} runs{among} took {took}, each counted by itself."]
+    lines = [f"{counted(len(of_study))}{among} took {took}, each counted by itself."]
     for device, busy in cost.device_hours(of_study).items():
         name = "the CPU" if device == "cpu" else f"one {device}"
         lines.append(f"Those side by side counted once, {name} was busy for {span(busy)}.")
@@ -100,9 +101,15 @@ def costs(numbers: Numbers) -> list[str]:
         about = f"about {span(hours)}, by their work and the rates so far"
         if pd.isna(hours):
             about = "how long they take is not known yet"
-        lines.append(f"{missing} {'run is' if missing == 1 else 'runs are'} missing: {about}.")
+        are = "is" if missing == 1 else "are"
+        lines.append(f"{counted(missing)} {are} missing: {about}.")
     lines.append("Images per second are training images, over all of a run with its tests.")
     return lines
+
+
+def counted(runs: int) -> str:
+    """So many runs, in words."""
+    return f"{runs} run{'' if runs == 1 else 's'}"
 
 
 def ranks(numbers: Numbers) -> list[str]:
