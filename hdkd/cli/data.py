@@ -65,7 +65,8 @@ def split(settings: "Settings", dataset: str, prepared: Path | None) -> None:
 
     described, folder = settings.dataset(dataset), prepared_folder(settings, dataset, prepared)
     index = require(folder / "index.csv", "prepare")
-    split_images(dataset, described, settings.parameters.split, index, folder)
+    compared = settings.parameters.methods.subsets.get(dataset, ())
+    split_images(dataset, described, settings.parameters.split, index, folder, compared)
 
 
 @click.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hdkd.cli.options import dataset, path, with_settings
+from hdkd.errors import RunError
 
 if TYPE_CHECKING:
     from hdkd.config import Settings
@@ -45,7 +46,10 @@ def export(
     from hdkd.deploy.export import BY_RULE, default_run
     from hdkd.deploy.export import export as export_run
     from hdkd.deploy.predict import notice_of
+    from hdkd.runs.folder import RunFolder
 
+    if run and (own := RunFolder(run).params.run.dataset) != dataset:
+        raise RunError(f"{run} is of the dataset {own}, not {dataset}: name it with --dataset")
     chosen = "by hand" if run else BY_RULE
     output = output or Path("pretrained") / dataset
     run = run or default_run(settings, dataset).folder

@@ -34,13 +34,13 @@ def walltimes(settings: "Settings", device: str) -> None:
 
 
 @click.command()
-@with_settings
+@profile
 @click.option("--minutes", type=click.FloatRange(min=0), default=0, help="how long to train")
 @click.option(
     "--parallel", type=click.IntRange(min=1), help="runs at once (1 on a GPU, else one per core)"
 )
 @click.option("--cores", type=click.IntRange(min=1), default=os.cpu_count(), help="CPU cores (all)")
-@click.option("--group", type=click.Choice(GROUPS), help="only those of one group, as methods")
+@click.option("--group", type=click.Choice(GROUPS), help="only those of one group, such as methods")
 @click.option("--list", "listing", is_flag=True, help="print what would be trained, and stop")
 @click.option("--state", is_flag=True, help="print the last line of that, and stop")
 @path("--bundle", "folder to leave the run folders in, to carry home")
@@ -52,7 +52,7 @@ def walltimes(settings: "Settings", device: str) -> None:
     help="limit for all parts together (none); unfinished runs are dropped first",
 )
 def borrow(
-    settings: "Settings",
+    profile: str | None,
     minutes: float,
     parallel: int | None,
     cores: int,
@@ -65,9 +65,11 @@ def borrow(
     """Train the most valuable missing runs in a piece of time."""
     from tabulate import tabulate
 
+    from hdkd import config
     from hdkd.remote import borrow as borrowing
     from hdkd.remote import handover
 
+    settings = config.load(Path("params.yaml"), profile)  # as Snakemake does
     if not (listing or state):
         if not minutes:
             raise ParameterError(
@@ -138,6 +140,8 @@ def import_runs(params: Path, sources: tuple[Path, ...], files_only: bool, commi
     """Take over run folders of bundles or other checkouts."""
     from hdkd.remote import handover, importing
 
+    if files_only and commit:
+        raise click.UsageError("--files-only leaves the reports as they are: nothing to --commit")
     taken = importing.import_runs(sources, keep=not files_only)
     for advice in taken.advice:
         print(advice)

@@ -58,14 +58,19 @@ def subset(context: click.Context, option: click.Parameter, given: str) -> str:
     help="distillation, control, trial or strength, by its name in the parameters",
 )
 @click.option(
-    "--group", type=click.Choice(GROUPS), default="students", help="group that the run belongs to"
+    "--group", type=click.Choice(GROUPS), help="group that the run belongs to (by its role)"
 )
 @prepared_option
 @path("--recipes", "SMOTE recipes to add to the training images")
 @path("--teacher", "run folder of the teacher, for whatever is taught")
 @path("--tuned", "settings that `hdkd tune` has chosen")
 @path("--output", "run folder (below models/)")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="auto: a GPU where there is one (auto)",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads (torch's own choice)")
 @click.option(
     "--time-budget",
@@ -85,7 +90,8 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
     from hdkd.training.train import run
 
     settings.dataset(dataset)
-    chosen = {name: options[name] for name in ("group", "role", "subset", "seed", "point")}
+    chosen = {name: options[name] for name in ("role", "subset", "seed", "point")}
+    chosen["group"] = options["group"] or group_of(options["role"])
     key = run_key(settings, dataset, **chosen, variant=(options["block"], options["stem_stride"]))
     key = replace(key, method=method_of(options["role"], options["method"]))
     folder = prepared_folder(settings, dataset, options["prepared"])
@@ -98,6 +104,13 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
     job = Job(settings, key, folder, output, **files, device=options["device"])
     observer = None if options["no_tracking"] else Live()
     run(job, observer, options["threads"], ends, options["restart"])
+
+
+def group_of(role: str) -> str:
+    """The group of runs in which a study has most of a role."""
+    if role in BASELINES:
+        return "baselines"
+    return {"teacher": "teacher", "hybrid": "methods", "vit": "methods"}.get(role, "students")
 
 
 def method_of(role: str, method: str) -> str:
@@ -127,14 +140,18 @@ def tune(settings: "Settings", dataset: str, output: Path | None) -> None:
 def deadline(budget: float | None) -> float | None:
     """The reading of ``time.monotonic`` at which to stop; ``None`` where there is none.
 
-    It is ``budget`` minutes from now, or the time that the workflow's environment names.
+    It is ``budget`` minutes from now, or the time that the workflow's environment names. Raises
+    ``UnfinishedError`` where that is over.
     """
     from hdkd.study.plan import DEADLINE
 
     if budget is not None:
         return time.monotonic() + 60 * budget
     if DEADLINE in os.environ:
-        return time.monotonic() + float(os.environ[DEADLINE]) - time.time()
+        left = float(os.environ[DEADLINE]) - time.time()
+        if left <= 0:
+            raise UnfinishedError("the time was over before it began")
+        return time.monotonic() + left
     return None
 
 

@@ -86,7 +86,7 @@ def _train_test_folders(name: str, files: Path, layout: TrainTestFolders) -> pd.
     for part, place in {"train": layout.train, "test": layout.test}.items():
         folder = root / place
         if not folder.is_dir():
-            found = ", ".join(sorted(entry.name for entry in root.iterdir())) or "nothing"
+            found = first_few(sorted(entry.name for entry in root.iterdir())) or "nothing"
             raise DataError(
                 f"dataset {name}: there is no folder {place!r} (datasets.{name}.layout.{part}); "
                 f"found {found}: add it, or take layout {{kind: class_folders}} and a split"

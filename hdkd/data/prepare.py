@@ -73,6 +73,8 @@ def opened(
         raise
     except FileNotFoundError:
         raise DataError("no such file") from None
+    except IsADirectoryError:
+        raise DataError("a folder: name its images") from None
     except UnidentifiedImageError:
         wanted = f"an image in one of the formats {', '.join(formats)}" if formats else ""
         raise DataError(f"not {wanted or 'a complete image'}") from None
@@ -175,6 +177,13 @@ def prepare(
     """
     files = manifest.parent / "files"
     table = layouts.listing(name, files, dataset.layout)
+    classes = sorted(set(table["class"]))
+    published = dataset.classes
+    if published and set(published) != set(classes):
+        raise DataError(
+            f"dataset {name}: its classes are {', '.join(classes)}, but datasets.{name}.classes "
+            f"names {', '.join(sorted(published))}: correct the parameter or the images"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     content_hash = sources.content_hash(manifest)
     decoded_from = identity(content_hash, table, images)
@@ -184,26 +193,17 @@ def prepare(
         _report(name, dataset, unreadable, len(table), folder)
         if reason := too_dark(max((note["brightest"] for note in array.notes), default=0)):
             raise DataError(f"dataset {name}: {reason}")
+        table = table[~table["path"].isin(list(unreadable))].reset_index(drop=True)
+        if lost := sorted(set(classes).difference(table["class"])):
+            raise DataError(
+                f"dataset {name}: no image of the class {', '.join(lost)} is usable (the reasons "
+                f"are in {folder / 'unreadable.csv'}): convert its files, or remove the class"
+            )
         digests = [digest for note in array.notes for digest in note["digests"]]
         array.finish(header(len(digests), images))
     native: Counter[str] = Counter()
     for note in array.notes:
         native.update(note["native"])
-    named = set(table["class"])
-    table = table[~table["path"].isin(list(unreadable))].reset_index(drop=True)
-
-    classes = sorted(set(table["class"]))
-    if lost := sorted(named.difference(classes)):
-        raise DataError(
-            f"dataset {name}: no image of the class {', '.join(lost)} is usable (the reasons are "
-            f"in {folder / 'unreadable.csv'}): convert its files, or remove the class"
-        )
-    published = dataset.classes
-    if published and set(published) != set(classes):
-        raise DataError(
-            f"dataset {name}: its classes are {', '.join(classes)}, but datasets.{name}.classes "
-            f"names {', '.join(sorted(published))}: correct the parameter or the images"
-        )
     table.insert(1, "label", table["class"].map(classes.index))
     table["digest"] = digests
     with replacing(folder / "index.csv") as partial:

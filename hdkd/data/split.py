@@ -1,6 +1,7 @@
 """Which images train, which validate and which test."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,27 @@ PARTS = ("train", "validation", "test")
 
 
 def split(
-    name: str, dataset: Dataset, validation: ValidationSplit, index: Path, folder: Path
+    name: str,
+    dataset: Dataset,
+    validation: ValidationSplit,
+    index: Path,
+    folder: Path,
+    method_subsets: Iterable[int] = (),
 ) -> None:
     """Write the split, what is known of it, its near-copies, and checksums of all prepared files.
 
     ``split.csv`` is index.csv with parts and clusters, in which ``leaked`` marks test images whose
     cluster (copies, near-copies and images of the same lesion) has images of other parts;
     ``split.json`` has counts and leaks, ``copies.csv`` the pairs of near-copies. ``validation`` is
-    the section ``split`` of the parameters. Raises ``DataError`` when a class would have no
+    the section ``split`` of the parameters, ``method_subsets`` are sizes that methods are compared
+    on. Raises ``DataError`` when a class would have no
     training, validation or test images, and ``ParameterError`` for a subset that is larger than the
     training part.
     """
     table = pd.read_csv(index, keep_default_na=False, dtype={"class": str, "lesion": str})
     pairs = duplicates.pairs(np.load(folder / "images.npy", mmap_mode="r"))
     table["cluster"] = clusters(table, pairs)
-    table["part"] = assign(table, dataset.split)
+    table["part"] = assign(name, table, dataset.split)
     if validation.validation_fraction:
         table["part"] = set_aside(table, validation.validation_fraction, validation.validation_seed)
     table["leaked"] = leaked(table)
@@ -61,6 +68,8 @@ def split(
     trained = np.bincount(table["label"][table["part"] == "train"]).tolist()
     for subset in dataset.subsets:
         images_per_class(trained, subset, f"datasets.{name}.subsets")
+    for size in method_subsets:
+        images_per_class(trained, size, f"methods.subsets.{name}")
     with replacing(folder / "split.csv") as partial:
         table.to_csv(partial, index=False)
     compared = compare(table, plain(dataset.classes))
@@ -88,8 +97,8 @@ def clusters(table: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
     return duplicates.clusters(len(table), pd.concat(links, ignore_index=True))
 
 
-def assign(table: pd.DataFrame, rule: Split) -> pd.Series:
-    """``train`` or ``test`` for each row of an index.
+def assign(name: str, table: pd.DataFrame, rule: Split) -> pd.Series:
+    """``train`` or ``test`` for each row of the index of dataset ``name``.
 
     ``published`` keeps the parts of the layout; ``held_out`` draws ``test_fraction`` of the images,
     stratified by class; ``single_image_lesions`` draws that fraction of the lesions that have
@@ -116,7 +125,10 @@ def assign(table: pd.DataFrame, rule: Split) -> pd.Series:
             stratify=table["label"].to_numpy()[eligible],
         )
     except ValueError as error:
-        raise DataError(f"split.test_fraction {rule.test_fraction} does not fit: {error}") from None
+        raise DataError(
+            f"dataset {name}: datasets.{name}.split.test_fraction {rule.test_fraction} does not "
+            f"fit its images: {error}"
+        ) from None
     parts = np.full(len(table), "train", dtype=object)
     parts[test] = "test"
     return pd.Series(parts, index=table.index)

@@ -208,10 +208,13 @@ class Piece:
         command = [
             str(binary) if binary.exists() else "snakemake",
             "--cores", str(self.cores), "--scheduler", "greedy", "--keep-going",
-            "--resources", f"gpu={self.parallel}",
+            "--resources", f"run={self.parallel}", f"gpu={self.parallel}",
             "--config", f"profile={self.settings.profile}", "--", *targets,
         ]  # fmt: skip
-        code, stopped = run_until_sigterm(command, {**os.environ, DEADLINE: str(ends)})
+        # Jobs call `hdkd`, which lies beside this Python even where nobody has activated it.
+        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        environment = {**os.environ, DEADLINE: str(ends), "PATH": programs}
+        code, stopped = run_until_sigterm(command, environment)
         unfinished = self.unfinished()
         for run in unfinished:
             if reason := failure(run, started):

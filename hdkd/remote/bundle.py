@@ -146,9 +146,11 @@ def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
                     f"{name} trains here now: stop it or wait for its end, and import again"
                 )
             shutil.rmtree(target, ignore_errors=True)
+            if name in manifest["unfinished"]:
+                source, target = source / CHECKPOINT, checkpoint_of(target)
             target.parent.mkdir(parents=True, exist_ok=True)
-            source.rename(target)
-            for path in target.iterdir():
+            shutil.move(source, target)  # models/ may be on another disk
+            for path in [target, *target.glob("*")]:
                 path.touch()  # newer than the data, so that Snakemake takes it as made from them
             placed.append(name)
         for path in sorted((unpacked / "data" / "prepared").rglob("*.json")):

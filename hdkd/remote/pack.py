@@ -2,7 +2,8 @@
 
 There, ``bash offline.sh MINUTES`` puts it together and trains what the ledger misses most
 (:mod:`hdkd.remote.borrow`). Earlier runs travel along as far as they are needed: teachers, which
-HDKD learns from, unfinished runs, and the summaries of finished ones.
+HDKD learns from, unfinished runs, and the summaries of finished ones, those of the committed
+evidence among them.
 """
 
 import contextlib
@@ -28,11 +29,12 @@ from hdkd import config
 from hdkd.data.acquire import sources
 from hdkd.errors import DataError, RunError
 from hdkd.progress import progress
-from hdkd.remote import bundle
+from hdkd.remote import bundle, handover
+from hdkd.runs.evidence import SUMMARIES
 from hdkd.runs.origin import COMMIT_NOTE, git_commit
 from hdkd.study import plan
 
-SOURCE = ("Snakefile", "params.yaml", "workflow", "hdkd", "profiles")
+SOURCE = ("Snakefile", "workflow", "hdkd", "profiles")
 # What tracks and downloads stays at home; PuLP is of a scheduler that borrowing does not use.
 AT_HOME = {"mlflow", "dvc", "kagglehub", "pulp"}
 PART_MEBIBYTES = 8
@@ -53,8 +55,11 @@ def pack(
 
     ``machine`` lists the packages that are there (``pip freeze``): wheels of what is missing for
     Python version ``python`` on Linux x86-64 come along. Without it there are no wheels. Raises
-    ``DataError`` when the archive of a dataset is not here, or ``output`` holds something else.
+    ``DataError`` when the archive of a dataset is not here, ``output`` holds something else, or the
+    working folder is no clone of this project.
     """
+    if lacking := [name for name in ("Snakefile", "hdkd") if not Path(name).exists()]:
+        raise DataError(f"{lacking[0]} is not here: call this in the folder of the project")
     if output.exists() and any(output.iterdir()) and not (output / OFFLINE.name).exists():
         raise DataError(f"{output} holds something else: name an empty folder with --output")
     parameters = config.read(params) | {"profile": profile, "study": datasets}
@@ -65,7 +70,8 @@ def pack(
     shutil.copy(OFFLINE, output)
     with tempfile.TemporaryDirectory() as temporary:
         loose = Path(temporary)
-        (loose / "source.tar.gz").write_bytes(_source(params.parent, parameters))
+        handover.restore(settings)
+        (loose / "source.tar.gz").write_bytes(_source(parameters, profile))
         if machine:
             _wheels(missing(machine.read_text("utf-8")), python, loose)
         runs = [run for name in settings.study for run in plan.all_runs(settings, name)]
@@ -131,20 +137,17 @@ def _wheels(packages: list[str], python: str, folder: Path) -> None:
             raise RunError(f"there is no wheel of {package} for Python {python}: see above")
 
 
-def _source(root: Path, parameters: dict[str, Any]) -> bytes:
-    """The project as far as training needs it, with ``parameters``."""
+def _source(parameters: dict[str, Any], profile: str) -> bytes:
+    """The project as far as training needs it, with ``parameters``, and the committed evidence."""
     content = io.BytesIO()
+    report = plan.report_folder(profile)
     with tarfile.open(fileobj=content, mode="w:gz") as tar:
-        for name in SOURCE:
-            for path in sorted([root / name, *(root / name).rglob("*")]):
-                inside = path.relative_to(root).as_posix()
-                if not path.is_file() or path.suffix == ".pyc":
-                    continue
-                data = path.read_bytes()
-                if inside == "params.yaml":
-                    data = yaml.safe_dump(parameters, sort_keys=False).encode()
-                bundle.add(tar, inside, data)
-        if commit := git_commit(root / "hdkd"):
+        bundle.add(tar, "params.yaml", yaml.safe_dump(parameters, sort_keys=False).encode())
+        for top in (*map(Path, SOURCE), report / SUMMARIES, report / "chosen"):
+            for path in sorted([top, *top.rglob("*")]):
+                if path.is_file() and path.suffix != ".pyc":
+                    bundle.add(tar, path.as_posix(), path.read_bytes())
+        if commit := git_commit(Path("hdkd")):
             bundle.add(tar, f"hdkd/{COMMIT_NOTE}", f"{commit}\n".encode())
     return content.getvalue()
 
@@ -154,10 +157,11 @@ def _archive(name: str, source: config.Source, folder: Path) -> None:
     if isinstance(source, config.Generated):
         return
     given = sources.local_source(source)
-    if not given or not Path(given).is_file():
+    archive = Path(given or "").expanduser()
+    if not archive.is_file():
         raise DataError(f"dataset {name}: name its archive, one file, in {source.variable}")
-    content = Path(given).read_bytes()
-    label = f"{source.variable}@{Path(given).name}"
+    content = archive.read_bytes()
+    label = f"{source.variable}@{archive.name}"
     (folder / f"{label}.sha256").write_text(hashlib.sha256(content).hexdigest())
     bundle.write_parts(content, folder / label, PART_MEBIBYTES)
 

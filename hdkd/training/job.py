@@ -31,6 +31,8 @@ from hdkd.training.tune import chosen
 # By which SLURM and Kubernetes tell a job which GPUs are its own.
 GIVEN_GPUS = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "NVIDIA_VISIBLE_DEVICES")
 NO_GPUS = ("", "all", "none", "void")  # what container images may say where nothing was given
+# An empty table would have no types of its own.
+RECIPE_TYPES = {"base": "int64", "neighbour": "int64", "gap": "float64", "label": "int64"}
 # Parameters that change no number.
 NAMES_ONLY = ("version", "teacher", "data.title", "data.synthetic")
 
@@ -68,6 +70,20 @@ class Job:
                 "name its file with --tuned"
             )
         return None
+
+    @property
+    def checked_recipes(self) -> Path | None:
+        """SMOTE's recipes. Raises ``RunError`` where they are missing, or not for such a run."""
+        smote = self.settings.dataset(self.key.dataset).smote
+        wanted = (self.key.role, self.key.subset) == ("teacher", "all") and smote.enabled
+        if wanted and not self.recipes:
+            raise RunError(
+                f"{self.key.name} trains with images of SMOTE: run `hdkd smote` and name its file "
+                "with --recipes"
+            )
+        if self.recipes and not wanted:
+            raise RunError(f"{self.key.name} trains without images of SMOTE: leave out --recipes")
+        return self.recipes
 
 
 @dataclass(frozen=True)
@@ -136,8 +152,10 @@ def teaching_of(job: Job, source: ImageSet, model: ImageModel) -> Teaching | Non
 def training_images(job: Job, source: ImageSet) -> TrainingSet:
     """A balanced subset drawn with the seed of the key, or all images and the SMOTE recipes."""
     positions = source.part("train")
-    positions = positions[draw_subset(source.labels[positions], job.key.subset, job.key.seed)]
-    recipes = pd.read_csv(job.recipes) if job.recipes else None
+    labels, dataset = source.labels[positions], job.key.dataset
+    name = f"methods.subsets.{dataset}" if job.key.method else f"datasets.{dataset}.subsets"
+    positions = positions[draw_subset(labels, job.key.subset, job.key.seed, name)]
+    recipes = pd.read_csv(found, dtype=RECIPE_TYPES) if (found := job.checked_recipes) else None
     return TrainingSet(source, positions, recipes, job.settings.parameters.smote.arithmetic)
 
 

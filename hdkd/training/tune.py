@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from hdkd.config import Settings, Tuning
-from hdkd.errors import RunError
+from hdkd.errors import RunError, first_few
 from hdkd.files import write_json
 from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
@@ -37,7 +37,7 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
     """Write each method's trials, in the order of the grid, and its settings (:func:`best`).
 
     A trial that has no run folder here may be in the committed evidence. Raises ``RunError`` where
-    one is nowhere.
+    one is nowhere, or was made with other parameters.
     """
     tuning = settings.tuning(dataset)
     if not tuning:
@@ -45,7 +45,10 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
     methods: dict[str, Any] = {}
     runs = plan.tuning_runs(settings, dataset)
     finished = evidence.finished_summaries(settings.profile)
-    counted, _ = evidence.with_current_parameters(settings, finished)
+    of_trials = [summary for summary in finished if summary.run in set(runs)]
+    counted, left_out = evidence.with_current_parameters(settings, of_trials)
+    if left_out:
+        raise RunError(f"made with other parameters than these: {first_few(left_out)}: train again")
     known = {summary.run: summary for summary in counted}
     for role in dict.fromkeys(run.role for run in runs):
         means, chosen = best(

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hdkd import cli
 from hdkd.cli import ONNX, PIPELINE, SERVE
 from hdkd.cli.group import MODULES
 from hdkd.cli.log import logging_to
+from hdkd.cli.training import group_of
 from project import ROOT
 from waiting import until
 
@@ -66,12 +68,30 @@ def test_every_command_explains_its_options(name, capsys):
         (["train", "--dataset", "phantom", "--role", "tutor"], "invalid value for '--role'"),
         (["train", "--dataset", "phantom", "--seed", "-1"], "invalid value for '--seed'"),
         (["borrow", "--part-mebibytes", "0"], "invalid value for '--part-mebibytes'"),
+        (
+            ["import-runs", ".", "--files-only", "--commit"],
+            "--files-only leaves the reports as they",
+        ),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_code_2(arguments, sentence, capsys):
     assert cli.main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {sentence}")
+
+
+def test_a_run_belongs_to_the_group_of_its_role():
+    of_role = {role: group_of(role) for role in ("teacher", "student", "hdkd", "vit", "pvt_tiny")}
+    assert of_role == {
+        "teacher": "teacher", "student": "students", "hdkd": "students", "vit": "methods",
+        "pvt_tiny": "baselines",
+    }  # fmt: skip
+
+
+def test_a_run_whose_time_is_over_does_not_begin(monkeypatch, capsys):
+    monkeypatch.setenv("HDKD_DEADLINE", str(time.time() - 1))
+    assert cli.main(["train", "--dataset", "phantom", "--role", "student"]) == 75
+    assert "the time was over before it began" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

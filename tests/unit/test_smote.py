@@ -12,6 +12,7 @@ from hdkd.data.batches.imageset import ImageSet, TrainingSet, blend
 from hdkd.data.neighbours import squared_distances
 from hdkd.data.smote import recipes
 from hdkd.errors import DataError
+from hdkd.training.job import RECIPE_TYPES
 
 COUNTS = (40, 9, 17)
 RULE = Smote(enabled=True, neighbours=5, target="majority", seed=11)
@@ -77,6 +78,13 @@ def test_a_table_without_recipes_leaves_the_images_as_they_are(images, tmp_path)
 def test_blending_bytes_does_not_overflow():
     base, neighbour = np.full((1, 1, 1, 2), 250, np.uint8), np.full((1, 1, 1, 2), 10, np.uint8)
     assert blend(base, neighbour, np.array([0.5])).tolist() == [[[[130, 130]]]]
+
+
+def test_a_table_without_recipes_has_their_types(images, tmp_path):
+    none = recipes(images, np.arange(66), np.repeat([0, 1], 33), RULE, "mine")
+    none.to_csv(tmp_path / "smote.csv", index=False)
+    table = pd.read_csv(tmp_path / "smote.csv", dtype=RECIPE_TYPES)
+    assert {name: str(table[name].dtype) for name in RECIPE_TYPES} == RECIPE_TYPES
 
 
 def test_wrapped_arithmetic_gives_what_imbalanced_learn_makes_of_bytes(images, labels):

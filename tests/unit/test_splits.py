@@ -43,7 +43,7 @@ def test_single_image_lesions_are_split_so_that_no_lesion_is_in_both_parts():
     rows += [("nv", "", f"pair{k // 2}") for k in range(20)]
     rule = DrawnSplit("single_image_lesions", 0.25, 0)
     table = index(rows)
-    table["part"] = splits.assign(table, rule)
+    table["part"] = splits.assign("moles", table, rule)
     assert splits.counts(table) == {
         "mel": {"train": 15, "test": 5},
         "nv": {"train": 50, "test": 10},
@@ -61,7 +61,7 @@ def test_ham10000_has_the_published_counts_whatever_the_seed(seed):
         rows += [(name, "", f"{name}-several") for _ in range(total - single)]
     rule = DrawnSplit("single_image_lesions", 0.15, seed)
     table = index(rows)
-    table["part"] = splits.assign(table, rule)
+    table["part"] = splits.assign("moles", table, rule)
     assert splits.counts(table) == {
         "akiec": {"train": 304, "test": 23},
         "bcc": {"train": 488, "test": 26},
@@ -75,14 +75,14 @@ def test_ham10000_has_the_published_counts_whatever_the_seed(seed):
 
 def test_held_out_fraction_is_stratified():
     table = index([("a", "", "")] * 40 + [("b", "", "")] * 10)
-    table["part"] = splits.assign(table, DrawnSplit("held_out", 0.2, 0))
+    table["part"] = splits.assign("moles", table, DrawnSplit("held_out", 0.2, 0))
     assert splits.counts(table) == {"a": {"train": 32, "test": 8}, "b": {"train": 8, "test": 2}}
 
 
 def test_a_class_too_small_to_split_is_refused():
     table = index([("a", "", "")] * 10 + [("b", "", "")])
     with pytest.raises(DataError, match="test_fraction"):
-        splits.assign(table, DrawnSplit("held_out", 0.2, 0))
+        splits.assign("moles", table, DrawnSplit("held_out", 0.2, 0))
 
 
 def prepared(folder: Path, rows: list[tuple[str, str, str]], digests: str = "") -> Path:
@@ -202,6 +202,12 @@ def test_a_class_of_a_single_cluster_cannot_give_validation_images(tmp_path):
     rows = [("a", "train", "one")] * 4 + [("a", "test", "")] + MANY[25:]
     with pytest.raises(DataError, match="no image of the class a can be set aside for validation"):
         split(tmp_path, rows, validation=TENTH)
+
+
+def test_a_size_to_compare_methods_on_is_as_large_at_most(tmp_path):
+    index = prepared(tmp_path, [("a", "train", ""), ("a", "test", "")] * 20, "")
+    with pytest.raises(ParameterError, match=r"methods\.subsets\.mine: 21 images exceed the 20"):
+        splits.split("mine", PUBLISHED, NO_VALIDATION, index, tmp_path, [20, 21])
 
 
 def test_a_subset_larger_than_what_validation_leaves_is_refused(tmp_path):

@@ -100,6 +100,25 @@ def test_settings_cannot_be_left_to_chance_where_trials_choose_them(untouched, m
     assert "run `hdkd tune` and name its file with --tuned" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--role", "teacher"], "trains with images of SMOTE: run `hdkd smote` and name its file"),
+        (
+            ["--role", "teacher", "--subset", "16", "--recipes", str(PREPARED / "smote.csv")],
+            "trains without images of SMOTE: leave out --recipes",
+        ),
+    ],
+)
+def test_smote_is_for_teachers_of_all_images_and_for_these_always(
+    untouched, monkeypatch, capsys, options, sentence
+):
+    monkeypatch.chdir(untouched)
+    train = ["train", "--params", "params.yaml", "--dataset", "phantom", "--no-tracking"]
+    assert cli.main([*train, *options, "--output", "other"]) == 2
+    assert sentence in capsys.readouterr().err
+
+
 def test_a_trial_that_the_grid_lacks_is_named(untouched, monkeypatch, capsys):
     monkeypatch.chdir(untouched)
     train = ["train", "--params", "params.yaml", "--dataset", "phantom", "--no-tracking"]
@@ -115,6 +134,7 @@ def test_the_released_protocol_teaches_with_the_best_epoch_and_reports_the_last(
     chosen = tiny(parameters())
     chosen["split"]["demo"] = {"validation_fraction": 0}
     chosen["teacher"]["demo"] |= {"keep": "best_on_test", "epochs": 6}
+    chosen["datasets"]["phantom"]["smote"]["enabled"] = False
     Path("released.yaml").write_text(yaml.safe_dump(chosen))
     dataset = ["--params", "released.yaml", "--dataset", "phantom"]
     train = ["train", *dataset, "--no-tracking", "--threads", "1", "--role", "teacher"]

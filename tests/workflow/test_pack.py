@@ -87,6 +87,32 @@ def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path)
     assert epochs.groupby("run")["epoch"].max().tolist() == [1500, 1500, 2]
 
 
+def test_what_is_committed_of_a_study_travels(home, image_folder, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
+    committed = home.folder / "reports/demo" / evidence.SUMMARIES
+    committed.parent.mkdir(parents=True, exist_ok=True)
+    before = committed.read_bytes() if committed.exists() else None
+    committed.touch()
+    carried = str(tmp_path / "carried")
+    home.run("hdkd", "pack", "--dataset", "folder", "--output", carried, HDKD_FOLDER=archive)
+    with tarfile.open(tmp_path / "carried/1/source.tar.gz") as source:
+        assert {"params.yaml", "Snakefile", f"reports/demo/{evidence.SUMMARIES}"} <= {
+            *source.getnames()
+        }
+    if before is None:
+        committed.unlink()
+
+
+def test_packing_elsewhere_than_in_the_project_is_refused(home, tmp_path):
+    params = str(home.folder / "params.yaml")
+    command = ["hdkd", "pack", "--params", params, "--dataset", "folder", "--output", "carried"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=home.environment(), capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == "error: Snakefile is not here: call this in the folder of the project\n"
+
+
 def test_only_packages_that_training_needs_and_the_machine_lacks_come_along():
     everything = "\n".join(d.name for d in metadata.distributions())
     assert missing(everything) == []

@@ -77,6 +77,7 @@ rule train_student:
     resources:
         gpu=GPU,
         processes=1,
+        run=1,  # `hdkd borrow --parallel` limits how many there are at once
     message:
         "Training {wildcards.role}{wildcards.variant} on {wildcards.subset} images of {wildcards.dataset},"
         " seed {wildcards.seed}"

@@ -25,13 +25,15 @@ def images_per_class(class_counts: list[int], subset: int | str, key: str) -> li
     return sizes
 
 
-def draw_subset(labels: np.ndarray, subset: int | str, seed: int) -> np.ndarray:
-    """Positions in ``labels`` of a balanced subset, ascending.
+def draw_subset(
+    labels: np.ndarray, subset: int | str, seed: int, key: str = "subsets"
+) -> np.ndarray:
+    """Positions in ``labels`` of a balanced subset, ascending; ``key`` is where it was asked for.
 
     Subsets of one seed are nested: each class has one random order per seed, of which a subset
     takes the beginning.
     """
-    sizes = images_per_class(np.bincount(labels).tolist(), subset, "subsets")
+    sizes = images_per_class(np.bincount(labels).tolist(), subset, key)
     if subset == "all":
         return np.arange(len(labels))
     chosen = []
