@@ -139,6 +139,13 @@ class TestCalibration:
         assert sentence not in card(summary, folder.params)
 
 
+def test_a_run_of_another_dataset_than_named_is_refused(study, capsys):
+    options = ["--params", "params.yaml", "--dataset", "folder", "--run", "run", "--output", "x"]
+    assert cli.main(["export", *options]) == 2
+    said = capsys.readouterr().err
+    assert said == "error: run is of the dataset phantom, not folder: name it with --dataset\n"
+
+
 def test_images_that_are_split_otherwise_than_for_the_run_are_refused(study, tmp_path, capsys):
     """Or the temperature might be fitted on images that the run was trained on."""
     copy = tmp_path / "study"

@@ -124,6 +124,11 @@ def test_a_file_is_decoded_as_it_looks_or_refused_with_the_reason(
         assert np.abs(pixels.astype(int) - expected).max() <= 3
 
 
+def test_a_folder_is_told_from_a_damaged_image(tmp_path):
+    with pytest.raises(DataError, match="a folder: name its images"):
+        decode(tmp_path, RGB)
+
+
 def taken_in(source: Path, root: Path, **changes) -> Path:
     """Acquired, prepared and split, as the pipeline does it."""
     dataset = own_images(source, **changes)
