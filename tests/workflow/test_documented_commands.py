@@ -417,7 +417,7 @@ class TestTheRealDatasets:
         borrowed, imported, again = printed(pilot, commands)
         assert "2 of 2 chosen runs are finished" in borrowed
         assert "pilot: " in imported
-        assert "Nothing to be done" in again
+        assert "Training" not in again
         report = (pilot.folder / "reports/pilot/README.md").read_text("utf-8")
         assert "### Methods" in report
 
