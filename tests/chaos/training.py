@@ -46,7 +46,9 @@ class Study:
             ["split", *options, "--prepared", prepared],
         ):
             assert cli.main(command) == 0
-        self.teacher = None
+        self.recipes = folder / "smote.csv"
+        arguments = [*options, "--prepared", prepared, "--output", str(self.recipes)]
+        assert cli.main(["smote", *arguments]) == 0
         self._finish("teacher", "all", folder / "teacher")
         self.teacher = folder / "teacher"
         self.undisturbed = folder / "undisturbed"
@@ -71,7 +73,8 @@ class Study:
             if rig:
                 rig()
             key = RunKey("demo", "phantom", "students", role, subset, 0, "mbcsa", 2)
-            run(Job(self.settings, key, self.prepared, output, teacher=self.teacher), threads=1)
+            made = {"recipes": self.recipes} if role == "teacher" else {"teacher": self.teacher}
+            run(Job(self.settings, key, self.prepared, output, **made), threads=1)
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -87,7 +90,8 @@ class Study:
         started = time.monotonic()
         _, status = os.waitpid(self.start(output, role=role, subset=subset), 0)
         if status:
-            raise RuntimeError(f"a run failed: {self.folder / 'training.log'}")
+            *_, reason = (self.folder / "training.log").read_text().splitlines()
+            raise RuntimeError(f"a run failed: {reason}")
         return time.monotonic() - started
 
     def survives(self, output: Path) -> bool:
