@@ -40,7 +40,7 @@ test: setup
 # moment, a study carried away and home, controls, tuning and every method through the workflow, training with other CPUs' instructions,
 # every benchmark at its smallest, the committed models on the real images.
 test-slow: setup test-older-torch
-	pytest -m slow --numprocesses 2 --dist loadfile
+	pytest -m slow --numprocesses 2 --dist loadfile --durations 20
 
 # The tests of training with the torch that GPU machines have today, which is older than the pinned one, and a
 # rehearsal of those of the GPU on a CPU. All other packages are those of the ordinary environment.
@@ -60,12 +60,12 @@ $(OLDER)/.installed: $(VENV)/.installed
 SERVICES := .venv-services
 test-cluster: setup $(SERVICES)/.installed
 	command -v slurmctld munged > /dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge; }
-	$(SERVICES)/bin/python -m pytest -m cluster tests/cluster
+	$(SERVICES)/bin/python -m pytest -m cluster tests/cluster --durations 10
 
 # Runs against an MLflow server on PostgreSQL, DVC and MLflow against a store that speaks S3, the study in pods.
 test-stores: setup $(SERVICES)/.installed
 	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || { apt-get update -qq && apt-get install -qq -y --no-install-recommends postgresql; }
-	$(SERVICES)/bin/python -m pytest -m stores tests/stores
+	$(SERVICES)/bin/python -m pytest -m stores tests/stores --durations 10
 
 # The page of a model in Debian's Chromium, or in another that the machine has.
 test-browser: setup $(SERVICES)/.installed

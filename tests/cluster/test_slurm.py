@@ -30,8 +30,10 @@ MINUTES = "train_student:runtime=1 if attempt == 1 else 30"
 
 
 def study(folder: Path, epochs: int) -> Project:
-    """A tiny study whose students train for so many epochs."""
+    """A teacher, students and HDKD on two sizes, which train for so many epochs."""
     chosen = tiny(parameters())
+    chosen["ablations"]["demo"] |= {"variants": [], "distillation": None}
+    chosen["baselines"]["demo"] = {"models": []}
     chosen["teacher"]["demo"]["epochs"] = epochs
     chosen["student"]["demo"] |= {"epochs": epochs, "epoch_images": 16}
     return Project(folder, chosen)

@@ -342,7 +342,10 @@ def test_a_model_of_ones_own_study_is_exported_with_its_card(demo, commands):
 def test_ones_own_images_train_a_model_that_classifies_others(
     tmp_path, image_folder, tiny_parameters, commands
 ):
-    """With the controls on one seed, and as few epochs and as small networks as the demo's."""
+    """With the controls on one seed, and as few epochs and as small networks as the demo's.
+
+    The settings of ``mine.yaml`` are without controls.
+    """
     chosen = copy.deepcopy(tiny_parameters)
     chosen["split"]["own"] = {"validation_fraction": 0.25}
     chosen["sweep"]["own"]["seeds"] = [0]
@@ -350,7 +353,11 @@ def test_ones_own_images_train_a_model_that_classifies_others(
     for section in ("images", "network", "teacher", "student"):
         chosen[section]["own"] = chosen[section]["demo"]
     project = Project(tmp_path / "project", chosen)
-    grey = {"profile": "own", "datasets": {"folder": {"colour": "grey"}}}
+    grey = {
+        "profile": "own",
+        "datasets": {"folder": {"colour": "grey"}},
+        "ablations": {"own": {"controls": None}},
+    }
     (project.folder / "mine.yaml").write_text(yaml.safe_dump(grey))
     shutil.copytree(image_folder, project.folder / "my_images")
     shutil.copy(image_folder / "test/blob/image 1.jpg", project.folder / "photo.jpg")
@@ -360,8 +367,9 @@ def test_ones_own_images_train_a_model_that_classifies_others(
     data = json.loads((project.folder / "reports/own/data.json").read_text("utf-8"))
     assert data["folder"]["colour"] == "grey", "as mine.yaml says, with which it was built again"
     report = (project.folder / "reports/own/report.html").read_text("utf-8")
-    assert "as many MACs" in report
     assert "The paper's numbers" not in report
+    controls = project.folder / "models/own/ablations/folder/student-mbcsa-s2-same_macs"
+    assert list(controls.rglob("summary.json")), "trained by the first command"
 
 
 def test_the_comparison_of_methods_fits_the_parameters():

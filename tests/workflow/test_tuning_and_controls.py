@@ -73,5 +73,11 @@ def test_the_student_alone_trains_longer(studied, settings):
     assert alone.epochs > run(studied, settings, "student", "", "students").summary.epochs
 
 
+def test_the_report_has_each_control(studied):
+    report = (studied.folder / "reports/demo/report.html").read_text("utf-8")
+    for name in ("as many steps", "as many MACs"):
+        assert name in report
+
+
 def test_nothing_is_trained_again(studied):
     assert studied.planned_rules() == set()
