@@ -118,6 +118,7 @@ def test_of_a_group_only_its_runs_are_wanted_and_what_they_need():
     assert baselines == {"tuning", "baselines"}
 
 
+@pytest.mark.slow
 def test_pieces_of_time_finish_the_study(pieces, parameters):
     project, outputs = pieces
     assert len(outputs) > 1
@@ -154,6 +155,7 @@ def test_sigterm_stops_its_trainings_with_it_and_the_next_piece_continues(parame
     assert (student / "summary.json").exists() or epochs_in(student / "checkpoint.bin") > behind
 
 
+@pytest.mark.slow
 def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
     project, _ = pieces
     home = Project(tmp_path / "home", parameters)
@@ -188,6 +190,7 @@ def test_a_bundle_is_small_parts_and_imports_once(pieces, parameters, tmp_path):
         ours.load_model()
 
 
+@pytest.mark.slow
 def test_a_study_in_part_has_a_report_that_says_so(pieces, parameters, tmp_path):
     project, _ = pieces
     home = Project(tmp_path / "home", parameters)
@@ -203,6 +206,7 @@ def test_a_study_in_part_has_a_report_that_says_so(pieces, parameters, tmp_path)
     assert costs["minutes"].notna().all()
 
 
+@pytest.mark.slow
 def test_dvc_versions_the_weights_of_a_bundle(pieces, parameters, tmp_path):
     project, _ = pieces
     home = Project(tmp_path / "home", parameters)
@@ -228,6 +232,7 @@ def test_dvc_versions_the_weights_of_a_bundle(pieces, parameters, tmp_path):
     assert home.run("dvc", "status", "data/runs/demo.dvc").stdout.startswith("Data and pipelines")
 
 
+@pytest.mark.slow
 def test_an_older_piece_does_not_undo_a_newer_one(pieces, parameters, tmp_path):
     project, _ = pieces
     first = project.folder / "first"
@@ -258,6 +263,7 @@ def test_an_unfinished_training_goes_on_where_the_bundle_was_brought(pieces, par
         assert same == (project.folder / name / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_bundle_leaves_unfinished_trainings_behind_where_it_may_not_be_larger(
     pieces, parameters, tmp_path
 ):
@@ -280,6 +286,7 @@ def test_a_bundle_leaves_unfinished_trainings_behind_where_it_may_not_be_larger(
     assert made["left"] == manifest["unfinished"]
 
 
+@pytest.mark.slow
 def test_a_run_that_trains_here_is_not_replaced(pieces, parameters, tmp_path):
     project, _ = pieces
     name, *_ = json.loads((project.folder / "first/manifest.json").read_text())["finished"]
@@ -294,6 +301,7 @@ def test_a_run_that_trains_here_is_not_replaced(pieces, parameters, tmp_path):
     assert list((home.folder / name).iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_named(pieces, tmp_path):
     project, _ = pieces
     part = next((project.folder / "first").glob("runs.tar.gz.*"))
