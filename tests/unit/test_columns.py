@@ -48,6 +48,11 @@ def test_where_there_is_no_number_there_is_a_dash(shown):
     assert shown == "–"
 
 
+def test_of_a_p_value_it_can_be_seen_on_which_side_of_the_level_it_is():
+    shown = [formats.p_value(value) for value in (0.0495, 0.0503, 0.0234, 0.12)]
+    assert shown == ["0.0495", "0.0503", "0.023", "0.12"]
+
+
 def test_a_single_seed_has_no_spread():
     assert formats.percent(0.8431, math.nan) == "84.31"
     assert formats.ranged(0.8431, math.nan, math.nan, 0.012) == "84.31 ± 1.20"

@@ -50,8 +50,11 @@ def between(low: float, high: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """``0.013``; a dash for a single seed, which has none."""
-    return DASH if math.isnan(value) else f"{value:.2g}"
+    """``0.013``, near 0.05 with a digit more; a dash for a single seed, which has none."""
+    if math.isnan(value):
+        return DASH
+    shown = f"{value:.2g}"
+    return f"{value:.3g}" if shown == "0.05" else shown
 
 
 def estimated(digits: int) -> Callable[[float, bool], str]:

@@ -61,11 +61,11 @@ def method_table(
     """A row for each subset, student, method and kind of weights; empty without methods.
 
     ``gain``, ``balanced_gain`` and those without leaks (``new_``) are over the same student alone,
-    ``hdkd_gain`` over HDKD with weights of the same kind, in points, paired by seed, and by image
-    where predictions are ``known``; p values are corrected within the dataset (Holm), where runs
-    that were chosen as they are published count once. ``ratio`` is how long a run took after
-    starting beside one of the student alone on the same kind of device, ``added`` how many
-    parameters more it has trained.
+    with ``hdkd_`` in front over HDKD with weights of the same kind, in points, paired by seed, and
+    by image where predictions are ``known``. ``p_value`` and ``hdkd_p`` are corrected within the
+    dataset (Holm), each by itself, where runs that were chosen as they are published count once.
+    ``ratio`` is how long a run took after starting beside one of the student alone on the same kind
+    of device, ``added`` how many parameters more it has trained.
     """
     own = runs[(runs["dataset"] == dataset) & (runs["group"] == "methods")]
     pairs = {*zip(own["role"], own["method"], strict=True)}
@@ -82,8 +82,7 @@ def method_table(
             kind = row.weights.partition(":")[0]
             gains = _paired(alone, row.runs, known, own=row.method == "alone")
             hdkd = found.get(("hdkd", kind))
-            to_hdkd = _paired(hdkd, row.runs, known, own=row.method == "hdkd")["gain"]
-            low, high = to_hdkd.interval
+            over_hdkd = _paired(hdkd, row.runs, known, own=row.method == "hdkd")
             about = methods()[row.method]
             table.append(
                 {
@@ -97,10 +96,11 @@ def method_table(
                     ],
                     **results.with_intervals(gains),
                     "p_value": gains["gain"].p_value,
-                    "hdkd_gain": to_hdkd.mean,
-                    "hdkd_low": low,
-                    "hdkd_high": high,
-                    "hdkd_p": to_hdkd.p_value,
+                    **{
+                        f"hdkd_{name}": value
+                        for name, value in results.with_intervals(over_hdkd).items()
+                    },
+                    "hdkd_p": over_hdkd["gain"].p_value,
                     "logits": about.logits,
                     "ratio": time_ratio(row.runs, alone, found_of),
                     "again": row.weights == "chosen: × 1",

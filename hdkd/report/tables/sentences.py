@@ -70,12 +70,13 @@ def methods_explained(settings: Settings) -> str:
     )
     return (
         "Other ways to teach the same students, each with the same teacher, images, seeds, "
-        "augmentation and steps. “Published” weights are those of a method's authors, in their "
-        "normalisation: a "
-        "divergence by batch × classes is as many times weaker as there are classes."
+        "augmentation and steps. “Published” weights are those of a method's authors, as far as "
+        "they are known, in their normalisation: a divergence by batch × classes is as many times "
+        "weaker as there are classes."
         f"{chosen if len(settings.parameters.methods.strengths) > 1 else ''} Gains are in points, "
-        "over the same student alone and over HDKD. “Time” is that of a run's epochs beside the "
-        "student alone's; “parameters more” are trained along, and most are dropped afterwards."
+        "over the same student alone and over HDKD; p is corrected for each of the two by itself. "
+        "“Time” is that of a run's epochs beside the student alone's; “parameters more” are "
+        "trained along, and most are dropped afterwards."
     )
 
 
