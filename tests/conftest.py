@@ -1,6 +1,11 @@
 """Small inputs that several tests use."""
 
+import os
 from pathlib import Path
+
+# Before torch is loaded: several processes test side by side, and threads of more than there are
+# cores wait for each other. On two cores the tests of training took five times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
