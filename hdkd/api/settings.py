@@ -107,11 +107,15 @@ def choose(changes: dict[str, Any], own_optimizer: bool) -> Chosen:
 def with_warmup(training: Training, given: dict[str, Any]) -> Training:
     """``training`` with the paper's share of warm-up where none is given.
 
-    Raises ``ParameterError`` where the smallest rate is not the smallest.
+    Raises ``ParameterError`` where the smallest rate is not the smallest, or a warm-up has no end.
     """
     if training.min_lr > training.lr:
         raise ParameterError(
             f"min_lr ({training.min_lr:g}) must not exceed lr ({training.lr:g}): lower it, too"
+        )
+    if training.warmup_epochs >= training.epochs:
+        raise ParameterError(
+            f"warmup_epochs ({training.warmup_epochs}) must be less than epochs ({training.epochs})"
         )
     if "warmup_epochs" in given:
         return training

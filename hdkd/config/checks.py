@@ -1,5 +1,6 @@
 """Parameters beside each other: what each may be for itself, but not together."""
 
+import operator
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -15,6 +16,11 @@ SPLITS = {
     "class_folders": ("held_out", "clusters"),
     "ham10000": ("single_image_lesions", "held_out", "clusters"),
 }
+# What limits what in a training.
+LIMITS = (
+    ("min_lr", "lr", operator.le, "must not exceed"),
+    ("warmup_epochs", "epochs", operator.lt, "must be less than"),
+)
 
 
 def check(settings: Settings) -> None:
@@ -22,7 +28,7 @@ def check(settings: Settings) -> None:
     for name in settings.study:
         settings.dataset(name)
     for contradictions in (
-        _sizes, _names, _rates, _keep, _subsets, _methods, _method_subsets, _datasets, _seeds,
+        _sizes, _names, _schedules, _keep, _subsets, _methods, _method_subsets, _datasets, _seeds,
     ):  # fmt: skip
         for sentence in contradictions(settings):
             raise ParameterError(sentence)
@@ -70,8 +76,11 @@ def _names(settings: Settings) -> Iterator[str]:
         yield f"ablations.controls.teacher_seeds has {seed}, which is teacher.seed: name others"
 
 
-def _rates(settings: Settings) -> Iterator[str]:
-    """Rates that would rise to their end, in a section, of one dataset, or in a trial."""
+def _schedules(settings: Settings) -> Iterator[str]:
+    """Rates that would rise to their end, and warm-ups that nothing follows.
+
+    In a section, of one dataset, or in a trial.
+    """
     for role in ("teacher", "student"):
         section = getattr(settings.parameters, role)
         changes = {role: {}} | {
@@ -82,14 +91,15 @@ def _rates(settings: Settings) -> Iterator[str]:
                 f"tuning.grid[{k}]": e for k, e in enumerate(settings.parameters.tuning.grid)
             }
         for place, own in changes.items():
-            rates = {name: own.get(name, getattr(section, name)) for name in ("min_lr", "lr")}
-            is_own = place == role or own.keys() & rates.keys()
-            if is_own and rates["min_lr"] > rates["lr"]:
-                low, high = (
-                    f"{place if name in own else role}.{name} ({rate})"
-                    for name, rate in rates.items()
-                )
-                yield f"{low} must not exceed {high}"
+            for low, high, fits, must in LIMITS:
+                values = {name: own.get(name, getattr(section, name)) for name in (low, high)}
+                is_own = place == role or own.keys() & values.keys()
+                if is_own and not fits(*values.values()):
+                    first, second = (
+                        f"{place if name in own else role}.{name} ({value})"
+                        for name, value in values.items()
+                    )
+                    yield f"{first} {must} {second}"
 
 
 def _keep(settings: Settings) -> Iterator[str]:

@@ -193,6 +193,13 @@ def test_a_rate_to_try_below_the_minimum_is_refused(parameters):
     assert "student.min_lr (2e-05) must not exceed tuning.grid[1].lr (1e-05)" in refused(parameters)
 
 
+def test_a_warm_up_that_lasts_until_the_end_is_refused(parameters):
+    parameters["student"]["demo"]["by_dataset"] = {"folder": {"epochs": 1}}
+    assert "student.warmup_epochs (1) must be less than student.by_dataset.folder.epochs (1)" in (
+        refused(parameters)
+    )
+
+
 def test_a_split_that_does_not_fit_the_layout_is_refused(parameters):
     parameters["datasets"]["phantom"]["split"] = {
         "kind": "held_out",

@@ -344,6 +344,7 @@ def test_a_method_that_reads_features_only_teaches_other_classes_than_the_teache
         ({"epochs": 0}, "epochs must be at least 1, not 0"),
         ({"learning_rate": 1.0}, "unknown setting learning_rate: there are epochs, lr, "),
         ({"lr": 1e-5}, "min_lr (2e-05) must not exceed lr (1e-05): lower it, too"),
+        ({"epochs": 3, "warmup_epochs": 3}, "warmup_epochs (3) must be less than epochs (3)"),
         ({"keep": "best_on_test"}, "keep must be one of last, best_on_validation, not 'best_on_t"),
         ({"keep": "best_on_validation"}, "keep='best_on_validation' needs a validation loader"),
         ({"alpha": 2.0}, "alpha must be at most 1, not 2.0"),
