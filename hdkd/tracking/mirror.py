@@ -11,15 +11,13 @@ import warnings
 from collections.abc import Container, Iterable
 from datetime import datetime
 from functools import cache, partial
-from importlib import metadata
 from pathlib import Path
 
-import hdkd
 from hdkd.files import write_atomic
 from hdkd.runs.folder import RunFolder, flatten
 from hdkd.runs.records import Origin, identity
 from hdkd.study.plan import RUN_FILES, is_finished
-from hdkd.tracking import store, values
+from hdkd.tracking import served, store, values
 
 NOTE = "mlflow_run.txt"  # in the folder of an unfinished run: its identifier in MLflow
 WEIGHTS = "model.safetensors"
@@ -88,9 +86,9 @@ class Mirror:
 
     def _find(self) -> tuple[str, str] | None:
         """The identifier in MLflow and the status there."""
-        wanted = f"tags.`{values.TRAINING_TAG}` = '{identity(self._params.run, self._origin)}'"
-        found = self._client.search_runs([self._experiment.identifier], wanted, max_results=1)
-        return (found[0].info.run_id, found[0].info.status) if found else None
+        training = identity(self._params.run, self._origin)
+        found = store.find_run(self._experiment, values.TRAINING_TAG, training)
+        return (found.info.run_id, found.info.status) if found else None
 
     def _create(self) -> str:
         tags = values.tags(self._params, self._origin)
@@ -171,20 +169,9 @@ class Mirror:
         return any(model.status == "READY" for model in models)
 
     def _log_model(self, folder: Path) -> None:
-        """Log the model of a run folder with the code that ``mlflow models serve`` needs."""
-        from hdkd.deploy import serving  # imports MLflow
-
         # The signature says all; an example would make every run load its model again.
         warnings.filterwarnings("ignore", message=".*input example was not provided")
-        with self._mlflow.start_run(self.run):
-            self._mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(Path(serving.__file__)),
-                artifacts={"run": str(folder)},
-                code_paths=[str(Path(hdkd.__file__).parent)],
-                signature=serving.signature(self._params.classes),
-                pip_requirements=requirements(),
-            )
+        served.log("model", folder, self.run)
 
     def _log_params(self, run: str, known: Container[str]) -> None:
         params = [
@@ -199,9 +186,3 @@ class Mirror:
         entities = [self._mlflow.entities.Metric(*each) for each in metrics]
         for first in range(0, len(entities), BATCH):
             self._client.log_batch(self.run, entities[first : first + BATCH])
-
-
-def requirements() -> list[str]:
-    """What a logged model needs: this package's own dependencies, without its extras."""
-    own = [each for each in metadata.requires("hdkd") or [] if "extra ==" not in each]
-    return [*own, "mlflow"]

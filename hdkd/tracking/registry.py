@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-import hdkd
 from hdkd.config import Settings
 from hdkd.data.acquire import phantom
 from hdkd.deploy.export import BY_RULE, default_run, export
@@ -26,8 +25,8 @@ from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import RunSummary, identity
 from hdkd.study import plan
 from hdkd.study.key import RunKey
-from hdkd.tracking import store, values
-from hdkd.tracking.mirror import WEIGHTS, requirements
+from hdkd.tracking import served, store, values
+from hdkd.tracking.mirror import WEIGHTS
 
 ALIAS = "best"
 BY_VALIDATION = "as the best of its seeds on the validation images"
@@ -85,19 +84,13 @@ def best(summaries: list[RunSummary], first: RunKey) -> RunSummary | None:
 
 def _new_version(settings: Settings, summary: RunSummary, name: str, exists: bool) -> Any:
     """Log the exported model to its run, and make it a version whose description is its card."""
-    from hdkd.deploy import serving  # imports MLflow
-
-    mlflow = store.connect()
-    client = mlflow.MlflowClient()
-    key = summary.run
+    client, key = store.connect().MlflowClient(), summary.run
     why = BY_VALIDATION if summary.validation else BY_RULE
     experiment = store.experiment(key.profile, key.dataset, summary.data.title)
     training = identity(key, summary.provenance)
-    wanted = f"tags.`{values.TRAINING_TAG}` = '{training}'"
-    found = client.search_runs([experiment.identifier], wanted, max_results=1)
-    if not found:
+    run = store.find_run(experiment, values.TRAINING_TAG, training)
+    if run is None:
         raise RunError(f"{key.folder} is not in MLflow: `hdkd deliver` sends it there")
-    run = found[0]
     tags = {
         "dataset": key.dataset,
         "profile": key.profile,
@@ -111,17 +104,7 @@ def _new_version(settings: Settings, summary: RunSummary, name: str, exists: boo
         folder = Path(temporary) / "model"
         export(settings, key.folder, folder, why)
         card = (folder / CARD).read_text("utf-8")
-        classes = RunFolder(folder).params.classes
-        with mlflow.start_run(run.info.run_id):
-            logged = mlflow.pyfunc.log_model(
-                name=NAME,
-                python_model=str(Path(serving.__file__)),
-                artifacts={"run": str(folder)},
-                code_paths=[str(Path(hdkd.__file__).parent)],
-                signature=serving.signature(classes),
-                input_example=example(),
-                pip_requirements=requirements(),
-            )
+        logged = served.log(NAME, folder, run.info.run_id, example())
         # Logging has begun and ended the run again.
         client.set_terminated(run.info.run_id, run.info.status, run.info.end_time)
     if not exists:

@@ -131,6 +131,13 @@ def find_experiment(profile: str, dataset: str) -> Experiment | None:
     return Experiment(found.experiment_id, sweeps[0].info.run_id) if sweeps else None
 
 
+def find_run(experiment: Experiment, tag: str, value: str) -> Any:
+    """MLflow's run of an experiment with a tag of that value; ``None`` where there is none."""
+    client = connect().MlflowClient()
+    wanted = f"tags.`{tag}` = '{value}'"
+    return next(iter(client.search_runs([experiment.identifier], wanted, max_results=1)), None)
+
+
 def tags_of_finished_runs(tag: str, profile: str, dataset: str) -> set[str]:
     """What the finished runs of an experiment have in ``tag``; none without an experiment."""
     experiment = find_experiment(profile, dataset)
