@@ -28,7 +28,8 @@ def check(settings: Settings) -> None:
     for name in settings.study:
         settings.dataset(name)
     for contradictions in (
-        _sizes, _names, _schedules, _keep, _subsets, _methods, _method_subsets, _datasets, _seeds,
+        _sizes, _names, _schedules, _keep, _subsets, _extra, _methods, _method_subsets, _datasets,
+        _seeds,
     ):  # fmt: skip
         for sentence in contradictions(settings):
             raise ParameterError(sentence)
@@ -87,8 +88,12 @@ def _schedules(settings: Settings) -> Iterator[str]:
             f"{role}.by_dataset.{name}": own for name, own in section.by_dataset.items()
         }
         if role == "student":
+            tuning = settings.parameters.tuning
+            tried = {"grid": tuning.grid} | {f"extra.{n}": e for n, e in tuning.extra.items()}
             changes |= {
-                f"tuning.grid[{k}]": e for k, e in enumerate(settings.parameters.tuning.grid)
+                f"tuning.{name}[{k}]": own
+                for name, grid in tried.items()
+                for k, own in enumerate(grid)
             }
         for place, own in changes.items():
             for low, high, fits, must in LIMITS:
@@ -148,6 +153,17 @@ def _subsets(settings: Settings) -> Iterator[str]:
                     f"{key} is {subset}, which datasets.{name}.subsets lacks: take one of "
                     f"{', '.join(map(str, subsets))}, or add it there"
                 )
+
+
+def _extra(settings: Settings) -> Iterator[str]:
+    """Further trials of networks that are not tried, or of settings that the grid has."""
+    parameters = settings.parameters
+    for role, changes in parameters.tuning.extra.items():
+        if role not in ("student", "hdkd", *parameters.baselines.models):
+            yield f"tuning.extra names {role}, which baselines.models lacks"
+        for own in changes:
+            if own in parameters.tuning.grid:
+                yield f"tuning.extra.{role} has {own}, as tuning.grid has"
 
 
 def _methods(settings: Settings) -> Iterator[str]:

@@ -46,6 +46,9 @@ def _not_empty(changes: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
+Tried = Annotated[dict[str, Any], ChangesOf(StudentTraining, TUNABLE), AfterValidator(_not_empty)]
+
+
 @model
 class Sweep:
     """Datasets and seeds; ``seeds_by_subset`` names other seeds for one size."""
@@ -143,11 +146,17 @@ class Methods:
 
 @model
 class Tuning:
-    """Settings of the student's training that are tried on the validation images first."""
+    """Settings of the student's training that are tried on the validation images first.
+
+    ``grid`` has those of every network, ``extra`` further ones of single networks.
+    """
 
     datasets: Names
     subset: Subset
     seeds: Seeds
-    grid: Distinct[
-        Annotated[dict[str, Any], ChangesOf(StudentTraining, TUNABLE), AfterValidator(_not_empty)]
-    ]
+    grid: Distinct[Tried]
+    extra: dict[str, Distinct[Tried]]
+
+    def grid_of(self, role: str) -> tuple[dict[str, Any], ...]:
+        """What is tried for a network, in the order of its trials' numbers."""
+        return (*self.grid, *self.extra.get(role, ()))

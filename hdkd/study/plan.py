@@ -68,7 +68,8 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
         chosen["taught_by_the_teacher"] = len(taught_runs(settings, key.dataset))
     tuning = settings.tuning(key.dataset)
     if tuning and is_tuned(settings, key):
-        chosen["tuning"] = {name: getattr(tuning, name) for name in ("subset", "seeds", "grid")}
+        chosen["tuning"] = {name: getattr(tuning, name) for name in ("subset", "seeds")}
+        chosen["tuning"]["grid"] = tuning.grid_of(key.role)
     if key.role == "teacher":
         smote = settings.dataset(key.dataset).smote
         chosen["smote"] = vars(smote) | vars(settings.parameters.smote)
@@ -137,14 +138,14 @@ def tuned_settings(profile: str, dataset: str) -> Path:
 
 
 def tuning_runs(settings: Settings, dataset: str) -> list[RunKey]:
-    """A trial of each setting of the grid for every method, so that each has the same budget."""
+    """A trial of each setting of the grid for every network, and of what it has besides."""
     tuning = settings.tuning(dataset)
     if not tuning:
         return []
     return [
         run_key(settings, dataset, "tuning", role, tuning.subset, seed, f"trial{number}")
         for role in ("student", "hdkd", *settings.parameters.baselines.models)
-        for number in range(len(tuning.grid))
+        for number in range(len(tuning.grid_of(role)))
         for seed in tuning.seeds
     ]
 

@@ -1,4 +1,4 @@
-"""Choosing settings on the validation images: the same trials for each, and its best mean."""
+"""Choosing settings on the validation images: trials of each network, and its best mean."""
 
 import json
 from pathlib import Path
@@ -51,6 +51,7 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
         raise RunError(f"made with other parameters than these: {first_few(left_out)}: train again")
     known = {summary.run: summary for summary in counted}
     for role in dict.fromkeys(run.role for run in runs):
+        grid = tuning.grid_of(role)
         means, chosen = best(
             [
                 [
@@ -58,11 +59,11 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
                     for run in runs
                     if (run.role, run.point) == (role, f"trial{number}")
                 ]
-                for number in range(len(tuning.grid))
+                for number in range(len(grid))
             ]
         )
-        trials = [{"settings": s} | m for s, m in zip(tuning.grid, means, strict=True)]
-        methods[role] = {"chosen": tuning.grid[chosen], "trials": trials}
+        trials = [{"settings": s} | m for s, m in zip(grid, means, strict=True)]
+        methods[role] = {"chosen": grid[chosen], "trials": trials}
     content = {"subset": tuning.subset, "seeds": tuning.seeds, "methods": methods}
     output.parent.mkdir(parents=True, exist_ok=True)
     write_json(output, content)
@@ -77,8 +78,8 @@ def has_same_trials(path: Path, tuning: Tuning) -> bool:
     """Whether the file of :func:`choose` has the trials that ``tuning`` asks for."""
     content = json.loads(path.read_text("utf-8"))
     return (content["subset"], content["seeds"]) == (tuning.subset, list(tuning.seeds)) and all(
-        [trial["settings"] for trial in method["trials"]] == list(tuning.grid)
-        for method in content["methods"].values()
+        [trial["settings"] for trial in method["trials"]] == list(tuning.grid_of(role))
+        for role, method in content["methods"].items()
     )
 
 

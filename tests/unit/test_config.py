@@ -193,6 +193,16 @@ def test_a_rate_to_try_below_the_minimum_is_refused(parameters):
     assert "student.min_lr (2e-05) must not exceed tuning.grid[1].lr (1e-05)" in refused(parameters)
 
 
+def test_a_network_with_trials_of_its_own_must_be_tried(parameters):
+    parameters["tuning"]["demo"]["extra"] = {"pvt_tiny": [{"lr": 0.001}]}
+    assert "tuning.extra names pvt_tiny, which baselines.models lacks" in refused(parameters)
+
+
+def test_a_trial_of_a_network_that_all_have_is_refused(parameters):
+    parameters["tuning"]["demo"] |= {"grid": [{"lr": 0.001}], "extra": {"hdkd": [{"lr": 0.001}]}}
+    assert "tuning.extra.hdkd has {'lr': 0.001}, as tuning.grid has" in refused(parameters)
+
+
 def test_a_warm_up_that_lasts_until_the_end_is_refused(parameters):
     parameters["student"]["demo"]["by_dataset"] = {"folder": {"epochs": 1}}
     assert "student.warmup_epochs (1) must be less than student.by_dataset.folder.epochs (1)" in (

@@ -294,12 +294,13 @@ def trials(numbers: Numbers, dataset: str) -> pd.DataFrame:
         return EMPTY
     rows = []
     for role in dict.fromkeys(run.role for run in planned):
+        grid = tuning.grid_of(role)
         by_trial = [
             [runs[r] for r in planned if (r.role, r.point) == (role, f"trial{k}")]
-            for k in range(len(tuning.grid))
+            for k in range(len(grid))
         ]
         means, best = tune.best(by_trial)
-        for k, changes in enumerate(tuning.grid):
+        for k, changes in enumerate(grid):
             row = {"role": role, "changes": changes, **means[k], "seeds": len(by_trial[k])}
             rows.append(row | {"chosen": k == best})
     return pd.DataFrame(rows)
