@@ -89,7 +89,11 @@ def _schedules(settings: Settings) -> Iterator[str]:
         }
         if role == "student":
             tuning = settings.parameters.tuning
-            tried = {"grid": tuning.grid} | {f"extra.{n}": e for n, e in tuning.extra.items()}
+            tried = {"grid": tuning.grid} | {
+                f"extra.{name}.{network}": own
+                for name, networks in tuning.extra.items()
+                for network, own in networks.items()
+            }
             changes |= {
                 f"tuning.{name}[{k}]": own
                 for name, grid in tried.items()
@@ -157,13 +161,17 @@ def _subsets(settings: Settings) -> Iterator[str]:
 
 def _extra(settings: Settings) -> Iterator[str]:
     """Further trials of networks that are not tried, or of settings that the grid has."""
-    parameters = settings.parameters
-    for role, changes in parameters.tuning.extra.items():
-        if role not in ("student", "hdkd", *parameters.baselines.models):
-            yield f"tuning.extra names {role}, which baselines.models lacks"
-        for own in changes:
-            if own in parameters.tuning.grid:
-                yield f"tuning.extra.{role} has {own}, as tuning.grid has"
+    tuning = settings.parameters.tuning
+    for dataset, networks in tuning.extra.items():
+        key = f"tuning.extra.{dataset}"
+        if dataset not in tuning.datasets:
+            yield f"{key} needs {dataset} in tuning.datasets"
+        for role, changes in networks.items():
+            if role not in ("student", "hdkd", *settings.parameters.baselines.models):
+                yield f"{key} names {role}, which baselines.models lacks"
+            for own in changes:
+                if own in tuning.grid:
+                    yield f"{key}.{role} has {own}, as tuning.grid has"
 
 
 def _methods(settings: Settings) -> Iterator[str]:

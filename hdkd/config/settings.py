@@ -60,9 +60,10 @@ class Settings:
         values = vars(section) | section.by_dataset.get(dataset, {})
         values["offset"] = self.parameters.schedule.offset
         if TRIAL.fullmatch(point):
-            grid, number = self.parameters.tuning.grid_of(role), int(point.removeprefix("trial"))
+            number = int(point.removeprefix("trial"))
+            grid = self.parameters.tuning.grid_of(role, dataset)
             if number >= len(grid):
-                count = f"{len(grid)} entries for {role}"
+                count = f"{len(grid)} entries for {role} on {dataset}"
                 raise ParameterError(f"there is no {point}: tuning.grid has {count}")
             values |= grid[number]
         return Training(**{name: values[name] for name in TRAINING})

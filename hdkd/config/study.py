@@ -148,15 +148,15 @@ class Methods:
 class Tuning:
     """Settings of the student's training that are tried on the validation images first.
 
-    ``grid`` has those of every network, ``extra`` further ones of single networks.
+    ``grid`` has those of every network, ``extra`` further ones by dataset and network.
     """
 
     datasets: Names
     subset: Subset
     seeds: Seeds
     grid: Distinct[Tried]
-    extra: dict[str, Distinct[Tried]]
+    extra: dict[str, dict[str, Distinct[Tried]]]
 
-    def grid_of(self, role: str) -> tuple[dict[str, Any], ...]:
-        """What is tried for a network, in the order of its trials' numbers."""
-        return (*self.grid, *self.extra.get(role, ()))
+    def grid_of(self, role: str, dataset: str) -> tuple[dict[str, Any], ...]:
+        """What is tried for a network on a dataset, in the order of its trials' numbers."""
+        return (*self.grid, *self.extra.get(dataset, {}).get(role, ()))

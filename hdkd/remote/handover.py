@@ -54,7 +54,7 @@ def restore(settings: Settings) -> list[str]:
     for dataset in settings.study:
         chosen = plan.tuned_settings(settings.profile, dataset)
         kept, tuning = report / "chosen" / f"{dataset}.json", settings.tuning(dataset)
-        fits = tuning and kept.exists() and has_same_trials(kept, tuning)
+        fits = tuning and kept.exists() and has_same_trials(kept, tuning, dataset)
         if fits and bundle.copy_missing(kept, chosen):
             restored.append(chosen.as_posix())
     restored += complete_choices(settings)

@@ -74,7 +74,7 @@ def with_current_parameters(
             if used.get(name) != wanted.get(name)  # what did not exist then was off, as null is
         ]
         tuning = settings.tuning(key.dataset) if plan.is_tuned(settings, key) else None
-        if tuning and summary.tuned not in tuning.grid_of(key.role):
+        if tuning and summary.tuned not in tuning.grid_of(key.role, key.dataset):
             changed.append(f"settings {summary.tuned}, which tuning.grid lacks")
         if changed:
             left_out.append(f"{key.folder.as_posix()} ({', '.join(changed)})")

@@ -69,7 +69,7 @@ def hyperparameters(settings: Settings, key: RunKey) -> dict[str, Any]:
     tuning = settings.tuning(key.dataset)
     if tuning and is_tuned(settings, key):
         chosen["tuning"] = {name: getattr(tuning, name) for name in ("subset", "seeds")}
-        chosen["tuning"]["grid"] = tuning.grid_of(key.role)
+        chosen["tuning"]["grid"] = tuning.grid_of(key.role, key.dataset)
     if key.role == "teacher":
         smote = settings.dataset(key.dataset).smote
         chosen["smote"] = vars(smote) | vars(settings.parameters.smote)
@@ -145,7 +145,7 @@ def tuning_runs(settings: Settings, dataset: str) -> list[RunKey]:
     return [
         run_key(settings, dataset, "tuning", role, tuning.subset, seed, f"trial{number}")
         for role in ("student", "hdkd", *settings.parameters.baselines.models)
-        for number in range(len(tuning.grid_of(role)))
+        for number in range(len(tuning.grid_of(role, dataset)))
         for seed in tuning.seeds
     ]
 

@@ -51,7 +51,7 @@ def choose(settings: Settings, dataset: str, output: Path) -> None:
         raise RunError(f"made with other parameters than these: {first_few(left_out)}: train again")
     known = {summary.run: summary for summary in counted}
     for role in dict.fromkeys(run.role for run in runs):
-        grid = tuning.grid_of(role)
+        grid = tuning.grid_of(role, dataset)
         means, chosen = best(
             [
                 [
@@ -74,11 +74,11 @@ def tuned_roles(path: Path) -> set[str]:
     return set(json.loads(path.read_text("utf-8"))["methods"]) if path.exists() else set()
 
 
-def has_same_trials(path: Path, tuning: Tuning) -> bool:
-    """Whether the file of :func:`choose` has the trials that ``tuning`` asks for."""
+def has_same_trials(path: Path, tuning: Tuning, dataset: str) -> bool:
+    """Whether the file of :func:`choose` for a dataset has the trials that ``tuning`` asks for."""
     content = json.loads(path.read_text("utf-8"))
     return (content["subset"], content["seeds"]) == (tuning.subset, list(tuning.seeds)) and all(
-        [trial["settings"] for trial in method["trials"]] == list(tuning.grid_of(role))
+        [trial["settings"] for trial in method["trials"]] == list(tuning.grid_of(role, dataset))
         for role, method in content["methods"].items()
     )
 

@@ -194,13 +194,21 @@ def test_a_rate_to_try_below_the_minimum_is_refused(parameters):
 
 
 def test_a_network_with_trials_of_its_own_must_be_tried(parameters):
-    parameters["tuning"]["demo"]["extra"] = {"pvt_tiny": [{"lr": 0.001}]}
-    assert "tuning.extra names pvt_tiny, which baselines.models lacks" in refused(parameters)
+    parameters["tuning"]["demo"]["extra"] = {"phantom": {"pvt_tiny": [{"lr": 0.001}]}}
+    assert "tuning.extra.phantom names pvt_tiny, which baselines.models lacks" in (
+        refused(parameters)
+    )
+
+
+def test_trials_on_a_dataset_that_is_not_tuned_are_refused(parameters):
+    parameters["tuning"]["demo"]["extra"] = {"folder": {"hdkd": [{"lr": 0.001}]}}
+    assert "tuning.extra.folder needs folder in tuning.datasets" in refused(parameters)
 
 
 def test_a_trial_of_a_network_that_all_have_is_refused(parameters):
-    parameters["tuning"]["demo"] |= {"grid": [{"lr": 0.001}], "extra": {"hdkd": [{"lr": 0.001}]}}
-    assert "tuning.extra.hdkd has {'lr': 0.001}, as tuning.grid has" in refused(parameters)
+    tried = [{"lr": 0.001}]
+    parameters["tuning"]["demo"] |= {"grid": tried, "extra": {"phantom": {"hdkd": tried}}}
+    assert "tuning.extra.phantom.hdkd has {'lr': 0.001}, as tuning.grid has" in refused(parameters)
 
 
 def test_a_warm_up_that_lasts_until_the_end_is_refused(parameters):

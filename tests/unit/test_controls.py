@@ -164,7 +164,7 @@ def test_a_method_gets_the_settings_of_the_best_mean_and_of_equals_the_lowest_lo
 def test_a_network_may_have_trials_of_its_own_which_change_no_other(parameters):
     parameters["baselines"]["demo"]["models"] = ["mobilenet_v2"]
     before = config.resolve(parameters)
-    parameters["tuning"]["demo"]["extra"] = {"mobilenet_v2": [{"lr": 0.001}]}
+    parameters["tuning"]["demo"]["extra"] = {"phantom": {"mobilenet_v2": [{"lr": 0.001}]}}
     settings = config.resolve(parameters)
     added = set(plan.tuning_runs(settings, "phantom")) - set(plan.tuning_runs(before, "phantom"))
     assert {(run.role, run.point) for run in added} == {("mobilenet_v2", "trial3")}
@@ -190,7 +190,7 @@ def test_trials_that_the_grid_no_longer_has_are_left_out_and_named(settings, par
     parameters["tuning"]["demo"]["grid"] = [{"lr": 0.004}]
     kept, left_out = evidence.with_current_parameters(config.resolve(parameters), made)
     assert kept == made[:1]
-    assert "there is no trial2: tuning.grid has 1 entries for student" in left_out[1]
+    assert "there is no trial2: tuning.grid has 1 entries for student on phantom" in left_out[1]
 
 
 def test_a_training_without_the_settings_that_were_chosen_does_not_count(settings):

@@ -294,7 +294,7 @@ def trials(numbers: Numbers, dataset: str) -> pd.DataFrame:
         return EMPTY
     rows = []
     for role in dict.fromkeys(run.role for run in planned):
-        grid = tuning.grid_of(role)
+        grid = tuning.grid_of(role, dataset)
         by_trial = [
             [runs[r] for r in planned if (r.role, r.point) == (role, f"trial{k}")]
             for k in range(len(grid))
