@@ -20,7 +20,7 @@ def logging_to(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-        file = path.open("a", encoding="utf-8", buffering=1)
+        file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
     except OSError as error:
         reason = f"the log {path} cannot be written ({error.strerror})"
         raise UserError(f"{reason}: name another file with --log") from None
@@ -38,7 +38,7 @@ def logging_to(path: Path) -> Iterator[None]:
     tee.stdin.close()
     try:
         with (
-            os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1) as errors,
+            os.fdopen(os.dup(2), "w", 1, encoding="utf-8", errors="backslashreplace") as errors,
             redirect_stdout(file),
             redirect_stderr(errors),
         ):

@@ -11,18 +11,21 @@ import click
 
 from hdkd.cli.data import prepared_folder, prepared_option
 from hdkd.cli.options import dataset, path, require, with_settings
-from hdkd.errors import UnfinishedError
+from hdkd.errors import UnfinishedError, UserError
 from hdkd.study.names import BASELINES, GROUPS, ROLES
 
 if TYPE_CHECKING:
     from hdkd.config import Settings
+    from hdkd.study.key import RunKey
 
 
 def subset(context: click.Context, option: click.Parameter, given: str) -> str:
     """A positive number or ``all``, as Click checks it."""
-    if given != "all" and not (given.isdecimal() and int(given) > 0):
+    if given == "all":
+        return given
+    if not (given.isdecimal() and int(given) > 0):
         raise click.BadParameter(f"{given!r} is neither a number of images nor all")
-    return given
+    return str(int(given))
 
 
 @click.command()
@@ -43,7 +46,7 @@ def subset(context: click.Context, option: click.Parameter, given: str) -> str:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 2**32 - 1),
     default=0,
     help="seed of subset, initial weights and batches",
 )
@@ -94,6 +97,8 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
     chosen["group"] = options["group"] or group_of(options["role"])
     key = run_key(settings, dataset, **chosen, variant=(options["block"], options["stem_stride"]))
     key = replace(key, method=method_of(options["role"], options["method"]))
+    if reason := misfit(key, options):
+        raise click.UsageError(reason)
     folder = prepared_folder(settings, dataset, options["prepared"])
     require(folder / "split.csv", "split")
     for name, command in (("recipes", "smote"), ("tuned", "tune")):
@@ -104,6 +109,35 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
     job = Job(settings, key, folder, output, **files, device=options["device"])
     observer = None if options["no_tracking"] else Live()
     run(job, observer, options["threads"], ends, options["restart"])
+
+
+def misfit(key: "RunKey", options: dict[str, Any]) -> str | None:
+    """Why options do not fit the run that they name; ``None`` where they do."""
+    if not key.block and (options["block"] or options["stem_stride"]):
+        return f"--block and --stem-stride are not for a {key.role}"
+    if options["teacher"] and not key.is_taught:
+        return f"--teacher must be left out: nothing teaches {key.model}"
+    is_trial = key.point.startswith("trial")
+    if is_trial != (key.group == "tuning"):
+        return "--group tuning needs --point with a trial, as trial0, and a trial needs that group"
+    if is_trial and options["tuned"]:
+        return "--tuned must be left out: a trial has settings of its own"
+    if key.point and key.role not in (roles := roles_at(key)):
+        return f"--point {key.point} is for {' or '.join(roles)}, not for a {key.role}"
+    return None
+
+
+def roles_at(key: "RunKey") -> tuple[str, ...]:
+    """The roles that a run at the point of ``key`` may have."""
+    from hdkd.config.study import CONTROL, STRENGTH, TRIAL
+
+    if TRIAL.fullmatch(key.point):
+        return ("student", "hdkd", *BASELINES)
+    if key.point.startswith("same_") and CONTROL.fullmatch(key.point):
+        return ("student",)
+    if CONTROL.fullmatch(key.point):
+        return ("teacher", "hdkd")
+    return ("hybrid", "vit") if STRENGTH.fullmatch(key.point) else ("hdkd",)
 
 
 def group_of(role: str) -> str:
@@ -130,8 +164,8 @@ def method_of(role: str, method: str) -> str:
 @path("--output", "file (models/PROFILE/tuning/DATASET/chosen.json)")
 def tune(settings: "Settings", dataset: str, output: Path | None) -> None:
     """Choose settings by the trials on the validation images."""
+    from hdkd.runs.tuning import choose
     from hdkd.study import plan
-    from hdkd.training.tune import choose
 
     settings.dataset(dataset)
     choose(settings, dataset, output or plan.tuned_settings(settings.profile, dataset))
@@ -148,7 +182,12 @@ def deadline(budget: float | None) -> float | None:
     if budget is not None:
         return time.monotonic() + 60 * budget
     if DEADLINE in os.environ:
-        left = float(os.environ[DEADLINE]) - time.time()
+        try:
+            left = float(os.environ[DEADLINE]) - time.time()
+        except ValueError:
+            raise UserError(
+                f"{DEADLINE} must be a time in seconds since 1970, not {os.environ[DEADLINE]!r}"
+            ) from None
         if left <= 0:
             raise UnfinishedError("the time was over before it began")
         return time.monotonic() + left

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Iterator
 from pathlib import PurePath
+from typing import Any
 
 from hdkd.config.datasets import Dataset, Generated
 from hdkd.config.methods import methods
@@ -82,33 +83,35 @@ def _schedules(settings: Settings) -> Iterator[str]:
 
     In a section, of one dataset, or in a trial.
     """
+    for layers in _layers(settings):
+        for low, high, fits, must in LIMITS:
+            places = [
+                next(place for place in layers if name in layers[place]) for name in (low, high)
+            ]
+            values = [layers[place][name] for place, name in zip(places, (low, high), strict=True)]
+            is_own = layers[next(iter(layers))].keys() & {low, high}
+            if is_own and not fits(*values):
+                yield f"{places[0]}.{low} ({values[0]}) {must} {places[1]}.{high} ({values[1]})"
+
+
+def _layers(settings: Settings) -> Iterator[dict[str, dict[str, Any]]]:
+    """Settings of training by their place, of which an earlier one comes before a later one."""
+    parameters = settings.parameters
     for role in ("teacher", "student"):
-        section = getattr(settings.parameters, role)
-        changes = {role: {}} | {
-            f"{role}.by_dataset.{name}": own for name, own in section.by_dataset.items()
+        section = getattr(parameters, role)
+        yield {role: vars(section)}
+        for name, own in section.by_dataset.items():
+            yield {f"{role}.by_dataset.{name}": own, role: vars(section)}
+    tuning, student = parameters.tuning, parameters.student
+    for name in tuning.datasets:
+        under = {f"student.by_dataset.{name}": student.by_dataset.get(name, {})}
+        under["student"] = vars(student)
+        networks = {
+            f"extra.{name}.{role}": grid for role, grid in tuning.extra.get(name, {}).items()
         }
-        if role == "student":
-            tuning = settings.parameters.tuning
-            tried = {"grid": tuning.grid} | {
-                f"extra.{name}.{network}": own
-                for name, networks in tuning.extra.items()
-                for network, own in networks.items()
-            }
-            changes |= {
-                f"tuning.{name}[{k}]": own
-                for name, grid in tried.items()
-                for k, own in enumerate(grid)
-            }
-        for place, own in changes.items():
-            for low, high, fits, must in LIMITS:
-                values = {name: own.get(name, getattr(section, name)) for name in (low, high)}
-                is_own = place == role or own.keys() & values.keys()
-                if is_own and not fits(*values.values()):
-                    first, second = (
-                        f"{place if name in own else role}.{name} ({value})"
-                        for name, value in values.items()
-                    )
-                    yield f"{first} {must} {second}"
+        for place, grid in {"grid": tuning.grid, **networks}.items():
+            for k, changes in enumerate(grid):
+                yield {f"tuning.{place}[{k}]": changes, **under}
 
 
 def _keep(settings: Settings) -> Iterator[str]:

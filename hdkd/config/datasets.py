@@ -10,9 +10,9 @@ from hdkd.config.fields import (
     Count,
     Flag,
     Identifier,
+    Seed,
     Subset,
     Text,
-    Whole,
     model,
     or_word,
 )
@@ -26,7 +26,7 @@ class Generated:
     """Images that this project draws, ``size`` pixels wide and high."""
 
     kind: Literal["generated"]
-    seed: Whole
+    seed: Seed
     size: Annotated[int, Field(strict=True, ge=32)]
 
 
@@ -104,7 +104,7 @@ class DrawnSplit:
 
     kind: Literal["held_out", "single_image_lesions", "clusters"]
     test_fraction: TestFraction
-    seed: Whole
+    seed: Seed
 
 
 Source = Annotated[Generated | Kaggle | Local | MedMNIST, Field(discriminator="kind")]
@@ -127,7 +127,7 @@ class Smote:
     enabled: Flag
     neighbours: Count
     target: Annotated[Literal["majority"] | Count, or_word("majority")]
-    seed: Whole
+    seed: Seed
 
 
 @model

@@ -14,9 +14,9 @@ from hdkd.config.fields import (
     Identifier,
     Names,
     Rate,
+    Seed,
     Seeds,
     Subset,
-    Whole,
     model,
 )
 from hdkd.config.methods import methods
@@ -63,7 +63,7 @@ class ValidationSplit:
     """The share of the training images that settings and epochs are chosen on; 0 for none."""
 
     validation_fraction: Annotated[float, Field(strict=True, ge=0, lt=1), AsWritten]
-    validation_seed: Whole
+    validation_seed: Seed
 
 
 @model

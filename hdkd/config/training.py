@@ -12,6 +12,7 @@ from hdkd.config.fields import (
     Fraction,
     Number,
     Rate,
+    Seed,
     Triple,
     Whole,
     model,
@@ -94,7 +95,7 @@ class TeacherTraining(Optimisation):
     """The section ``teacher`` without ``by_dataset``."""
 
     keep: Literal["last", "best_on_validation", "best_on_test"]
-    seed: Whole
+    seed: Seed
 
 
 @model

@@ -2,11 +2,12 @@
 
 Two models that are tested on the same images are compared image by image and seed by seed. The
 error of a mean over seeds has two parts: seeds differ (sample deviation over seeds), and other test
-images would have given another mean (deviation over images of the mean over seeds; for a mean, this
-is what a bootstrap over images converges to). Both are added, which counts the noise within a cell
-twice and so errs on the safe side; degrees of freedom are Satterthwaite's, as for readers and cases
-in studies of diagnostic imaging (Hillis 2007, *Statistics in Medicine* 26:596). No interval is
-narrower than Student's t over the seeds alone.
+images would have given another mean (sample deviation over images, class by class in balanced
+accuracy, of the mean over seeds). Both are added, which counts the noise within a cell twice and so
+errs on the safe side; degrees of freedom are Satterthwaite's, as for readers and cases in studies
+of diagnostic imaging (Hillis 2007, *Statistics in Medicine* 26:596), so that a class of few test
+images widens an interval that it decides. No interval is narrower than Student's t over the seeds
+alone. Test images count as independent of each other, which slices of one head are not.
 
 Seeds that agree on a count of images may still differ by less than an image. Their deviation is at
 least that of rounding to whole images, 1/√12 of an image (Sheppard's correction). In accuracy it is
@@ -32,13 +33,15 @@ MANY = 1000  # seeds or multiples of the test set: beyond, a study is not worth 
 class Estimate:
     """A mean over seeds with its errors, all in the unit of the values; intervals are of 95 %.
 
-    ``image_error`` is the standard error from test images. ``resolution`` is how much one test
-    image changes a value: seeds that agree are known no better.
+    ``image_error`` is the standard error from test images, known with ``image_freedom`` degrees of
+    freedom. ``resolution`` is how much one test image changes a value: seeds that agree are known
+    no better.
     """
 
     values: tuple[float, ...]
     image_error: float
     resolution: float
+    image_freedom: float = math.inf
 
     @property
     def seeds(self) -> int:
@@ -68,7 +71,7 @@ class Estimate:
         """Low and high end; NaN for a single seed, of which no other seed can be told."""
         from scipy.stats import t  # slow to import
 
-        tests = _tests(self.seed_error, self.image_error, self.seeds)
+        tests = self._tests(self.seed_error, self.image_error, self.seeds)
         reach = max(error * float(t.ppf((1 + LEVEL) / 2, freedom)) for error, freedom in tests)
         return self.mean - reach, self.mean + reach
 
@@ -77,13 +80,14 @@ class Estimate:
         """Two-sided, of a true mean of zero; NaN for a single seed."""
         from scipy.stats import t
 
-        tests = _tests(self.seed_error, self.image_error, self.seeds)
+        tests = self._tests(self.seed_error, self.image_error, self.seeds)
         return max(2 * float(t.sf(abs(self.mean) / error, freedom)) for error, freedom in tests)
 
     @property
     def smallest(self) -> float:
         """The smallest true mean that such a study alone would tell from zero in 80 % of cases."""
-        return smallest_effect(_tests(self._planned(self.seeds), self.image_error, self.seeds))
+        planned = self._tests(self._planned(self.seeds), self.image_error, self.seeds)
+        return smallest_effect(planned)
 
     def _planned(self, seeds: int) -> float:
         """The standard error to expect from so many seeds; few values spread too little, by c₄."""
@@ -93,6 +97,19 @@ class Estimate:
         ratio = math.exp(math.lgamma(self.seeds / 2) - math.lgamma(freedom / 2))
         c4 = math.sqrt(2 / freedom) * ratio
         return self.seed_error * math.sqrt(self.seeds / seeds) / c4
+
+    def _tests(
+        self, seed_error: float, image_error: float, seeds: int
+    ) -> list[tuple[float, float]]:
+        """Standard errors with their degrees of freedom; the wider counts.
+
+        First that of seeds and images together, then that of seeds alone.
+        """
+        error = math.hypot(seed_error, image_error)
+        if seeds < 2:
+            return [(error, math.inf)]
+        parts = seed_error**4 / (seeds - 1) + image_error**4 / self.image_freedom
+        return [(error, error**4 / parts), (seed_error, seeds - 1)]
 
     def needed(self, size: float, level: float = 1 - LEVEL) -> str:
         """How many seeds, else how many test images, show a true mean of ``size`` in 80 % of cases.
@@ -105,7 +122,7 @@ class Estimate:
 
         def shown(seeds: int, times: int = 1) -> bool:
             images = self.image_error / math.sqrt(times)
-            return smallest_effect(_tests(self._planned(seeds), images, seeds), level) <= size
+            return smallest_effect(self._tests(self._planned(seeds), images, seeds), level) <= size
 
         tried = range(self.seeds + 1, MANY)
         if (k := bisect_left(tried, True, key=shown)) < len(tried):
@@ -114,17 +131,6 @@ class Estimate:
         if (k := bisect_left(tried, True, key=lambda times: shown(MANY, times))) < len(tried):
             return f"about {tried[k]} times as many test images"
         return "more seeds and images than are worth planning"
-
-
-def _tests(seed_error: float, image_error: float, seeds: int) -> list[tuple[float, float]]:
-    """Standard errors with their degrees of freedom; the wider counts.
-
-    First that of seeds and images together, then that of seeds alone.
-    """
-    error = math.hypot(seed_error, image_error)
-    if seeds < 2:
-        return [(error, math.inf)]
-    return [(error, (seeds - 1) * (error / seed_error) ** 4), (seed_error, seeds - 1)]
 
 
 def estimate(scores: np.ndarray, labels: np.ndarray | None = None, unit: float = 1.0) -> Estimate:
@@ -139,14 +145,17 @@ def estimate(scores: np.ndarray, labels: np.ndarray | None = None, unit: float =
         groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     means = scores.mean(axis=0)
     values = np.mean([scores[:, group].mean(axis=1) for group in groups], axis=0)
-    # The bootstrap's variance of a mean is over n, not n - 1; a class of one image has none.
-    variance = sum(means[group].var() / len(group) for group in groups) / len(groups) ** 2
+    # Of the mean of each class, in that of all; a class of one image says nothing of others.
+    several = [group for group in groups if len(group) > 1]
+    parts = [means[g].var(ddof=1) / len(g) / len(groups) ** 2 for g in several]
+    squares = sum(part**2 / (len(g) - 1) for part, g in zip(parts, several, strict=True))
     # The counts of all classes are rounded, each by itself.
     resolution = math.hypot(*(1 / len(group) for group in groups)) / len(groups)
     return Estimate(
         tuple(float(unit * value) for value in values),
-        unit * math.sqrt(variance),
+        unit * math.sqrt(sum(parts)),
         unit * resolution,
+        sum(parts) ** 2 / squares if squares else math.inf,
     )
 
 

@@ -44,7 +44,8 @@ def metrics(
             draws = [WEIGHTED[name](each, labels, weights) for each in runs]
             error = float(np.mean(np.concatenate(draws), axis=0).std())
         of = "accuracy" if name == "calibration_error" else "balanced_accuracy"
-        found[name] = Estimate(tuple(map(float, own)), error, means[of].resolution)
+        alike = means[of]
+        found[name] = Estimate(tuple(map(float, own)), error, alike.resolution, alike.image_freedom)
     return found
 
 
@@ -106,8 +107,8 @@ def auroc_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
             added[own] += above / own.sum()
             added[~own] += below / (~own).sum()
     added /= len(classes) * len(probabilities)
-    groups = (added[labels == k] for k in classes)
-    return math.sqrt(sum(len(group) * group.var() for group in groups))
+    groups = [added[labels == k] for k in classes if (labels == k).sum() > 1]
+    return math.sqrt(sum(len(group) * group.var(ddof=1) for group in groups))
 
 
 def share_below(ordered: np.ndarray, scores: np.ndarray) -> np.ndarray:

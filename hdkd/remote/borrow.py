@@ -20,12 +20,12 @@ from hdkd.errors import RunError, UnfinishedError
 from hdkd.remote.bundle import write_bundle
 from hdkd.report.tables import cost, results
 from hdkd.runs.evidence import finished_summaries, with_current_parameters
+from hdkd.runs.tuning import tuned_roles
 from hdkd.study import plan
 from hdkd.study.key import RunKey
 from hdkd.study.plan import DEADLINE
 from hdkd.training.checkpoint import checkpoint_of, epochs_in, is_locked
 from hdkd.training.job import choose_device
-from hdkd.training.tune import tuned_roles
 
 # Multiply-accumulates per second of training, until a run on such a device has been measured.
 FIRST_RATES = {"cuda": 4e12, "cpu": 2e10}
@@ -108,15 +108,10 @@ def missing(settings: Settings, device: str) -> list[MissingRun]:
 def of_group(settings: Settings, missing_runs: list[MissingRun], group: str) -> list[MissingRun]:
     """Those of one of ``GROUPS``, and the teachers and trials that they need."""
     own = [each for each in missing_runs if each.run.group == group]
-    teachers = {each.teacher for each in own}
     tuned = {each.run.dataset for each in own if plan.is_tuned(settings, each.run)}
-    return [
-        each
-        for each in missing_runs
-        if each.run.group == group
-        or each.run in teachers
-        or (each.run.group == "tuning" and each.run.dataset in tuned)
-    ]
+    own += [e for e in missing_runs if e.run.group == "tuning" and e.run.dataset in tuned]
+    wanted = {each.run for each in own} | {each.teacher for each in own}
+    return [each for each in missing_runs if each.run in wanted]
 
 
 def waits(settings: Settings, run: RunKey) -> bool:
@@ -166,6 +161,7 @@ class Piece:
         self.wanted = of_group(settings, self.missing, group) if group else self.missing
         ready = [each for each in self.wanted if not waits(settings, each.run)]
         self.chosen = choose(ready, seconds, self.parallel)
+        self.started = time.time()
 
     @property
     def state(self) -> str:
@@ -192,8 +188,12 @@ class Piece:
         ]
 
     def unfinished(self) -> list[RunKey]:
-        """The chosen runs that are not finished."""
-        return [each.run for each in self.chosen if not plan.is_finished(each.run.folder)]
+        """The chosen runs that are not finished, or were before, with other settings."""
+        return [
+            each.run
+            for each in self.chosen
+            if not is_recent(each.run.folder / plan.RUN_FILES[-1], self.started)
+        ]
 
     def train(self) -> RunError | UnfinishedError | None:
         """Have Snakemake train what is chosen until the time is over, or SIGTERM comes.
@@ -201,14 +201,21 @@ class Piece:
         Returns, rather than raises, that a run failed for another reason than time, or the SIGTERM:
         what the others have left is bundled all the same.
         """
-        started = time.time()
+        started = self.started = time.time()
         ends = started + self.seconds - STARTING_SECONDS
         targets = [(each.run.folder / "summary.json").as_posix() for each in self.chosen]
+        # Folders that were brought here have nothing by which Snakemake sees other settings.
+        outdated = [
+            target
+            for target, each in zip(targets, self.chosen, strict=True)
+            if plan.is_finished(each.run.folder)
+        ]
         binary = Path(sys.executable).with_name("snakemake")
         command = [
             str(binary) if binary.exists() else "snakemake",
             "--cores", str(self.cores), "--scheduler", "greedy", "--keep-going",
             "--resources", f"run={self.parallel}", f"gpu={self.parallel}",
+            *(["--forcerun", *outdated] if outdated else []),
             "--config", f"profile={self.settings.profile}", "--", *targets,
         ]  # fmt: skip
         # Jobs call `hdkd`, which lies beside this Python even where nobody has activated it.

@@ -10,11 +10,13 @@ import hashlib
 import io
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,7 +27,7 @@ from hdkd.runs.weights import in_half_precision
 from hdkd.study import plan
 from hdkd.study.key import RunKey
 from hdkd.study.plan import RUN_FILES
-from hdkd.training.checkpoint import CHECKPOINT, checkpoint_of, epochs_in, is_locked
+from hdkd.training.checkpoint import CHECKPOINT, checkpoint_of, epochs_in, is_locked, settings_in
 
 MEBIBYTE = 2**20
 WEIGHTS = "model.safetensors"
@@ -106,7 +108,9 @@ def contents_of(run: RunKey, folder: Path, outbound: bool) -> dict[str, bytes]:
         return {CHECKPOINT: checkpoint_of(folder).read_bytes()}
     light = outbound and run.role != "teacher"
     names = ("params.json", "metrics.csv", "summary.json", CHECKSUMS) if light else RUN_FILES
-    contents = {name: (folder / name).read_bytes() for name in names}
+    # Some are here without their weights already.
+    there = [name for name in names if (folder / name).exists()]
+    contents = {name: (folder / name).read_bytes() for name in there}
     if weights := contents.get(WEIGHTS):
         contents[WEIGHTS] = in_half_precision(weights)
         old, new = (hashlib.sha256(w).hexdigest().encode() for w in (weights, contents[WEIGHTS]))
@@ -129,6 +133,9 @@ def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
     except (ValueError, KeyError, TypeError):
         raise RunError(f"{bundle / 'manifest.json'} is damaged: bring the bundle again") from None
     placed = []
+    # Newer than the data, so that Snakemake takes runs as made from them, and none newer than
+    # another, as if a teacher had been trained after its students.
+    now = time.time()
     with tempfile.TemporaryDirectory(dir=Path(), prefix=".bundle-") as temporary:
         unpacked = Path(temporary)
         _extract(content, unpacked, bundle)
@@ -141,17 +148,14 @@ def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
                 wanted = not plan.is_finished(target) and epochs[0] > epochs[1]
             if not wanted:
                 continue
-            if is_locked(target):
-                raise RunError(
-                    f"{name} trains here now: stop it or wait for its end, and import again"
-                )
+            _check_replaceable(name, source, target, name in manifest["finished"])
             shutil.rmtree(target, ignore_errors=True)
             if name in manifest["unfinished"]:
                 source, target = source / CHECKPOINT, checkpoint_of(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(source, target)  # models/ may be on another disk
             for path in [target, *target.glob("*")]:
-                path.touch()  # newer than the data, so that Snakemake takes it as made from them
+                os.utime(path, (now, now))
             placed.append(name)
         for path in sorted((unpacked / "data" / "prepared").rglob("*.json")):
             copy_missing(path, path.relative_to(unpacked))
@@ -170,6 +174,32 @@ def _is_new(name: str, source: Path, target: Path, bundle: Path) -> bool:
             f"{name} is there already, with other results: move it away, or leave this bundle out"
         )
     return False
+
+
+def _check_replaceable(name: str, source: Path, target: Path, finished: bool) -> None:
+    """Raise ``RunError`` where what is unfinished in ``target`` may not be replaced."""
+    if _has_other_settings(source, target, finished):
+        raise RunError(
+            f"{name} is begun here with other settings or data: move it away, or leave this "
+            "bundle out"
+        )
+    if is_locked(target):
+        raise RunError(f"{name} trains here now: stop it or wait for its end, and import again")
+
+
+def _has_other_settings(source: Path, target: Path, finished: bool) -> bool:
+    """Whether what is unfinished in ``target`` would not become what is in ``source``."""
+    begun = checkpoint_of(target)
+    if not begun.exists() or plan.is_finished(target):
+        return False
+    if not finished:
+        return settings_in(begun) not in (None, settings_in(source / CHECKPOINT))
+    if not (target / "params.json").exists():
+        return False
+    made, here = (RunFolder(folder).params for folder in (source, target))
+    return (made.training, made.model, made.distillation, made.data) != (
+        here.training, here.model, here.distillation, here.data
+    )  # fmt: skip
 
 
 def copy_missing(source: Path, target: Path) -> bool:

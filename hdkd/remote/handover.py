@@ -17,9 +17,9 @@ from hdkd.errors import RunError
 from hdkd.remote import bundle
 from hdkd.runs import evidence
 from hdkd.runs.folder import RunFolder
+from hdkd.runs.tuning import choose, has_same_trials, tuned_roles
 from hdkd.study import plan
 from hdkd.study.key import RunKey
-from hdkd.training.tune import choose, has_same_trials, tuned_roles
 
 PART_MEBIBYTES = 32
 
@@ -70,15 +70,23 @@ def restore(settings: Settings) -> list[str]:
 def complete_choices(settings: Settings) -> list[str]:
     """Choose anew where networks have been tried since, or were tried elsewhere.
 
-    All trials have to be finished, here or in the committed evidence. Returns the choices.
+    For each network all trials of which are finished, here or in the committed evidence. Returns
+    the choices.
     """
     done, made = finished(settings), []
-    for dataset in filter(settings.tuning, settings.study):
+    for dataset in settings.study:
+        tuning = settings.tuning(dataset)
+        if not tuning:
+            continue
         trials = plan.tuning_runs(settings, dataset)
+        roles = {run.role for run in trials} - {run.role for run in trials if run not in done}
         chosen = plan.tuned_settings(settings.profile, dataset)
-        if done.issuperset(trials) and tuned_roles(chosen) != {run.role for run in trials}:
-            choose(settings, dataset, chosen)
+        known = tuned_roles(chosen)
+        if roles and (roles != known or not has_same_trials(chosen, tuning, dataset)):
+            choose(settings, dataset, chosen, roles)
             made.append(chosen.as_posix())
+        elif chosen.exists() and not has_same_trials(chosen, tuning, dataset):
+            chosen.unlink()  # of other trials, of which no network has all
     return made
 
 

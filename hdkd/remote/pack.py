@@ -65,8 +65,9 @@ def pack(
     parameters = config.read(params) | {"profile": profile, "study": datasets}
     settings = config.resolve(parameters)
     output.mkdir(parents=True, exist_ok=True)
-    for earlier in output.glob("[0-9]*"):  # and nothing else: a bundle may lie there
-        shutil.rmtree(earlier)
+    for earlier in output.iterdir():  # and nothing else: a bundle may lie there
+        if earlier.name.isdecimal():
+            shutil.rmtree(earlier)
     shutil.copy(OFFLINE, output)
     with tempfile.TemporaryDirectory() as temporary:
         loose = Path(temporary)

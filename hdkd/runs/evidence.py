@@ -5,7 +5,7 @@ is small enough to be committed, so that every clone can check the tables withou
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,13 +13,15 @@ from typing import Any
 
 import pandas as pd
 
-from hdkd.config import Settings
+from hdkd.config import Settings, methods
 from hdkd.errors import ParameterError, RunError, first_few
 from hdkd.files import replacing, write_atomic, write_json
 from hdkd.runs import predictions, records
 from hdkd.runs.folder import RunFolder, flatten
 from hdkd.runs.records import RunSummary
+from hdkd.runs.trials import tried
 from hdkd.study import plan
+from hdkd.study.key import RunKey
 
 SUMMARIES = "summaries.jsonl"
 EPOCHS = "epochs.csv"
@@ -51,36 +53,52 @@ def with_current_parameters(
     """The summaries of runs with their profile's parameters, and why others do not count.
 
     How often a run was evaluated in between changes nothing about its last epoch, so a run that
-    keeps this one counts however often that was.
+    keeps this one counts however often that was. Where all trials of its network are among the
+    ``summaries``, a run counts with the settings that they choose, however many there were then.
     """
-    kept, left_out = [], []
+    summaries = list(summaries)
     wanted_of = cache(lambda key: flatten(plan.hyperparameters(settings, key)))
-    for summary in summaries:
+    changed_of = [_changed(summary, wanted_of) for summary in summaries]
+    pairs = list(zip(summaries, changed_of, strict=True))
+    made = {each.run: each for each, changed in pairs if each.run.group == "tuning" and not changed}
+    choices = {dataset: tried(settings, dataset, made) for dataset in settings.study}
+    kept, left_out = [], []
+    for summary, changed in pairs:
         key = summary.run
-        try:
-            wanted = wanted_of(replace(key, seed=0))  # no seed changes them
-        except ParameterError as error:
-            left_out.append(f"{key.folder.as_posix()} ({error})")
-            continue
-        used = {n: UNRECORDED[k] for n in wanted if (k := n.rpartition(".")[2]) in UNRECORDED}
-        used |= flatten(summary.hyperparameters)
-        compared = {**used, **wanted}
-        for name in [name for name in wanted if name.endswith("training.keep")]:
-            if wanted[name] == "last":
-                compared.pop(f"{name.removesuffix('keep')}evaluate_every", None)
-        changed = [
-            f"{name} {used.get(name)} instead of {wanted.get(name)}"
-            for name in compared
-            if used.get(name) != wanted.get(name)  # what did not exist then was off, as null is
-        ]
         tuning = settings.tuning(key.dataset) if plan.is_tuned(settings, key) else None
-        if tuning and summary.tuned not in tuning.grid_of(key.role, key.dataset):
-            changed.append(f"settings {summary.tuned}, which tuning.grid lacks")
+        if tuning and (choice := choices.get(key.dataset, {}).get(key.role)):
+            changed.pop("tuning.grid", None)
+            if summary.tuned != choice.chosen:
+                changed["tuned"] = f"settings {summary.tuned} instead of {choice.chosen}"
+        elif tuning and summary.tuned not in tuning.grid_of(key.role, key.dataset):
+            changed["tuned"] = f"settings {summary.tuned}, which tuning.grid lacks"
         if changed:
-            left_out.append(f"{key.folder.as_posix()} ({', '.join(changed)})")
+            left_out.append(f"{key.folder.as_posix()} ({', '.join(changed.values())})")
         else:
             kept.append(summary)
     return kept, left_out
+
+
+def _changed(summary: RunSummary, wanted_of: Callable[[RunKey], dict[str, Any]]) -> dict[str, str]:
+    """What a run was made with instead of the parameters, a clause by the name of each."""
+    if (method := summary.run.method) and method not in methods():
+        return {"run": f"there is no method {method}"}
+    try:
+        wanted = wanted_of(replace(summary.run, seed=0))  # no seed changes them
+    except ParameterError as error:
+        return {"run": str(error)}
+    used = {n: UNRECORDED[k] for n in wanted if (k := n.rpartition(".")[2]) in UNRECORDED}
+    used |= flatten(summary.hyperparameters)
+    compared = {**used, **wanted}
+    compared.pop("as_long_as.tuning.grid", None)  # HDKD takes as long with any settings
+    for name in [name for name in wanted if name.endswith("training.keep")]:
+        if wanted[name] == "last":
+            compared.pop(f"{name.removesuffix('keep')}evaluate_every", None)
+    return {
+        name: f"{name} {used.get(name)} instead of {wanted.get(name)}"
+        for name in compared
+        if used.get(name) != wanted.get(name)  # what did not exist then was off, as null is
+    }
 
 
 def write(summaries: Iterable[RunSummary], path: Path) -> None:
@@ -153,6 +171,12 @@ def write_epochs(summaries: Iterable[RunSummary], path: Path) -> None:
 
 
 def facts(profile: str) -> dict[str, dict[str, Any]]:
-    """What is known of the datasets of a profile (``data.json``), empty where nothing is."""
+    """What is known of the datasets of a profile (``data.json``), empty where nothing is.
+
+    Raises ``RunError`` where the file is damaged.
+    """
     path = plan.report_folder(profile) / "data.json"
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except ValueError:
+        raise RunError(f"{path} is damaged: take it from git again") from None

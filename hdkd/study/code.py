@@ -27,7 +27,7 @@ STEP_CODE = {
         "evaluation/metrics.py",
         "study/names.py",
     ),
-    "tune": ("training/tune.py",),
+    "tune": ("runs/trials.py", "runs/tuning.py"),
     "compare": ("models", *RESULTS),
     "tables": TABLES,
     "figures": (*TABLES, *FIGURES),

@@ -46,8 +46,9 @@ def database() -> Path | None:
 
 def shown_uri() -> str:
     """The tracking URI without credentials."""
-    parts = urlparse(tracking_uri())
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    uri = tracking_uri()
+    credentials, at, _ = urlparse(uri).netloc.rpartition("@")
+    return uri.replace(f"{credentials}{at}", "", 1) if at else uri
 
 
 def warn(error: Exception) -> None:

@@ -23,7 +23,7 @@ def deliver(
     """
     try:
         return _deliver(settings, folder, metrics)
-    except UserError:
+    except (UserError, ModuleNotFoundError):
         raise
     except Exception as error:
         raise RunError(

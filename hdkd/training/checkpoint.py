@@ -46,6 +46,20 @@ def epochs_in(path: Path) -> int:
     return found[0]["finished"] if found else 0
 
 
+def settings_in(path: Path) -> dict[str, Any] | None:
+    """What a checkpoint was made with, without machine and code; ``None`` for a damaged one."""
+    found = _content(path)
+    fingerprint = found[0]["fingerprint"] if found else None
+    if not isinstance(fingerprint, dict):  # of an earlier version
+        return None
+    of_machine = ("torch", "device", "processes")
+    return {
+        name: value
+        for name, value in fingerprint.items()
+        if name not in of_machine and not name.startswith("hdkd/")
+    }
+
+
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     """Header and tensors of a checkpoint; ``None`` where its checksum is wrong."""
     content = path.read_bytes()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hdkd.config import Settings, methods
+from hdkd.config import Settings, methods, plain
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.data.batches.subsets import draw_subset
 from hdkd.distillation.method import Teaching, build_method
@@ -20,13 +20,13 @@ from hdkd.files import sha256
 from hdkd.models import ImageModel, build
 from hdkd.runs.folder import RunFolder, flatten
 from hdkd.runs.records import Data, Part, RunParams, WatchedPart
+from hdkd.runs.tuning import chosen
 from hdkd.runs.weights import in_half_precision
 from hdkd.study import code, plan
 from hdkd.study.key import RunKey
 from hdkd.training import parallel
 from hdkd.training.budget import network_arguments, training_of
 from hdkd.training.loop import Setup, Watched, has_finite_weights
-from hdkd.training.tune import chosen
 
 # By which SLURM and Kubernetes tell a job which GPUs are its own.
 GIVEN_GPUS = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "NVIDIA_VISIBLE_DEVICES")
@@ -88,13 +88,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Assembled:
-    """A job whose files have been read; ``model`` has its initial weights."""
+    """A job whose files have been read; ``model`` has its initial weights.
+
+    ``tuned`` are the settings that trials have chosen for it.
+    """
 
     job: Job
     source: ImageSet
     model: ImageModel
     setup: Setup
     params: RunParams
+    tuned: dict[str, Any] | None
 
 
 def assemble(job: Job) -> Assembled:
@@ -103,9 +107,9 @@ def assemble(job: Job) -> Assembled:
     Raises ``RunError`` when a taught run has no teacher, or one that does not fit.
     """
     settings, key = job.settings, job.key
-    tuned = job.tuned_settings or {}
+    tuned = job.tuned_settings
     device = choose_device(job.device)
-    source = ImageSet.load(job.prepared)
+    source = prepared_images(job)
     training_set = training_images(job, source)
     counts = np.bincount(source.labels[source.part("train")]).tolist()
     arguments = network_arguments(settings, key, len(source.classes))
@@ -116,14 +120,28 @@ def assemble(job: Job) -> Assembled:
     setup = Setup(
         training_set,
         watched_images(job, source),
-        dataclasses.replace(training_of(settings, key, counts), **tuned),
+        dataclasses.replace(training_of(settings, key, counts), **tuned or {}),
         settings.parameters.augmentation,
         settings.parameters.engine,
         key.seed,
         device,
         teaching,
     )
-    return Assembled(job, source, model, setup, parameters(job, source, setup, arguments))
+    params = parameters(job, source, setup, arguments)
+    return Assembled(job, source, model, setup, params, tuned)
+
+
+def prepared_images(job: Job) -> ImageSet:
+    """The images of a job. Raises ``RunError`` where they were prepared with other parameters."""
+    source, images = ImageSet.load(job.prepared), job.settings.images(job.key.dataset)
+    for name in ("size", "colour"):
+        found, wanted = source.facts[name], getattr(images, name)
+        if found != wanted:
+            raise RunError(
+                f"{job.prepared} has images of {name} {found}, not {wanted} as the parameters say: "
+                "run `hdkd prepare` and `hdkd split` again"
+            )
+    return source
 
 
 def teaching_of(job: Job, source: ImageSet, model: ImageModel) -> Teaching | None:
@@ -137,7 +155,10 @@ def teaching_of(job: Job, source: ImageSet, model: ImageModel) -> Teaching | Non
             f"{name} says nothing of {len(source.classes)} classes: it needs {fewest}; take it out "
             "of the section methods of the parameters"
         )
-    teacher = load_teacher(job.teacher, source) if key.is_taught else None
+    teacher = None
+    if key.is_taught:
+        teacher = load_teacher(job.teacher, source)
+        check_teacher(job, len(source.classes))
     settings = job.settings.distillation(key.point)
     if key.method:  # that the released code repeats its passes is no part of any method
         settings = dataclasses.replace(settings, batchnorm_updates=(1, 1, 1))
@@ -220,6 +241,20 @@ def fingerprint(assembled: Assembled) -> dict[str, Any]:
         weights = in_half_precision(RunFolder(teacher).read("model.safetensors"))
         parts["teacher"] = hashlib.sha256(weights).hexdigest()
     return parts
+
+
+def check_teacher(job: Job, classes: int) -> None:
+    """Raise ``RunError`` where the teacher is another network than the parameters describe."""
+    assert job.teacher
+    found = RunFolder(job.teacher).params.model
+    teacher = plan.teacher_of(job.settings, job.key)
+    wanted = plain(network_arguments(job.settings, teacher, classes))
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise RunError(
+                f"the teacher {job.teacher} has {name} {found.get(name)}, not {value} as the "
+                "parameters say: name another, or train it again"
+            )
 
 
 def load_teacher(folder: Path | None, source: ImageSet) -> ImageModel:

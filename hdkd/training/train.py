@@ -21,7 +21,7 @@ from hdkd.runs.records import (
     WatchedMetrics,
     WithoutLeaks,
 )
-from hdkd.study.plan import hyperparameters
+from hdkd.study.plan import hyperparameters, is_finished
 from hdkd.training import parallel
 from hdkd.training.checkpoint import Checkpoint, Followed
 from hdkd.training.job import Assembled, Job, assemble, choose_device, fingerprint
@@ -41,9 +41,10 @@ def run(
     """Train what a job names, reporting to an ``observer``, and leave its run folder.
 
     A run that was stopped resumes after the last epoch that it saved, and ends as if it had not
-    been stopped; with ``restart`` it starts over. Raises ``RunError`` when HDKD has no teacher, or
-    one that does not fit, and when the run was begun with other settings, data, teacher, code or
-    version of torch; ``UnfinishedError`` when ``deadline``, a reading of ``time.monotonic``, comes
+    been stopped; a finished one stays as it is; with ``restart`` either starts over. Raises
+    ``RunError`` when HDKD has no teacher, or one that does not fit, when the run was begun with
+    other settings, data, teacher, code or version of torch, or finished with other settings or
+    data; ``UnfinishedError`` when ``deadline``, a reading of ``time.monotonic``, comes
     before the last epoch. Of several processes that ``torchrun`` has started, the first leaves the
     run folder.
     """
@@ -52,6 +53,8 @@ def run(
         numerics = set_up(job.settings.parameters.engine, device, threads)
         since = time.perf_counter()
         assembled = assemble(job)
+        if not restart and is_finished_already(assembled):
+            return
         begun = origin(device, numerics, parallel.share().of)
         if parallel.leads():
             with Checkpoint(job.output, fingerprint(assembled), restart=restart) as checkpoint:
@@ -59,6 +62,26 @@ def run(
                 lead(assembled, reporter, begun, checkpoint, deadline)
         else:
             follow(assembled, deadline)
+
+
+def is_finished_already(assembled: Assembled) -> bool:
+    """Whether the run folder has all that the job would leave, and says so.
+
+    Raises ``RunError`` where it has the results of other settings or data, which would be lost.
+    """
+    job = assembled.job
+    if not is_finished(job.output):
+        return False
+    before = RunFolder(job.output).summary
+    now = (job.key, hyperparameters(job.settings, job.key), assembled.tuned, assembled.params.data)
+    if (before.run, before.hyperparameters, before.tuned, before.data) != now:
+        raise RunError(
+            f"{job.output} has a finished run with other settings or data: --restart replaces it, "
+            "and --output names another folder"
+        )
+    if parallel.leads():
+        print(f"{job.output} is finished already: --restart trains it again")
+    return True
 
 
 def lead(
@@ -132,7 +155,7 @@ def summary(
         part=job.part,
         final=Metrics(**evaluate(probabilities, labels, source.classes)),
         without_leaks=WithoutLeaks(**unleaked) if unleaked else None,
-        tuned=job.tuned_settings,
+        tuned=assembled.tuned,
         kept=KeptEpoch(rule=kept.rule, epoch=kept.epoch),
         validation=validation,
         best_epoch=best_epoch,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hdkd import cli
-from hdkd.cli import ONNX, PIPELINE, SERVE
+from hdkd.cli import ONNX, PIPELINE, SERVE, training
 from hdkd.cli.group import MODULES
 from hdkd.cli.log import logging_to
 from hdkd.cli.training import group_of
@@ -78,6 +78,35 @@ def test_wrong_usage_is_one_sentence_and_code_2(arguments, sentence, capsys):
     assert cli.main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--role student --point typo", "--point typo is for hdkd, not for a student"),
+        ("--role hdkd --point same_steps", "--point same_steps is for student, not for a hdkd"),
+        ("--role pvt_tiny --block mbconv", "--block and --stem-stride are not for a pvt_tiny"),
+        ("--role student --teacher .", "--teacher must be left out: nothing teaches student-mbcsa"),
+        ("--role student --group tuning", "--group tuning needs --point with a trial, as trial0,"),
+        ("--role student --point trial0", "--group tuning needs --point with a trial, as trial0,"),
+        ("--role student --group tuning --point trial0 --tuned .", "--tuned must be left out: a t"),
+    ],
+)
+def test_options_that_do_not_fit_the_run_are_named(options, sentence, capsys):
+    assert cli.main(["train", "--dataset", "phantom", *options.split()]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {sentence}")
+
+
+def test_a_number_of_images_is_written_in_one_way():
+    assert training.subset(None, None, "016") == "16"
+
+
+def test_a_deadline_that_is_no_time_is_named(monkeypatch, capsys):
+    monkeypatch.setenv("HDKD_DEADLINE", "noon")
+    assert cli.main(["train", "--dataset", "phantom", "--role", "student"]) == 2
+    assert "HDKD_DEADLINE must be a time in seconds since 1970, not 'noon'" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_run_belongs_to_the_group_of_its_role():

@@ -218,6 +218,14 @@ def test_a_warm_up_that_lasts_until_the_end_is_refused(parameters):
     )
 
 
+def test_a_trial_is_checked_with_the_settings_of_its_dataset(parameters):
+    parameters["student"]["demo"]["by_dataset"] = {"phantom": {"epochs": 3}}
+    parameters["tuning"]["demo"] |= {"datasets": ["phantom"], "grid": [{"warmup_epochs": 3}]}
+    assert (
+        "tuning.grid[0].warmup_epochs (3) must be less than student.by_dataset.phantom.epochs (3)"
+    ) in refused(parameters)
+
+
 def test_a_split_that_does_not_fit_the_layout_is_refused(parameters):
     parameters["datasets"]["phantom"]["split"] = {
         "kind": "held_out",

@@ -8,10 +8,9 @@ import pytest
 from hdkd import config
 from hdkd.errors import ParameterError, RunError
 from hdkd.report.tables.cost import macs
-from hdkd.runs import evidence
+from hdkd.runs import evidence, tuning
 from hdkd.study import plan
 from hdkd.study.key import RunKey
-from hdkd.training import tune
 from hdkd.training.budget import epoch_images, forward_macs, training_of
 from small import summary_of
 
@@ -154,9 +153,9 @@ def test_a_method_gets_the_settings_of_the_best_mean_and_of_equals_the_lowest_lo
         summary = summary_of(run, validation=validation).content()
         (run.folder / "summary.json").write_text(json.dumps(summary))
     path = tmp_path / "chosen.json"
-    tune.choose(settings, "phantom", path)
-    assert tune.chosen(path, "student") == {"lr": 0.016}
-    assert tune.chosen(path, "hdkd") == {"lr": 0.004}
+    tuning.choose(settings, "phantom", path)
+    assert tuning.chosen(path, "student") == {"lr": 0.016}
+    assert tuning.chosen(path, "hdkd") == {"lr": 0.004}
     trials = json.loads(path.read_text())["methods"]["student"]["trials"]
     assert [trial["balanced_accuracy"] for trial in trials] == pytest.approx([0.7, 0.8, 0.8])
 
@@ -179,9 +178,9 @@ def test_a_network_may_have_trials_of_its_own_which_change_no_other(parameters):
 
 
 def test_a_method_without_trials_is_named(tmp_path):
-    (tmp_path / "chosen.json").write_text('{"methods": {}}')
+    (tmp_path / "chosen.json").write_text('{"subset": 80, "seeds": [0], "methods": {}}')
     with pytest.raises(RunError, match="has no settings for hdkd: run `hdkd tune` again"):
-        tune.chosen(tmp_path / "chosen.json", "hdkd")
+        tuning.chosen(tmp_path / "chosen.json", "hdkd")
 
 
 def test_trials_that_the_grid_no_longer_has_are_left_out_and_named(settings, parameters):
@@ -202,3 +201,27 @@ def test_a_training_without_the_settings_that_were_chosen_does_not_count(setting
     assert evidence.with_current_parameters(settings, [made])[1] == []
     _, left_out = evidence.with_current_parameters(settings, [other])
     assert "settings None, which tuning.grid lacks" in left_out[0]
+
+
+def test_trials_that_came_later_leave_runs_that_have_the_best_settings_still(settings, parameters):
+    run = next(r for r in plan.student_runs(settings, "phantom") if r.role == "student")
+    used = plan.hyperparameters(settings, run)
+    made = summary_of(run, hyperparameters=used, tuned={"lr": 0.008})
+    parameters["tuning"]["demo"]["extra"] = {"phantom": {"student": [{"lr": 0.1}]}}
+    grown = config.resolve(parameters)
+
+    def counted(right: list[float]) -> bool:
+        trials = [r for r in plan.tuning_runs(grown, "phantom") if r.role == "student"]
+        tried = [
+            summary_of(
+                trial,
+                hyperparameters=plan.hyperparameters(grown, trial),
+                validation={"accuracy": share, "balanced_accuracy": share, "loss": 1.0},
+            )
+            for trial, share in zip(trials, right, strict=True)
+        ]
+        return made in evidence.with_current_parameters(grown, [made, *tried])[0]
+
+    assert counted([0.5, 0.7, 0.6, 0.4])
+    assert not counted([0.5, 0.7, 0.6, 0.8])
+    assert evidence.with_current_parameters(grown, [made])[0] == [], "without the trials"

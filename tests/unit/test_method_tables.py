@@ -5,12 +5,15 @@ import math
 import pandas as pd
 import pytest
 
+from hdkd import config
 from hdkd.config import Methods
 from hdkd.report.ranks import alike
-from hdkd.report.tables.methods import ranks, rows_of
+from hdkd.report.tables import results
+from hdkd.report.tables.methods import method_table, ranks, rows_of
+from hdkd.study import plan
 from hdkd.study.key import RunKey
 from hdkd.study.plan import point_of
-from small import summary_of
+from small import METRICS, summary_of
 
 SECTION = Methods(
     subsets={"noise": (16,)}, seeds=(0, 1), hybrid=("alone",), vit=(), strengths=(1, 0.25, 4)
@@ -58,6 +61,30 @@ def test_the_strength_with_the_best_mean_on_the_validation_images_is_chosen():
 def test_nothing_is_chosen_before_every_seed_has_every_strength(missing):
     table, summaries = cell({("cskd", 1): [0.5, 0.7], ("cskd", 0.25): [0.9, 0.1]} | missing)
     assert [row.weights for row in rows_of(table, summaries, SECTION)] == ["published"]
+
+
+def test_what_is_chosen_as_published_is_compared_again_with_hdkd_where_that_is_not(parameters):
+    parameters["methods"]["demo"] = {
+        "subsets": {"phantom": [80]}, "hybrid": ["alone", "hdkd", "cskd"], "seeds": [0, 1, 2],
+        "strengths": [1, 0.25],
+    }  # fmt: skip
+    settings = config.resolve(parameters)
+    # By method and strength; of HDKD the weaker one is the best on the validation images.
+    right = {"alone": {1: 0.5}, "hdkd": {1: 0.6, 0.25: 0.9}, "cskd": {1: 0.8, 0.25: 0.7}}
+    summaries = []
+    for run in plan.method_runs(settings, "phantom"):
+        accuracy = right[run.method][run.strength] + 0.01 * run.seed * run.strength
+        watched = {"loss": 1.0, "accuracy": accuracy, "balanced_accuracy": accuracy}
+        final = METRICS | {"accuracy": accuracy, "balanced_accuracy": accuracy}
+        used = plan.hyperparameters(settings, run)
+        summaries.append(summary_of(run, final=final, validation=watched, hyperparameters=used))
+    found = method_table(settings, "phantom", results.runs(settings, summaries), summaries)
+    found = found.set_index(["method", "weights"])
+    chosen = found.loc[("cskd", "chosen: × 1")]
+    assert math.isnan(chosen["p_value"]), "as the published weights have been compared"
+    assert chosen["hdkd_gain"] == pytest.approx(-10, abs=1)
+    assert chosen["hdkd_p_value"] < 0.05
+    assert found.loc[("cskd", "published"), "hdkd_gain"] == pytest.approx(20, abs=1)
 
 
 @pytest.mark.parametrize("strength", [1, 4, 0.25, 2.5])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest, ttest_rel
+from scipy.stats import binom, binomtest, ttest_ind, ttest_rel
 
 from hdkd.evaluation.statistics import Estimate, estimate, holm, holm_steps, mcnemar
 
@@ -52,6 +52,23 @@ def test_the_error_from_images_is_that_of_a_bootstrap_over_images(balanced):
     found = estimate(scores, labels if balanced else None)
     assert found.mean == pytest.approx(np.mean(means), abs=0.003)
     assert found.image_error == pytest.approx(np.std(means), rel=0.05)
+
+
+def test_the_error_of_two_classes_is_that_of_welchs_test():
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(0, 1, 40), generator.normal(0, 3, 5)
+    # The mean of both classes is half the difference of the first and the negated second.
+    expected = ttest_ind(first, -second, equal_var=False)
+    found = estimate(np.concatenate([first, second])[None], np.repeat([0, 1], [40, 5]))
+    assert found.mean / found.image_error == pytest.approx(expected.statistic)
+    assert found.image_freedom == pytest.approx(expected.df)
+
+
+def test_few_images_of_a_class_that_decides_widen_the_interval():
+    values = (2.0, 2.1, 1.9)
+    many, few = (Estimate(values, 1.0, 0.0, freedom).interval for freedom in (math.inf, 3.0))
+    assert few[0] < many[0]
+    assert few[1] > many[1]
 
 
 def test_no_interval_is_narrower_than_that_over_seeds_alone():
@@ -150,15 +167,17 @@ def test_holm_tells_how_many_times_each_counts():
     assert holm_steps([0.01, 0.04, 0.03, 0.005]) == [3, 1, 2, 4]
 
 
-def simulated(generator, seeds: int, true: float, of_seeds: float) -> np.ndarray:
-    """Differences of two networks' right answers ``(seeds, 828)``.
+def simulated(
+    generator, seeds: int, true: float, of_seeds: float, count: int = 828, suiting: float = 0.5
+) -> np.ndarray:
+    """Differences of two networks' right answers ``(seeds, count)``.
 
     Images differ in difficulty and in which network they suit; each run of a network is a little
     better or worse.
     """
-    images, suits = generator.normal(1.2, 1.0, 828), generator.normal(0, 0.5, 828)
+    images, suits = generator.normal(1.2, 1.0, count), generator.normal(0, suiting, count)
     runs = generator.normal(0, of_seeds, (2, seeds, 1))
-    noise = generator.normal(0, 0.5, (2, seeds, 828))
+    noise = generator.normal(0, 0.5, (2, seeds, count))
     sides = np.array([0.5, -0.5])[:, None, None]
     right = images + sides * (suits + true) + runs + noise > 0
     return right[0].astype(int) - right[1]
@@ -187,6 +206,17 @@ def test_thousand_studies_find_effects_where_there_are_some_and_hardly_elsewhere
     print(f"{seeds} seeds, {of_seeds}: {false} false, smallest {smallest:.2f}, {right} found")
     assert false <= binom.ppf(0.99, studies, 0.05)
     assert right >= binom.ppf(0.01, studies, 0.75)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_a_class_of_two_images_finds_no_effects_where_there_are_none(seeds):
+    # As many as Brain Tumor MRI has test images without leaks.
+    labels = np.repeat(range(4), [214, 17, 2, 80])
+    generator = np.random.default_rng(seeds)
+    made = (simulated(generator, seeds, 0.0, 0.05, len(labels), 1.5) for _ in range(1000))
+    false = sum(estimate(differences, labels).p_value < 0.05 for differences in made)
+    assert false <= binom.ppf(0.99, 1000, 0.05)
 
 
 def test_what_was_not_tested_does_not_count_in_the_correction():

@@ -124,7 +124,10 @@ def test_a_trial_that_the_grid_lacks_is_named(untouched, monkeypatch, capsys):
     train = ["train", "--params", "params.yaml", "--dataset", "phantom", "--no-tracking"]
     trial = ["--role", "student", "--subset", "16", "--group", "tuning", "--point", "trial9"]
     assert cli.main([*train, *trial]) == 2
-    assert "there is no trial9: 2 entries for student on phantom" in capsys.readouterr().err
+    assert (
+        "there is no trial9: tuning.grid has 2 entries for student on phantom"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_released_protocol_teaches_with_the_best_epoch_and_reports_the_last(

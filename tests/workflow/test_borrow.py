@@ -115,7 +115,7 @@ def test_of_a_group_only_its_runs_are_wanted_and_what_they_need():
         *plan.method_runs(settings, "brain_tumor"), *plan.teacher_runs(settings, "brain_tumor")
     }  # fmt: skip
     baselines = {each.run.group for each in of_group(settings, every, "baselines")}
-    assert baselines == {"tuning", "baselines"}
+    assert baselines == {"tuning", "baselines", "teacher"}, "teachers of trials, too"
 
 
 @pytest.mark.slow

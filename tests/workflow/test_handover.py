@@ -11,9 +11,8 @@ import pytest
 from hdkd import config
 from hdkd.remote import handover
 from hdkd.remote.borrow import waits
-from hdkd.runs import evidence
+from hdkd.runs import evidence, tuning
 from hdkd.study import plan
-from hdkd.training import tune
 from project import Project
 from small import summary_of
 
@@ -138,9 +137,29 @@ def test_a_network_without_a_choice_waits_for_its_trials(tried):
 def test_settings_are_chosen_anew_once_all_trials_are_committed(tried):
     commit_trials(tried)
     assert handover.restore(tried) == ["models/demo/tuning/phantom/chosen.json"]
-    assert tune.chosen(plan.tuned_settings("demo", "phantom"), "mobilenet_v2") == {"lr": 0.004}
+    assert tuning.chosen(plan.tuned_settings("demo", "phantom"), "mobilenet_v2") == {"lr": 0.004}
     assert not waits(tried, plan.baseline_runs(tried, "phantom")[0])
     assert handover.restore(tried) == []
+
+
+def test_a_network_does_not_wait_for_the_trials_of_another(tried, parameters):
+    parameters["baselines"]["demo"]["models"] = ["mobilenet_v2", "coatnet_0"]
+    commit_trials(tried)
+    more = config.resolve(parameters)
+    handover.restore(more)
+    waiting = {run.role for run in plan.baseline_runs(more, "phantom") if waits(more, run)}
+    assert waiting == {"coatnet_0"}
+    assert handover.restore(more) == []
+
+
+def test_settings_are_chosen_anew_where_a_network_has_more_trials(tried, parameters):
+    parameters["tuning"]["demo"]["extra"] = {"phantom": {"student": [{"lr": 0.008}]}}
+    more = config.resolve(parameters)
+    assert handover.restore(more) == ["models/demo/tuning/phantom/chosen.json"]
+    assert waits(more, plan.student_runs(more, "phantom")[0])
+    commit_trials(more)
+    handover.restore(more)
+    assert tuning.chosen(plan.tuned_settings("demo", "phantom"), "student") == {"lr": 0.008}
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ empty where a study has nothing for the table, and lacks the columns that say no
 ``columns.py`` has the titles and formats.
 """
 
-import math
+import re
 from collections.abc import Collection
 
 import pandas as pd
@@ -17,9 +17,9 @@ from hdkd.paper.published import PaperNetwork
 from hdkd.report.tables import results
 from hdkd.report.tables.methods import method_table
 from hdkd.report.tables.numbers import Numbers
+from hdkd.runs.trials import tried
 from hdkd.study import plan
 from hdkd.study.names import BASELINES, ROLE_NAMES
-from hdkd.training import tune
 
 # How the ablations' changes are written; equations 6 to 8.
 SYMBOLS = {"alpha": "α", "temperature": "t", "feature_weight": "λ", "targets": "teacher's labels"}
@@ -52,7 +52,7 @@ def sweep(numbers: Numbers, dataset: str) -> pd.DataFrame:
 def _dropping_same_balanced(frame: pd.DataFrame) -> pd.DataFrame:
     """Without balanced gains where each class has as many test images, so that gains are equal."""
     if (frame["gain"] - frame["balanced_gain"]).abs().max() < 1e-3:
-        return frame.drop(columns=["balanced_gain", "balanced_low", "balanced_high"])
+        return frame.drop(columns=["balanced_gain", "balanced_low", "balanced_high", "balanced_p"])
     return frame
 
 
@@ -258,20 +258,18 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
         for name, runs in parts.items()
         if name != "HDKD" and set(runs["seed"]) & set(hdkd["seed"])
     }
-    p_values = dict(zip(gains, holm([g["gain"].p_value for g in gains.values()]), strict=True))
     unknown = dict.fromkeys(results.ENDS, results.UNKNOWN)
     frame = pd.DataFrame(
         {
             "name": name,
             **results.cells(runs).iloc[0],
             **results.with_intervals(gains.get(name, unknown)),
-            "p_value": p_values.get(name, math.nan),
         }
         for name, runs in parts.items()
     )
+    frame = results.corrected(frame)
     if not has_leaks(pd.concat(parts.values())):
-        frame = frame.drop(columns=["new_accuracy", "new_gain", "new_low"])
-        frame = frame.drop(columns=["new_balanced_gain", "new_balanced_low"])
+        frame = frame.drop(columns=[name for name in frame if name.startswith("new_")])
     return _dropping_same_balanced(frame)
 
 
@@ -282,27 +280,21 @@ def methods(numbers: Numbers, dataset: str) -> pd.DataFrame:
     )
     if frame.empty or has_leaks(frame):
         return frame
-    return frame.drop(columns=[name for name in frame if name.startswith("new_")])
+    return frame.drop(columns=[name for name in frame if re.match("(hdkd_)?new_", name)])
 
 
 def trials(numbers: Numbers, dataset: str) -> pd.DataFrame:
     """The settings tried on the validation images, method by method, and which are ``chosen``."""
-    tuning = numbers.settings.tuning(dataset)
     runs = {summary.run: summary for summary in numbers.summaries}
     planned = plan.tuning_runs(numbers.settings, dataset)
-    if not tuning or not all(run in runs for run in planned):
+    if not all(run in runs for run in planned):
         return EMPTY
-    rows = []
-    for role in dict.fromkeys(run.role for run in planned):
-        grid = tuning.grid_of(role, dataset)
-        by_trial = [
-            [runs[r] for r in planned if (r.role, r.point) == (role, f"trial{k}")]
-            for k in range(len(grid))
-        ]
-        means, best = tune.best(by_trial)
-        for k, changes in enumerate(grid):
-            row = {"role": role, "changes": changes, **means[k], "seeds": len(by_trial[k])}
-            rows.append(row | {"chosen": k == best})
+    seeds = len({run.seed for run in planned})
+    rows = [
+        {"role": role, "changes": changes, **means, "seeds": seeds, "chosen": k == own.best}
+        for role, own in tried(numbers.settings, dataset, runs).items()
+        for k, (changes, means) in enumerate(zip(own.grid, own.means, strict=True))
+    ]
     return pd.DataFrame(rows)
 
 

@@ -8,15 +8,16 @@ from statistics import fmean
 import pandas as pd
 
 from hdkd.config import STRENGTH, Methods, Settings, methods
-from hdkd.evaluation.statistics import LEVEL, Estimate, holm
+from hdkd.evaluation.statistics import LEVEL, Estimate
 from hdkd.report.additions import parameters
 from hdkd.report.tables import results
 from hdkd.runs.predictions import NO_PREDICTIONS, Predictions
 from hdkd.runs.records import RunSummary
+from hdkd.runs.trials import best
 from hdkd.study.plan import point_of
-from hdkd.training import tune
 
 PUBLISHED = "published"
+AS_PUBLISHED = "chosen: × 1"
 SHOWN = ("accuracy", "balanced_accuracy", "new_accuracy", "new_balanced")
 EMPTY = pd.DataFrame()
 
@@ -33,8 +34,8 @@ class Row:
 def rows_of(cell: pd.DataFrame, summaries: list[RunSummary], section: Methods) -> Iterator[Row]:
     """The methods of one student on one subset: with published weights, and with chosen ones.
 
-    Those with the best validation metrics over seeds are chosen (``tune.best``), once every seed of
-    the ``section`` has been trained with every strength.
+    Those with the best validation metrics over seeds are chosen (``trials.best``), once every seed
+    of the ``section`` has been trained with every strength.
     """
     found = {summary.run.folder.as_posix(): summary for summary in summaries}
     points = [point_of(strength) for strength in section.strengths]
@@ -47,7 +48,7 @@ def rows_of(cell: pd.DataFrame, summaries: list[RunSummary], section: Methods) -
             continue
         if all(set(runs["seed"]) == set(section.seeds) for runs in by_point.values()):
             trials = [[found[run] for run in runs["run"]] for runs in by_point.values()]
-            strength = section.strengths[tune.best(trials)[1]]
+            strength = section.strengths[best(trials)[1]]
             yield Row(method, f"chosen: × {strength:g}", by_point[point_of(strength)])
 
 
@@ -62,8 +63,9 @@ def method_table(
 
     ``gain``, ``balanced_gain`` and those without leaks (``new_``) are over the same student alone,
     with ``hdkd_`` in front over HDKD with weights of the same kind, in points, paired by seed, and
-    by image where predictions are ``known``. ``p_value`` and ``hdkd_p`` are corrected within the
-    dataset (Holm), each by itself, where runs that were chosen as they are published count once.
+    by image where predictions are ``known``. Their p values (``results.P_OF``) are corrected within
+    the dataset (Holm), each kind by itself, where a comparison of runs that were chosen as they are
+    published counts once.
     ``ratio`` is how long a run took after starting beside one of the student alone on the same kind
     of device, ``added`` how many parameters more it has trained.
     """
@@ -78,6 +80,9 @@ def method_table(
         rows = list(rows_of(cell, summaries, settings.parameters.methods))
         found = {(row.method, row.weights.partition(":")[0]): row.runs for row in rows}
         alone = found.get(("alone", PUBLISHED))
+        hdkd_weights = {
+            row.weights.partition(":")[0]: row.weights for row in rows if row.method == "hdkd"
+        }
         for row in rows:
             kind = row.weights.partition(":")[0]
             gains = _paired(alone, row.runs, known, own=row.method == "alone")
@@ -95,15 +100,14 @@ def method_table(
                         [name for metric in SHOWN for name in (metric, f"{metric}_sd")]
                     ],
                     **results.with_intervals(gains),
-                    "p_value": gains["gain"].p_value,
                     **{
                         f"hdkd_{name}": value
                         for name, value in results.with_intervals(over_hdkd).items()
                     },
-                    "hdkd_p": over_hdkd["gain"].p_value,
                     "logits": about.logits,
                     "ratio": time_ratio(row.runs, alone, found_of),
-                    "again": row.weights == "chosen: × 1",
+                    "again": row.weights == AS_PUBLISHED,
+                    "hdkd_again": {row.weights, hdkd_weights.get(kind)} == {AS_PUBLISHED},
                     "added": trained[role, row.method] - trained[role, "alone"],
                     "seeds": len(row.runs),
                 }
@@ -111,9 +115,11 @@ def method_table(
     if not table:
         return EMPTY
     frame = pd.DataFrame(table)
-    for name in ("p_value", "hdkd_p"):
-        frame[name] = holm(frame[name].mask(frame["again"]).tolist())
-    return frame.drop(columns="again")
+    for prefix, again in (("", "again"), ("hdkd_", "hdkd_again")):
+        for name in results.P_OF.values():
+            frame[prefix + name] = frame[prefix + name].mask(frame[again])
+        frame = results.corrected(frame, prefix)
+    return frame.drop(columns=["again", "hdkd_again"])
 
 
 def time_ratio(

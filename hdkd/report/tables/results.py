@@ -24,9 +24,11 @@ NEW = ("new_accuracy", "new_balanced")
 GAIN = [
     "dataset", "subset", "training_images", "student", "hdkd",
     "gain", "gain_sd", "gain_low", "gain_high", "p_value", "smallest",
-    "new_gain", "new_low", "new_high", "new_balanced_gain", "new_balanced_low", "new_balanced_high",
+    "new_gain", "new_low", "new_high", "new_p",
+    "new_balanced_gain", "new_balanced_low", "new_balanced_high", "new_balanced_p",
     "seeds", "wins",
-    "student_balanced", "hdkd_balanced", "balanced_gain", "balanced_low", "balanced_high",
+    "student_balanced", "hdkd_balanced",
+    "balanced_gain", "balanced_low", "balanced_high", "balanced_p",
     "apart", "apart_low", "apart_high",
 ]  # fmt: skip
 # Each gain, and what the ends of its interval are called: ``gain_low``, ``new_high``.
@@ -36,6 +38,13 @@ ENDS = {
     "apart": "apart",
     "new_gain": "new",
     "new_balanced_gain": "new_balanced",
+}
+# Columns of p values, of which each is corrected by itself.
+P_OF = {
+    "gain": "p_value",
+    "balanced_gain": "balanced_p",
+    "new_gain": "new_p",
+    "new_balanced_gain": "new_balanced_p",
 }
 METRIC_OF = {
     "gain": "accuracy",
@@ -173,13 +182,14 @@ def gains(table: pd.DataFrame, known: Predictions = NO_PREDICTIONS) -> pd.DataFr
     """Gain of HDKD over the student in points, paired by seed, per dataset and subset.
 
     Where the predictions of both are ``known``, it is paired by test image, too. ``gain_low`` and
-    ``gain_high`` are its 95 % interval, ``p_value`` its p, corrected within the dataset (Holm),
-    ``smallest`` the true gain that so many seeds and images would tell from zero in 80 % of cases,
-    if it stood alone. ``new_gain`` and ``new_balanced_gain`` are the gains on the test images that
-    are not leaked, where they are known. The gain is one of accuracy; ``balanced_gain`` is one of
-    balanced accuracy, and ``apart`` how much the gain is more than that.
+    ``gain_high`` are its 95 % interval, ``p_value`` its p; that, and each of the other p values, is
+    corrected within the dataset (Holm). ``smallest`` is the true gain that so many seeds and images
+    would tell from zero in 80 % of cases, if it stood alone. ``new_gain`` and ``new_balanced_gain``
+    are the gains on the test images that are not leaked, where they are known. The gain is one of
+    accuracy; ``balanced_gain`` is one of balanced accuracy, and ``apart`` how much the gain is more
+    than that.
     """
-    rows = []
+    frames = []
     for dataset, own in pairs(table).groupby("dataset", sort=False):
         found = []
         for (images, subset), cell in own.groupby(["training_images", "subset"]):
@@ -194,7 +204,6 @@ def gains(table: pd.DataFrame, known: Predictions = NO_PREDICTIONS) -> pd.DataFr
                     "student": student["accuracy"].mean(),
                     "hdkd": hdkd["accuracy"].mean(),
                     "gain_sd": pd.Series(gain.values).std(),
-                    "p_value": gain.p_value,
                     "smallest": gain.smallest,
                     "seeds": gain.seeds,
                     "wins": sum(value > 0 for value in gain.values),
@@ -203,18 +212,28 @@ def gains(table: pd.DataFrame, known: Predictions = NO_PREDICTIONS) -> pd.DataFr
                 }
                 | with_intervals(estimates)
             )
-        p_values = holm([row["p_value"] for row in found])
-        rows += [row | {"p_value": p} for row, p in zip(found, p_values, strict=True)]
-    return pd.DataFrame(rows, columns=GAIN)
+        frames.append(corrected(pd.DataFrame(found, columns=GAIN)))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=GAIN)
 
 
 def with_intervals(estimates: Mapping[str, Estimate]) -> dict[str, float]:
-    """Gains by name with the ends of their intervals, as columns ``new_gain``, ``new_low``."""
+    """Gains by name, the ends of their intervals and p: ``new_gain``, ``new_low``, ``new_p``."""
     columns: dict[str, float] = {}
     for name, found in estimates.items():
         low, high = found.interval
         columns |= {name: found.mean, f"{ENDS[name]}_low": low, f"{ENDS[name]}_high": high}
+        if name in P_OF:
+            columns[P_OF[name]] = found.p_value
     return columns
+
+
+def corrected(frame: pd.DataFrame, prefix: str = "") -> pd.DataFrame:
+    """The rows of :func:`with_intervals` with each kind of p corrected over them (Holm).
+
+    ``prefix`` stands before the names of the columns.
+    """
+    columns = [prefix + name for name in P_OF.values()]
+    return frame.assign(**{name: holm(frame[name].tolist()) for name in columns})
 
 
 def paired(
