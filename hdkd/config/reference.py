@@ -108,7 +108,7 @@ def limits(kind: dict[str, Any]) -> str:
         "minimum": "at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}",
         "exclusiveMaximum": "below {}", "multipleOf": "a multiple of {}",
     }  # fmt: skip
-    said = [text.format(f"{kind[name]:g}") for name, text in parts.items() if name in kind]
+    said = [text.format(f"{kind[name]:.15g}") for name, text in parts.items() if name in kind]
     return ", " + ", ".join(said) if said else ""
 
 

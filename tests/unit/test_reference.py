@@ -16,7 +16,7 @@ def test_every_section_has_a_heading():
 def test_a_row_has_the_range_the_values_by_profile_and_the_comment():
     [row] = [line for line in PAGE.splitlines() if line.startswith("| `seeds` | list")][:1]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[1] == "list: whole number, at least 0 each"
+    assert cells[1] == "list: whole number, at least 0, below 4294967296 each"
     assert cells[2] == "`[0, 1, 2]`"
     assert cells[-1] == "each seed draws its own subset, initial weights and batches"
 
