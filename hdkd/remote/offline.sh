@@ -26,7 +26,7 @@ for sum in "$here"/[0-9]*/*@*.sha256; do
   [ -e "$sum" ] || continue
   name=$(basename "$sum" .sha256)
   archive=$work/archives/${name#*@}
-  if [ ! -e "$archive" ]; then
+  if ! echo "$(cat "$sum")  $archive" | sha256sum --check --status 2> /dev/null; then
     # In the order of numbers: folder 10 comes after folder 9.
     printf '%s\0' "$here"/[0-9]*/"$name".[0-9]* | sort --zero-terminated --version-sort |
       xargs -0 cat > "$archive.partial" 2> /dev/null || true

@@ -9,6 +9,7 @@ evidence among them.
 import contextlib
 import hashlib
 import io
+import math
 import re
 import shutil
 import subprocess
@@ -65,9 +66,6 @@ def pack(
     parameters = config.read(params) | {"profile": profile, "study": datasets}
     settings = config.resolve(parameters)
     output.mkdir(parents=True, exist_ok=True)
-    for earlier in output.iterdir():  # and nothing else: a bundle may lie there
-        if earlier.name.isdecimal():
-            shutil.rmtree(earlier)
     shutil.copy(OFFLINE, output)
     with tempfile.TemporaryDirectory() as temporary:
         loose = Path(temporary)
@@ -168,7 +166,20 @@ def _archive(name: str, source: config.Source, folder: Path) -> None:
 
 
 def _fill(files: Iterable[Path], output: Path, limit: int) -> list[int]:
-    """Move ``files`` into folders of at most ``limit`` bytes; returns the bytes of each."""
+    """Move ``files`` into new folders of at most ``limit`` bytes; returns the bytes of each.
+
+    Raises ``DataError`` for a file that is larger than that.
+    """
+    files = list(files)
+    largest = max(files, key=lambda path: path.stat().st_size)
+    if (size := largest.stat().st_size) > limit:
+        raise DataError(
+            f"--transfer-mebibytes must be at least {math.ceil(size / bundle.MEBIBYTE)}: "
+            f"{largest.name} cannot be split"
+        )
+    for earlier in output.iterdir():  # and nothing else: a bundle may lie there
+        if earlier.name.isdecimal():
+            shutil.rmtree(earlier)
     sizes: list[int] = []
     # Checksums of archives first: then whoever has the first folder knows whether all have come.
     for path in sorted(files, key=lambda path: (bool(PART.search(path.name)), path.name)):

@@ -54,6 +54,21 @@ def there(home: Project, carried: Path, minutes: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.slow
+def test_a_transfer_that_is_too_small_is_refused_and_leaves_what_was_packed(
+    home, image_folder, tmp_path
+):
+    archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
+    pack = ["hdkd", "pack", "--dataset", "folder", "--output", str(tmp_path / "carried")]
+    home.run(*pack, HDKD_FOLDER=archive)
+    before = sorted(path.name for path in (tmp_path / "carried").rglob("*"))
+    limits = ["--transfer-mebibytes", "0.01"]
+    refused = home.run(*pack, *limits, check=False, HDKD_FOLDER=archive)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: --transfer-mebibytes must be at least 1: ")
+    assert sorted(path.name for path in (tmp_path / "carried").rglob("*")) == before
+
+
+@pytest.mark.slow
 def test_a_study_goes_away_and_comes_home_finished(home, image_folder, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
     machine = tmp_path / "machine.txt"
