@@ -23,7 +23,7 @@ from hdkd.runs.records import (
 )
 from hdkd.study.plan import hyperparameters, is_finished
 from hdkd.training import parallel
-from hdkd.training.checkpoint import Checkpoint, Followed
+from hdkd.training.checkpoint import Checkpoint, Followed, checkpoint_of
 from hdkd.training.job import Assembled, Job, assemble, choose_device, fingerprint
 from hdkd.training.kept import KeptWeights
 from hdkd.training.loop import WATCHED_METRICS, Row, predict, train
@@ -70,7 +70,8 @@ def is_finished_already(assembled: Assembled) -> bool:
     Raises ``RunError`` where it has the results of other settings or data, which would be lost.
     """
     job = assembled.job
-    if not is_finished(job.output):
+    # With a checkpoint it was killed when all was written, and has its end to report.
+    if not is_finished(job.output) or checkpoint_of(job.output).exists():
         return False
     before = RunFolder(job.output).summary
     now = (job.key, hyperparameters(job.settings, job.key), assembled.tuned, assembled.params.data)
