@@ -81,7 +81,7 @@ def subset(context: click.Context, option: click.Parameter, given: str) -> str:
     metavar="MINUTES",
     help="stop cleanly after the last epoch that fits; the same command continues later",
 )
-@click.option("--restart", is_flag=True, help="start over, whatever is unfinished")
+@click.option("--restart", is_flag=True, help="start over, whatever is there")
 @click.option("--no-tracking", is_flag=True, help="do not log to MLflow")
 def train(settings: "Settings", dataset: str, **options: Any) -> None:
     """Train a teacher, a student or HDKD and leave a run folder."""
@@ -113,11 +113,13 @@ def train(settings: "Settings", dataset: str, **options: Any) -> None:
 
 def misfit(key: "RunKey", options: dict[str, Any]) -> str | None:
     """Why options do not fit the run that they name; ``None`` where they do."""
+    from hdkd.config.study import TRIAL
+
     if not key.block and (options["block"] or options["stem_stride"]):
         return f"--block and --stem-stride are not for a {key.role}"
     if options["teacher"] and not key.is_taught:
         return f"--teacher must be left out: nothing teaches {key.model}"
-    is_trial = key.point.startswith("trial")
+    is_trial = bool(TRIAL.fullmatch(key.point))
     if is_trial != (key.group == "tuning"):
         return "--group tuning needs --point with a trial, as trial0, and a trial needs that group"
     if is_trial and options["tuned"]:

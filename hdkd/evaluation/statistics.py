@@ -19,7 +19,7 @@ it larger than what the seeds differ by: then the interval is wider than theirs.
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -121,8 +121,10 @@ class Estimate:
             return "at least 3 seeds"
 
         def shown(seeds: int, times: int = 1) -> bool:
-            images = self.image_error / math.sqrt(times)
-            return smallest_effect(self._tests(self._planned(seeds), images, seeds), level) <= size
+            images = replace(self, image_freedom=self.image_freedom * times)
+            error = self.image_error / math.sqrt(times)
+            tests = images._tests(self._planned(seeds), error, seeds)
+            return smallest_effect(tests, level) <= size
 
         tried = range(self.seeds + 1, MANY)
         if (k := bisect_left(tried, True, key=shown)) < len(tried):

@@ -118,8 +118,8 @@ def contents_of(run: RunKey, folder: Path, outbound: bool) -> dict[str, bytes]:
     return contents
 
 
-def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
-    """Put the run folders of a bundle in their places.
+def unpack_bundle(bundle: Path, now: float | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Put the run folders of a bundle in their places, with the time ``now``.
 
     Returns the manifest and the run folders that are new; one that is there already, finished or
     with no fewer epochs behind it, stays as it is. Raises ``RunError`` when a part is missing or
@@ -135,7 +135,7 @@ def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
     placed = []
     # Newer than the data, so that Snakemake takes runs as made from them, and none newer than
     # another, as if a teacher had been trained after its students.
-    now = time.time()
+    now = now or time.time()
     with tempfile.TemporaryDirectory(dir=Path(), prefix=".bundle-") as temporary:
         unpacked = Path(temporary)
         _extract(content, unpacked, bundle)
@@ -150,6 +150,7 @@ def unpack_bundle(bundle: Path) -> tuple[dict[str, Any], list[str]]:
                 continue
             _check_replaceable(name, source, target, name in manifest["finished"])
             shutil.rmtree(target, ignore_errors=True)
+            checkpoint_of(target).unlink(missing_ok=True)  # may lie elsewhere
             if name in manifest["unfinished"]:
                 source, target = source / CHECKPOINT, checkpoint_of(target)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -197,9 +198,10 @@ def _has_other_settings(source: Path, target: Path, finished: bool) -> bool:
     if not (target / "params.json").exists():
         return False
     made, here = (RunFolder(folder).params for folder in (source, target))
-    return (made.training, made.model, made.distillation, made.data) != (
-        here.training, here.model, here.distillation, here.data
+    same = (made.training, made.model, made.distillation) == (
+        here.training, here.model, here.distillation
     )  # fmt: skip
+    return not (same and made.data.is_same(here.data))
 
 
 def copy_missing(source: Path, target: Path) -> bool:

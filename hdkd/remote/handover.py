@@ -9,6 +9,7 @@ the sweep's teachers: whoever adds a method or a seed has to teach with the same
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def keep(settings: Settings) -> None:
     teachers = [run for name in settings.study for run in plan.teacher_runs(settings, name)]
     needed = {_name(run): run for run in (*teachers, *needed_runs(settings))}
     for name, run in needed.items():
-        if plan.is_finished(run.folder):
+        # A teacher that has lost its weights must not take the place of the one that is kept.
+        has_weights = run.role != "teacher" or (run.folder / bundle.WEIGHTS).exists()
+        if plan.is_finished(run.folder) and has_weights:
             folder = report / "needed" / name
             bundle.write_bundle(settings.profile, [run], folder, PART_MEBIBYTES, outbound=True)
     for folder in (report / "needed").glob("*"):
@@ -49,7 +52,7 @@ def restore(settings: Settings) -> list[str]:
 
     Returns the choices and run folders that were put there.
     """
-    report = plan.report_folder(settings.profile)
+    report, now = plan.report_folder(settings.profile), time.time()
     restored = []
     for dataset in settings.study:
         chosen = plan.tuned_settings(settings.profile, dataset)
@@ -61,17 +64,16 @@ def restore(settings: Settings) -> list[str]:
     for run in needed_runs(settings):
         folder = report / "needed" / _name(run)
         if folder.exists() and not plan.is_finished(run.folder):
-            for name in bundle.unpack_bundle(folder)[1]:
+            for name in bundle.unpack_bundle(folder, now)[1]:
                 RunFolder(Path(name)).mark_restored()
                 restored.append(name)
     return list(dict.fromkeys(restored))
 
 
 def complete_choices(settings: Settings) -> list[str]:
-    """Choose anew where networks have been tried since, or were tried elsewhere.
+    """Choose anew where there have been more trials since, or elsewhere.
 
-    For each network all trials of which are finished, here or in the committed evidence. Returns
-    the choices.
+    All trials have to be finished, here or in the committed evidence. Returns the choices.
     """
     done, made = finished(settings), []
     for dataset in settings.study:
@@ -79,14 +81,11 @@ def complete_choices(settings: Settings) -> list[str]:
         if not tuning:
             continue
         trials = plan.tuning_runs(settings, dataset)
-        roles = {run.role for run in trials} - {run.role for run in trials if run not in done}
         chosen = plan.tuned_settings(settings.profile, dataset)
-        known = tuned_roles(chosen)
-        if roles and (roles != known or not has_same_trials(chosen, tuning, dataset)):
-            choose(settings, dataset, chosen, roles)
+        is_whole = tuned_roles(chosen) == {run.role for run in trials}
+        if done.issuperset(trials) and not (is_whole and has_same_trials(chosen, tuning, dataset)):
+            choose(settings, dataset, chosen)
             made.append(chosen.as_posix())
-        elif chosen.exists() and not has_same_trials(chosen, tuning, dataset):
-            chosen.unlink()  # of other trials, of which no network has all
     return made
 
 
@@ -110,9 +109,10 @@ def finished(settings: Settings) -> set[RunKey]:
     return {summary.run for summary in counted}
 
 
-def gather(project: Path) -> list[str]:
+def gather(project: Path, now: float) -> list[str]:
     """Copy the finished run folders and the choices of another checkout that are not here.
 
+    They get the time ``now``.
     Returns the run folders. Raises ``RunError`` where one is damaged.
     """
     placed = []
@@ -126,7 +126,7 @@ def gather(project: Path) -> list[str]:
             with tempfile.TemporaryDirectory() as temporary:
                 carried = Path(temporary)
                 bundle.write_bundle(models.name, runs, carried, PART_MEBIBYTES, root=project)
-                placed += bundle.unpack_bundle(carried)[1]
+                placed += bundle.unpack_bundle(carried, now)[1]
     return placed
 
 

@@ -1,5 +1,6 @@
 """Runs brought home: their folders put in place; MLflow, evidence, ledger and reports refreshed."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,14 +43,14 @@ def import_runs(sources: Iterable[Path], keep: bool) -> Imported:
     With ``keep`` DVC versions the bundles, and the advice says what to do then. Raises ``RunError``
     where a bundle is damaged, or a run is here with other results.
     """
-    imported = Imported()
+    imported, now = Imported(), time.time()
     for folder in sources:
         if (folder / "models").is_dir():
             imported.profiles |= {path.name for path in (folder / "models").glob("*/")}
-            names = handover.gather(folder)
+            names = handover.gather(folder, now)
             imported.finished |= set(names)
         else:
-            manifest, names = bundle.unpack_bundle(folder)
+            manifest, names = bundle.unpack_bundle(folder, now)
             imported.profiles.add(manifest["profile"])
             imported.finished |= set(names) & set(manifest["finished"])
             if keep and (advice := bundle.add_to_dvc(folder, manifest["profile"])):

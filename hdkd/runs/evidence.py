@@ -79,8 +79,12 @@ def with_current_parameters(
     return kept, left_out
 
 
-def _changed(summary: RunSummary, wanted_of: Callable[[RunKey], dict[str, Any]]) -> dict[str, str]:
+def changed_parameters(settings: Settings, summary: RunSummary) -> dict[str, str]:
     """What a run was made with instead of the parameters, a clause by the name of each."""
+    return _changed(summary, lambda key: flatten(plan.hyperparameters(settings, key)))
+
+
+def _changed(summary: RunSummary, wanted_of: Callable[[RunKey], dict[str, Any]]) -> dict[str, str]:
     if (method := summary.run.method) and method not in methods():
         return {"run": f"there is no method {method}"}
     try:

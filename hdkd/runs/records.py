@@ -101,6 +101,12 @@ class Data(Record):
     training_digest: str
     arithmetic: str | None
 
+    def is_same(self, other: "Data") -> bool:
+        """Whether both have the same images, whatever they are called."""
+        return (self.content_hash, self.training_digest, self.arithmetic) == (
+            other.content_hash, other.training_digest, other.arithmetic
+        )  # fmt: skip
+
 
 class LicensedData(Data):
     """The images behind an exported model: under which licence, from where."""

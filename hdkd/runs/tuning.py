@@ -1,7 +1,6 @@
 """Choosing settings on the validation images: trials of each network, and its best mean."""
 
 import json
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,16 @@ from hdkd.runs.folder import RunFolder
 from hdkd.study import plan
 
 
-def choose(
-    settings: Settings, dataset: str, output: Path, roles: Collection[str] | None = None
-) -> None:
+def choose(settings: Settings, dataset: str, output: Path) -> None:
     """Write each network's trials, in the order of the grid, and its settings (``trials.best``).
 
-    Of all networks, or those with the ``roles`` given. A trial that has no run folder here may be
-    in the committed evidence. Raises ``RunError`` where one is nowhere, or was made with other
-    parameters.
+    A trial that has no run folder here may be in the committed evidence. Raises ``RunError`` where
+    one is nowhere, or was made with other parameters.
     """
     tuning = settings.tuning(dataset)
     if not tuning:
         raise RunError(f"tuning.grid and tuning.datasets ask for no trials on {dataset}")
     runs = plan.tuning_runs(settings, dataset)
-    if roles is not None:
-        runs = [run for run in runs if run.role in roles]
     finished = evidence.finished_summaries(settings.profile)
     of_trials = [summary for summary in finished if summary.run in set(runs)]
     counted, left_out = evidence.with_current_parameters(settings, of_trials)

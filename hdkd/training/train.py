@@ -9,6 +9,7 @@ import numpy as np
 
 from hdkd.errors import RunError, UnfinishedError
 from hdkd.evaluation.metrics import evaluate, without_leaks
+from hdkd.runs.evidence import changed_parameters
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.origin import origin
 from hdkd.runs.records import (
@@ -73,12 +74,14 @@ def is_finished_already(assembled: Assembled) -> bool:
     # With a checkpoint it was killed when all was written, and has its end to report.
     if not is_finished(job.output) or checkpoint_of(job.output).exists():
         return False
-    before = RunFolder(job.output).summary
-    now = (job.key, hyperparameters(job.settings, job.key), assembled.tuned, assembled.params.data)
-    if (before.run, before.hyperparameters, before.tuned, before.data) != now:
+    folder = RunFolder(job.output)
+    before, params, now = folder.summary, folder.params, assembled.params
+    changed = set(changed_parameters(job.settings, before)) - {"tuning.grid"}
+    same = (before.run, before.tuned, params.teacher) == (job.key, assembled.tuned, now.teacher)
+    if changed or not same or not params.data.is_same(now.data):
         raise RunError(
-            f"{job.output} has a finished run with other settings or data: --restart replaces it, "
-            "and --output names another folder"
+            f"{job.output} has a finished run with other settings, data or teacher: --restart "
+            "replaces it, and --output names another folder"
         )
     if parallel.leads():
         print(f"{job.output} is finished already: --restart trains it again")

@@ -1,12 +1,17 @@
 """``hdkd train`` with what does not fit: a finished run, other images, another teacher."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from hdkd import cli
+from hdkd import cli, config
+from hdkd.errors import RunError
+from hdkd.remote.bundle import unpack_bundle, write_bundle
 from hdkd.runs.folder import RunFolder
+from hdkd.study import plan
+from hdkd.training.checkpoint import checkpoint_of, epochs_in
 from project import parameters, tiny
 
 DATASET = ["--params", "params.yaml", "--dataset", "phantom"]
@@ -52,7 +57,9 @@ def test_a_finished_run_stays_as_it_is(capsys):
 def test_a_finished_run_with_other_settings_is_replaced_only_when_told(capsys):
     write(student={"epochs": 3})
     assert cli.main(STUDENT) == 2
-    assert "student has a finished run with other settings or data" in capsys.readouterr().err
+    assert (
+        "student has a finished run with other settings, data or teacher" in capsys.readouterr().err
+    )
     assert RunFolder(Path("student")).summary.epochs == 2
     assert cli.main([*STUDENT, "--restart"]) == 0
     assert RunFolder(Path("student")).summary.epochs == 3
@@ -69,3 +76,22 @@ def test_a_teacher_of_another_network_is_named(capsys):
     assert cli.main([*taught, "--block", "mbconv"]) == 2
     assert "the teacher teacher has block mbcsa, not mbconv" in capsys.readouterr().err
     assert cli.main(taught) == 0
+
+
+def test_an_import_does_not_replace_what_is_begun_with_other_settings(tmp_path, monkeypatch):
+    student = [*TRAIN, "--role", "student"]
+    every = plan.student_runs(config.load(Path("params.yaml")), "phantom")
+    run = next(r for r in every if (r.role, r.subset, r.seed) == ("student", "16", 0))
+    assert cli.main(student) == 0
+    write_bundle("demo", [run], tmp_path / "bundle", 1)
+    shutil.rmtree(run.folder)
+    write(student={"epochs": 100_000})
+    assert cli.main([*student, "--time-budget", "0.03"]) == 75
+    behind = epochs_in(checkpoint_of(run.folder))
+    assert behind > 0
+    with pytest.raises(RunError, match="is begun here with other settings or data: move it away"):
+        unpack_bundle(tmp_path / "bundle")
+    assert epochs_in(checkpoint_of(run.folder)) == behind
+    checkpoint_of(run.folder).unlink()
+    assert unpack_bundle(tmp_path / "bundle")[1] == [run.folder.as_posix()]
+    assert cli.main([*student, "--time-budget", "0"]) == 2, "it has other settings than these"
