@@ -54,10 +54,9 @@ def pieces(tmp_path_factory, parameters):
         assert len(outputs) < 12
         command = ["hdkd", "borrow", "--minutes", str(minutes), "--parallel", "2", "--cores", "2"]
         outputs.append(project.run(*command).stdout)
-        first = project.folder / "first"
-        if not first.exists() and list(
-            project.folder.glob("models/demo/students/**/checkpoint.bin")
-        ):
+        first, runs = project.folder / "first", project.folder / "models/demo"
+        both = runs.glob("teacher/**/summary.json"), runs.glob("students/**/checkpoint.bin")
+        if not first.exists() and all(map(any, both)):
             bundle_of_everything(project, first)
         minutes *= 1.4  # where starting takes most of a piece, the next ones get further
     return project, outputs
