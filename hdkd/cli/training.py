@@ -177,7 +177,7 @@ def deadline(budget: float | None) -> float | None:
     """The reading of ``time.monotonic`` at which to stop; ``None`` where there is none.
 
     It is ``budget`` minutes from now, or the time that the workflow's environment names. Raises
-    ``UnfinishedError`` where that is over.
+    ``UnfinishedError`` where that is over, ``UserError`` where it is no time.
     """
     from hdkd.study.plan import DEADLINE
 

@@ -95,7 +95,7 @@ def _schedules(settings: Settings) -> Iterator[str]:
 
 
 def _layers(settings: Settings) -> Iterator[dict[str, dict[str, Any]]]:
-    """Settings of training by their place, of which an earlier one comes before a later one."""
+    """Settings of each training by their place; what comes first overrides the rest."""
     parameters = settings.parameters
     for role in ("teacher", "student"):
         section = getattr(parameters, role)
