@@ -16,6 +16,7 @@ from hdkd.report import figures
 from hdkd.report.figures import FigureSpec
 from hdkd.report.tables import frames, results
 from hdkd.report.tables.methods import method_table
+from hdkd.runs import predictions
 from hdkd.runs.folder import RunFolder
 from hdkd.runs.records import RunSummary
 from hdkd.study import plan
@@ -66,10 +67,9 @@ class FigureData:
 
     ``table`` has the dataset's runs (``results.runs``), ``gains`` and ``cells`` are the tables of
     these names in ``results.py``, ``points`` is ``frames.distillation_points``, ``variants``
-    ``frames.variant_cells``, ``baselines`` ``frames.baseline_cells`` and ``methods`` the table of
-    ``tables/methods.py``. ``metrics`` gives the epochs of a run folder by its name. Each ``has_``
-    is whether there is something to show: student and HDKD with the same subset and seed, the
-    teacher, the prepared images, SMOTE's recipes.
+    ``frames.variant_cells`` and ``baselines`` ``frames.baseline_cells``. ``metrics`` gives the
+    epochs of a run folder by its name. Each ``has_`` is whether there is something to show: student
+    and HDKD with the same subset and seed, the teacher, the prepared images, SMOTE's recipes.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class FigureData:
         self.points = frames.distillation_points(settings, dataset, self.table)
         self.variants = frames.variant_cells(settings, dataset, self.table)
         self.baselines = frames.baseline_cells(dataset, self.table)
-        self.methods = method_table(settings, dataset, self.table, summaries)
+        self.summaries = summaries
         self.prepared = plan.prepared_folder(settings.profile, dataset)
         self.has_pairs = not self.gains.empty
         self.has_teacher = (self.table["group"] == "teacher").any()
@@ -98,6 +98,13 @@ class FigureData:
         self.has_recipes = (self.prepared / "smote.csv").exists()
         # Of a run folder by its name; read once, though every figure is drawn in two themes.
         self.metrics = cache(lambda run: RunFolder(Path(run)).metrics.set_index("epoch"))
+
+    @cached_property
+    def methods(self) -> pd.DataFrame:
+        """``tables/methods.py``'s table, paired by image where the study's predictions are here."""
+        known = predictions.read(plan.report_folder(self.settings.profile))
+        of_these = known.of_summaries(self.summaries)
+        return method_table(self.settings, self.dataset, self.table, self.summaries, of_these)
 
     @cached_property
     def source(self) -> ImageSet:

@@ -76,6 +76,21 @@ def test_no_axis_of_the_figures_shows_raw_tex(profile, tmp_path, monkeypatch):
     assert ("accuracy" in drawn) == data.has_pairs
 
 
+def test_the_figure_of_methods_has_the_intervals_of_the_table(committed, monkeypatch):
+    monkeypatch.chdir(committed)
+    settings, facts = settings_of("pilot"), evidence.facts("pilot")["brain_tumor"]
+    summaries = evidence.read(committed / "reports/pilot" / evidence.SUMMARIES)
+    drawn = drawing.FigureData(settings, "brain_tumor", summaries, facts).methods
+    table = (committed / "reports/pilot/README.md").read_text("utf-8")
+    shown = [
+        f"{row.gain:+.2f} | {row.gain_low:+.2f} to {row.gain_high:+.2f}"
+        for row in drawn.itertuples()
+        if row.method != "alone"
+    ]
+    assert len(shown) == 36
+    assert [each for each in shown if each not in re.sub(r" +", " ", table)] == []
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_predictions_belong_to_the_summaries(profile, committed, monkeypatch):
     monkeypatch.chdir(committed)

@@ -42,6 +42,9 @@ for DATASET in DATASETS:
             split=f"data/prepared/{PROFILE}/{DATASET}/split.csv",
             checked=stored(expand(CHECKED, dataset=DATASET)),
             smote=stored(smote_of(DATASET)),
+            predictions=(
+                f"{REPORT}/predictions.npz" if plan.method_runs(SETTINGS, DATASET) else []
+            ),
             code=code_of("figures"),
         output:
             light=[

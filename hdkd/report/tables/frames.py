@@ -6,7 +6,7 @@ empty where a study has nothing for the table, and lacks the columns that say no
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -129,9 +129,22 @@ def baseline_cells(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines(numbers: Numbers, dataset: str) -> pd.DataFrame:
-    """The counterpart of Table 5: each model trained from scratch on all images."""
+    """The counterpart of Table 5: each model trained from scratch on all images.
+
+    ``gain`` is that of HDKD over each baseline (:func:`_gains_of_hdkd`).
+    """
     cells = baseline_cells(dataset, numbers.runs)
-    return EMPTY if cells.empty else _with_published(numbers, dataset, cells)
+    if cells.empty:
+        return EMPTY
+    own = numbers.runs_of(dataset)
+    own = own[own["subset"] == "all"]
+    hdkd = own[(own["group"] == "students") & (own["role"] == "hdkd")]
+    if hdkd.empty:
+        return _with_published(numbers, dataset, cells)
+    found = dict(list(own[own["group"] == "baselines"].groupby("role")))
+    gains = _gains_of_hdkd(numbers, hdkd, found).reindex(cells["role"])
+    cells = _with_published(numbers, dataset, cells)
+    return _dropping_same_balanced(cells.assign(**gains.reset_index(drop=True)))
 
 
 def _in_order(cells: pd.DataFrame, roles: list[str]) -> pd.DataFrame:
@@ -234,8 +247,7 @@ def _matching(runs: pd.DataFrame, subset: int | str, seeds: Collection[int]) -> 
 def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
     """The controls (``plan.control_runs``) beside student and HDKD on the same seeds and subset.
 
-    ``gain`` is that of HDKD over each of them, paired by seed, and by test image where predictions
-    are known; p values are corrected within the table (Holm).
+    ``gain`` is that of HDKD over each of them (:func:`_gains_of_hdkd`).
     """
     chosen = numbers.settings.controls(dataset)
     own = numbers.runs_of(dataset)
@@ -253,24 +265,33 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
         what = CONTROL_NAMES.get(point, f"teacher of seed {point[12:]}")
         parts[f"{ROLE_NAMES[role]}, {'same images' if role == 'teacher' else what}"] = runs
     parts = {name: runs for name, runs in parts.items() if not runs.empty}
-    gains = {
-        name: results.paired(runs, hdkd, numbers.predictions)
-        for name, runs in parts.items()
-        if name != "HDKD" and set(runs["seed"]) & set(hdkd["seed"])
-    }
-    unknown = dict.fromkeys(results.ENDS, results.UNKNOWN)
-    frame = pd.DataFrame(
-        {
-            "name": name,
-            **results.cells(runs).iloc[0],
-            **results.with_intervals(gains.get(name, unknown)),
-        }
-        for name, runs in parts.items()
-    )
-    frame = results.corrected(frame)
-    if not has_leaks(pd.concat(parts.values())):
+    compared = {name: runs for name, runs in parts.items() if name != "HDKD"}
+    gains = _gains_of_hdkd(numbers, hdkd, compared).reindex(parts)
+    rows = [{"name": name, **results.cells(runs).iloc[0]} for name, runs in parts.items()]
+    cells = _dropping_leaks(pd.DataFrame(rows))
+    return _dropping_same_balanced(cells.assign(**gains.reset_index(drop=True)))
+
+
+def _gains_of_hdkd(
+    numbers: Numbers, hdkd: pd.DataFrame, over: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """HDKD's gains over other runs, a row for each name: ``results.with_intervals``.
+
+    Paired by seed, and by test image where predictions are known; p values are corrected within the
+    table (Holm). Unknown where no seed is shared.
+    """
+    rows = {}
+    for name, runs in over.items():
+        shared = set(runs["seed"]) & set(hdkd["seed"])
+        rows[name] = results.with_intervals(
+            results.paired(runs, hdkd, numbers.predictions)
+            if shared
+            else dict.fromkeys(results.ENDS, results.UNKNOWN)
+        )
+    frame = results.corrected(pd.DataFrame.from_dict(rows, orient="index"))
+    if not has_leaks(pd.concat([hdkd, *over.values()])):
         frame = frame.drop(columns=[name for name in frame if name.startswith("new_")])
-    return _dropping_same_balanced(frame)
+    return frame
 
 
 def methods(numbers: Numbers, dataset: str) -> pd.DataFrame:

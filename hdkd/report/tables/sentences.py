@@ -19,6 +19,10 @@ INTERVALS = (
     "alone, on the test images as they are. Brackets behind a metric are its interval; a metric "
     "without one has ± its sample deviation over seeds."
 )
+BASELINES = (
+    "“HDKD's gain” is over the row's baseline, in points, with the same seeds and images. HDKD has "
+    "a teacher, which has been trained besides; the baselines have none."
+)
 KEPT_EPOCHS = {
     "last": "after the last epoch",
     "best_on_validation": "after the best epoch on the validation images",

@@ -55,6 +55,7 @@ def of_study(numbers: Numbers) -> dict[str, Any]:
         "kept": sentences.kept(numbers.settings),
         "every_epoch_tested": bool(numbers.runs["best_epoch"].notna().any()),
         "intervals": sentences.INTERVALS,
+        "baselines_explained": sentences.BASELINES,
         "controls_explained": sentences.controls_explained(numbers.settings),
         "methods_explained": sentences.methods_explained(numbers.settings),
         "ranks": sentences.ranks(numbers),
