@@ -24,6 +24,10 @@ class Loader:
     def __init__(self, source: Batches, what: str, device: str) -> None:
         self._source, self._what, self._device = source, what, device
         self._begun: Iterator[Sequence[Tensor]] | None = None
+        if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
+            raise DataError(
+                f"the {what} loader is {described(source)}: pass a DataLoader or a list of batches"
+            )
         if isinstance(source, Iterator):
             raise DataError(
                 f"the {what} loader gives its batches once, and every epoch needs them: pass a "

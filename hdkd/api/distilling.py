@@ -74,6 +74,10 @@ def distill(
     chosen = choose(dict(settings), optimizer is not None)
     training = chosen.training
     device = _device(device)
+    if not isinstance(loaders, list | tuple) or len(loaders) != 2:
+        raise ParameterError(
+            "loaders must be a pair: of training images, and of validation images or None"
+        )
     train = Loader(loaders[0], "training", device)
     validation = None if loaders[1] is None else Loader(loaders[1], "validation", device)
     if validation is None and training.keep != "last":
@@ -86,10 +90,11 @@ def distill(
         images = train.first()
         classes = given_for(taught, images[:1]).logits.shape[1]
         teaching = teaching_of(method, asked, taught, images, chosen, seed)
-        _check_trained(student, optimizer)
+        _check_trained(student, teaching.teacher, optimizer)
         own = optimizer and _with(optimizer, teaching.method)
         made = own or build_optimizer(taught, training, teaching.method)
         step = Step(taught, made, NO_AUGMENTATION, ENGINE, device, teaching)
+        _lay_out(made)
         epochs = Epochs(step, train, validation, training, classes, own is None)
         kept, history = KeptWeights(training.keep), []
         for finished in range(training.epochs):
@@ -163,9 +168,16 @@ def evaluated(model: ImageModel, batches: Iterable[tuple[Tensor, Tensor]]) -> di
     }
 
 
-def _check_trained(student: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
-    """Raise ``ParameterError`` where nothing of the student would be trained."""
+def _check_trained(
+    student: nn.Module, teacher: nn.Module | None, optimizer: torch.optim.Optimizer | None
+) -> None:
+    """Raise ``ParameterError`` where the student, or a part of it, would not be trained."""
     trained = {p for p in student.parameters() if p.requires_grad}
+    if teacher and trained & {*teacher.parameters()}:
+        raise ParameterError(
+            "teacher and student share weights, which are frozen with the teacher: pass a copy "
+            "(copy.deepcopy) as the teacher"
+        )
     if not trained:
         raise ParameterError(
             "no weight of the student requires a gradient, as those of a teacher do not: call "
@@ -180,6 +192,17 @@ def _with(optimizer: torch.optim.Optimizer, method: Method) -> torch.optim.Optim
     # A group of its own would break a schedule that was made for the groups that there are.
     optimizer.param_groups[0]["params"].extend(method.parameters())
     return optimizer
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Lay what an optimizer knows of its parameters out in memory as they lie now.
+
+    Fused steps go through memory as it lies.
+    """
+    for parameter, known in optimizer.state.items():
+        for name, value in known.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape == parameter.shape:
+                known[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _device(name: str) -> str:

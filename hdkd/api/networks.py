@@ -5,23 +5,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hdkd.distillation.method import in_mode
 from hdkd.errors import DataError
 from hdkd.models import ImageModel, Output
+
+PREDICTING = ("class", "distillation", "both", "both_and_patches")  # as ImageModel has it
 
 
 class Adapted(ImageModel):
     """A module that maps images to logits, as a network that maps them to an ``Output``.
 
     The module may return logits ``(batch, classes)``, a pair of them (of a class token and of a
-    distillation token), or an ``Output``. A method that teaches a second head teaches the only one
-    where there is no second. Raises ``DataError`` for anything else that the module returns.
+    distillation token), or an ``Output``. Of a pair those predict that its ``predicting`` names
+    (:class:`~hdkd.models.ImageModel`), where it has one, or else the mean. A method that teaches a
+    second head teaches the only one where there is no second. Raises ``DataError`` for anything
+    else that the module returns.
     """
-
-    predicting = "both"
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.training = network.training
+        predicting = getattr(network, "predicting", None)
+        self.predicting = predicting if predicting in PREDICTING else "both"
 
     def forward(self, images: Tensor) -> Output:
         """What the module returns, with the logits in place of second ones that it lacks."""
@@ -76,9 +82,11 @@ def described(value: Any) -> str:
 
 
 @torch.no_grad()
-def given_for(network: Adapted, images: Tensor) -> Output:
-    """What a network gives for ``images``, in evaluation; its state stays as it is."""
-    training = network.training
-    output = network.eval()(images)
-    network.train(training)
+def given_for(network: Adapted, images: Tensor, training: bool = False) -> Output:
+    """What a network gives for ``images``, in evaluation or training; its state stays as it is."""
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()] if training else []
+    with in_mode(network, training):
+        output = network(images)
+    for buffer, before in buffers:
+        buffer.copy_(before)
     return output

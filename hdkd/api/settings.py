@@ -107,7 +107,7 @@ def choose(changes: dict[str, Any], own_optimizer: bool) -> Chosen:
 def with_warmup(training: Training, given: dict[str, Any]) -> Training:
     """``training`` with the paper's share of warm-up where none is given.
 
-    Raises ``ParameterError`` where the smallest rate is not the smallest, or a warm-up has no end.
+    Raises ``ParameterError`` where the largest rate is not the largest, or a warm-up has no end.
     """
     if training.min_lr > training.lr:
         raise ParameterError(
@@ -117,6 +117,11 @@ def with_warmup(training: Training, given: dict[str, Any]) -> Training:
         raise ParameterError(
             f"warmup_epochs ({training.warmup_epochs}) must be less than epochs ({training.epochs})"
         )
-    if "warmup_epochs" in given:
-        return training
-    return dataclasses.replace(training, warmup_epochs=round(WARMUP * training.epochs))
+    if "warmup_epochs" not in given:
+        training = dataclasses.replace(training, warmup_epochs=round(WARMUP * training.epochs))
+    if training.warmup_epochs and training.warmup_lr > training.lr:
+        raise ParameterError(
+            f"warmup_lr ({training.warmup_lr:g}) must not exceed lr ({training.lr:g}): lower it, "
+            "too"
+        )
+    return training

@@ -8,9 +8,9 @@ from hdkd.api.networks import Adapted, given_for
 from hdkd.api.settings import Chosen
 from hdkd.config import About, methods
 from hdkd.distillation.hdkd import HDKD
-from hdkd.distillation.method import Method, Pair, Seen, Teaching, build_method
+from hdkd.distillation.method import Method, Pair, Seen, Teaching, build_method, in_mode
 from hdkd.errors import ParameterError
-from hdkd.models import Output
+from hdkd.models import ImageModel, Output
 from hdkd.models.student import Student
 
 METHOD_SEED = 3_000_017  # what a run adds to its seed (training/job.py)
@@ -31,17 +31,11 @@ def teaching_of(
     """
     own = given_for(student, images[:2])
     taught = None if teacher is None else given_for(teacher, images[:2])
-    other_classes = taught is not None and taught.logits.shape != own.logits.shape
-    if taught is not None and other_classes and method not in needs.of_features():
-        raise ParameterError(
-            f"the student has {own.logits.shape[1]} classes and the teacher "
-            f"{taught.logits.shape[1]}: give both the classes of the labels, or take a method that "
-            f"reads features only: {', '.join(needs.of_features())}"
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + METHOD_SEED)
         if isinstance(method, str):
-            made = _named(method, teacher, student, own, images, settings)
+            heard = None if teacher is None or taught is None else Seen(teacher, taught)
+            made = _named(method, Seen(student, own), heard, images, settings)
         elif isinstance(method, type) and issubclass(method, Method):
             made = method.of(Pair(own, taught, settings.distillation))
         else:
@@ -49,32 +43,55 @@ def teaching_of(
                 f"method must be a name or a subclass of hdkd.distillation.method.Method, not "
                 f"{method!r}"
             )
+    made = made.to(images.device)
     # HDKD sets how fast statistics run in its own hybrid, here as they run anyway.
     if not isinstance(made, HDKD) or isinstance(student.network, Student):
         made.prepare(student.network)
     asks = not isinstance(method, str) or methods()[method].taught
-    made, asked = made.to(images.device), teacher if asks else None
-    if isinstance(method, str):
-        seen = Seen(asked, taught) if asked is not None and taught is not None else None
-        _check_shapes(method, made, Seen(student, own), seen)
-    return Teaching(asked, made, settings.strength)
+    return Teaching(teacher if asks else None, made, settings.strength)
 
 
-@torch.no_grad()
-def _check_shapes(name: str, method: Method, student: Seen, teacher: Seen | None) -> None:
-    """Raise ``ParameterError`` where a method cannot compare the maps or tokens of two networks."""
-    logits = student.output.logits
-    labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+def _named(
+    name: str, student: Seen, teacher: Seen | None, images: Tensor, settings: Chosen
+) -> Method:
+    """The method of the file ``name``, on the device of ``images``."""
+    if name not in methods():
+        raise ParameterError(f"there is no method {name!r}: take one of {', '.join(methods())}")
+    about, own = methods()[name], student.output
+    if not about.taught:
+        teacher = None
+    elif teacher is None:
+        raise ParameterError(f"{name} asks a teacher: pass one")
+    else:
+        _check_classes(name, own, teacher.output)
+        needs.check(name, parts_of(student), parts_of(teacher))
+    if own.logits.shape[1] < about.fewest_classes:
+        raise ParameterError(
+            f"{name} says nothing of {own.logits.shape[1]} classes: it needs {about.fewest_classes}"
+        )
+    _check_heads(name, about, student, images, settings)
+    image = (images.shape[1], images.shape[2], images.shape[3])
     try:
-        method.eval()(student, teacher, labels, torch.zeros((), device=logits.device))
-    except (RuntimeError, ValueError):
-        there = f"the student gives {_shapes(student.output)}"
+        asked = None if teacher is None else teacher.network
+        method = build_method(name, student.network, asked, image, settings.distillation)
+        _try(method.to(images.device), student, teacher)
+    except (RuntimeError, ValueError, IndexError):
+        there = f"the student gives {_shapes(own)}"
         if teacher is not None:
             there += f", the teacher {_shapes(teacher.output)}"
         raise ParameterError(
             f"{name} cannot compare what the networks give: {there} (of an image each)"
         ) from None
-    method.train()
+    return method
+
+
+@torch.no_grad()
+def _try(method: Method, student: Seen, teacher: Seen | None) -> None:
+    """Compare what two networks give, once, which changes nothing of the ``method``."""
+    logits = student.output.logits
+    labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    with in_mode(method, training=False):
+        method(student, teacher, labels, torch.zeros((), device=logits.device))
 
 
 def _shapes(output: Output) -> str:
@@ -89,44 +106,46 @@ def _shapes(output: Output) -> str:
     return ", ".join(found) or "logits only"
 
 
-def _named(
-    name: str,
-    teacher: Adapted | None,
-    student: Adapted,
-    own: Output,
-    images: Tensor,
-    settings: Chosen,
-) -> Method:
-    """The method of the file ``name``; ``own`` is what the student gives."""
-    if name not in methods():
-        raise ParameterError(f"there is no method {name!r}: take one of {', '.join(methods())}")
-    about = methods()[name]
-    if about.taught:
-        if teacher is None:
-            raise ParameterError(f"{name} asks a teacher: pass one")
-        needs.check(name, parts_of(student, own), parts_of(teacher, given_for(teacher, images[:1])))
-    if own.logits.shape[1] < about.fewest_classes:
+def parts_of(seen: Seen) -> needs.Parts:
+    """What a network gives beside logits, as :class:`~hdkd.api.needs.Needs` names it."""
+    network = seen.network
+    classifies = isinstance(network, Adapted) and network.classifies
+    return needs.given(seen.output) | ({"classify"} if classifies else set())
+
+
+def _check_classes(name: str, own: Output, taught: Output) -> None:
+    """Raise ``ParameterError`` where what a teacher says of its classes is not of the student's."""
+    if own.logits.shape != taught.logits.shape and name not in needs.of_features():
         raise ParameterError(
-            f"{name} says nothing of {own.logits.shape[1]} classes: it needs {about.fewest_classes}"
+            f"the student has {own.logits.shape[1]} classes and the teacher "
+            f"{taught.logits.shape[1]}: give both the classes of the labels, or take a method that "
+            f"reads features only: {', '.join(needs.of_features())}"
         )
-    _check_heads(name, about, student, own, settings)
-    image = (images.shape[1], images.shape[2], images.shape[3])
-    asked = teacher if about.taught else None
-    return build_method(name, student, asked, image, settings.distillation)
 
 
-def parts_of(network: Adapted, output: Output) -> needs.Parts:
-    """What a ``network`` gives beside logits, as :class:`~hdkd.api.needs.Needs` names it."""
-    return needs.given(output) | ({"classify"} if network.classifies else set())
-
-
-def _check_heads(name: str, about: About, student: Adapted, own: Output, settings: Chosen) -> None:
+def _check_heads(name: str, about: About, student: Seen, images: Tensor, settings: Chosen) -> None:
     """Raise ``ParameterError`` where a head would predict that nothing trains."""
     heads = settings.distillation.heads if name == "hdkd" else about.predicting
+    network, own = student.network, student.output
+    if heads not in ("class", "distillation"):
+        return
     two = own.distillation_logits is not own.logits
-    predicting = getattr(student.network, "predicting", student.predicting)
-    if two and heads in ("class", "distillation") and predicting != heads:
+    if two and network.predicting != heads:
         raise ParameterError(
             f"{name} with these settings trains one head of the student, which predicts with "
-            f"{predicting}: build it with predicting={heads!r}"
+            f"{network.predicting}: build it with predicting={heads!r}"
         )
+    if not two and _has_second_in_training(network, images):
+        raise ParameterError(
+            f"{name} with these settings trains one head of the student, which gives a second one "
+            "in training only and may predict with it: let it give one there, too"
+        )
+
+
+def _has_second_in_training(network: ImageModel, images: Tensor) -> bool:
+    """Whether someone's own ``network`` has another head in training."""
+    if not isinstance(network, Adapted) or isinstance(network.network, ImageModel):
+        return False
+    with torch.random.fork_rng([images.device] if images.is_cuda else []):  # of its dropout
+        output = given_for(network, images[:2], training=True)
+    return output.distillation_logits is not output.logits

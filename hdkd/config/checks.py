@@ -20,6 +20,7 @@ SPLITS = {
 # What limits what in a training.
 LIMITS = (
     ("min_lr", "lr", operator.le, "must not exceed"),
+    ("warmup_lr", "lr", operator.le, "must not exceed"),
     ("warmup_epochs", "epochs", operator.lt, "must be less than"),
 )
 

@@ -37,11 +37,11 @@ def of_tokens(tokens: Tensor) -> Tensor:
 def attention_loss(students: Sequence[Tensor], teachers: Sequence[Tensor]) -> Tensor:
     """Sum over the stages of the mean squared difference of attention ``(batch, positions)``."""
     errors = [F.mse_loss(s, t) for s, t in zip(students, teachers, strict=True)]
-    return errors[0] + errors[1] + errors[2]
+    return sum(errors[1:], errors[0])
 
 
 class AttentionTransfer(Method):
-    """Cross-entropy, and :func:`attention_loss` of three stages or three layers."""
+    """Cross-entropy, and :func:`attention_loss` of the stages, or of three layers."""
 
     def forward(
         self, student: Seen, teacher: Seen | None, labels: Tensor, progress: Tensor

@@ -36,7 +36,7 @@ def guidance_loss(tokens: Sequence[Tensor], maps: Sequence[Tensor]) -> Tensor:
         F.mse_loss(each, as_tokens(pooled(target, side)))
         for each, target in zip(tokens, maps, strict=True)
     ]
-    return errors[0] + errors[1] + errors[2]
+    return sum(errors[1:], errors[0])
 
 
 class LocalityGuidance(Method):

@@ -1,7 +1,8 @@
 """What every method of distillation has in common."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ class Term(NamedTuple):
 class Pair:
     """What a method is built for: what student and teacher give for an image, and the parameters.
 
-    Outputs are of one image, for their shapes; a method without a teacher has none of it.
+    Outputs are of an image or two, for their shapes; a method without a teacher has none of it.
     """
 
     student: Output
@@ -122,8 +123,18 @@ def build_method(
 
 def shapes(network: ImageModel, image: tuple[int, int, int]) -> Output:
     """What ``network`` gives for one image of this shape; its state stays as it is."""
-    training, parameter = network.training, next(network.parameters())
-    with torch.no_grad():
-        output = network.eval()(torch.zeros(1, *image, device=parameter.device))
+    parameter = next(network.parameters())
+    with torch.no_grad(), in_mode(network, training=False):
+        return network(torch.zeros(1, *image, device=parameter.device))
+
+
+@contextmanager
+def in_mode(network: nn.Module, training: bool) -> Iterator[None]:
+    """``network`` in training or evaluation; afterwards each module is in the mode it was in."""
+    modes = {module: module.training for module in network.modules()}
     network.train(training)
-    return output
+    try:
+        yield
+    finally:
+        for module, before in modes.items():
+            module.training = before

@@ -27,7 +27,7 @@ ABOUT = {
 GAMMA = 1.5
 # Exits of a transformer: after which share of its layers, and of how many layers of their own.
 TOKEN_EXITS = ((2 / 12, 3), (4 / 12, 2), (10 / 12, 1), (1.0, 1))
-EXIT_HEADS = 4  # of a token exit's layers
+EXIT_HEADS = 4  # of a token exit's layers, fewer where they do not divide its width
 FINAL_SIDE = 7  # patches beside each other that are not merged further
 
 
@@ -92,11 +92,15 @@ class TokenExit(nn.Module):
         super().__init__()
         from timm.models.vision_transformer import Block  # slow to import
 
-        merges = max(int(math.log2(side / FINAL_SIDE)), 0)
+        merges = 0
+        while side >> merges >= 2 * FINAL_SIDE and not side % 2 ** (merges + 1):  # halves of an odd
+            merges += 1  # side are no squares of four
         self.merge = nn.Sequential(
             *(Merging(dim, side // 2**k, k == 0 or k < merges - 1) for k in range(merges))
         )
-        self.layers = nn.Sequential(*(Block(dim, num_heads=EXIT_HEADS) for _ in range(layers)))
+        self.layers = nn.Sequential(
+            *(Block(dim, num_heads=math.gcd(dim, EXIT_HEADS)) for _ in range(layers))
+        )
         self.head = nn.Linear(dim, classes)
         self.apply(initialise)
 

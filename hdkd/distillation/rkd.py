@@ -23,11 +23,14 @@ SMALLEST = 1e-12  # squared distance, whose root has a gradient
 
 
 def distances(features: Tensor) -> Tensor:
-    """Distances ``(n, n)`` of ``features`` ``(n, dim)``, divided by their mean off the diagonal."""
+    """Distances ``(n, n)`` of ``features`` ``(n, dim)``, divided by their mean off the diagonal.
+
+    Of a single image it is zero.
+    """
     squares = (features[:, None] - features[None]).square().sum(dim=2)
     off = 1 - torch.eye(len(features), device=features.device)
     roots = squares.clamp(min=SMALLEST).sqrt() * off
-    return roots / (roots.sum() / off.sum()).clamp(min=SMALLEST)
+    return roots / (roots.sum() / off.sum().clamp(min=1)).clamp(min=SMALLEST)
 
 
 def angles(features: Tensor) -> Tensor:

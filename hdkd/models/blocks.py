@@ -96,8 +96,9 @@ class CBAM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` with both attentions, added to ``x``; the same shape."""
-        # On a CPU the gradient written out is quicker (reports/benchmarks.md).
-        if x.requires_grad and not x.is_cuda:
+        # On a CPU the gradient written out, of all weights, is quicker (reports/benchmarks.md).
+        whole = x.requires_grad and all(p.requires_grad for p in self.parameters())
+        if whole and not x.is_cuda:
             return attend(x, self.channel, self.spatial)
         return self.plain(x)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hdkd.config import Settings, methods, plain
+from hdkd.config import CONTROL, Settings, methods, plain
 from hdkd.data.batches.imageset import ImageSet, TrainingSet
 from hdkd.data.batches.subsets import draw_subset
 from hdkd.distillation.method import Teaching, build_method
@@ -244,10 +244,21 @@ def fingerprint(assembled: Assembled) -> dict[str, Any]:
 
 
 def check_teacher(job: Job, classes: int) -> None:
-    """Raise ``RunError`` where the teacher is another network than the parameters describe."""
+    """Raise ``RunError`` where the teacher is another network than the parameters describe.
+
+    Or, for a control of its own, one of other images or another seed.
+    """
     assert job.teacher
-    found = RunFolder(job.teacher).params.model
-    teacher = plan.teacher_of(job.settings, job.key)
+    params = RunFolder(job.teacher).params
+    found, teacher = params.model, plan.teacher_of(job.settings, job.key)
+    if CONTROL.fullmatch(job.key.point):
+        for name in ("subset", "seed"):
+            own, asked = getattr(params.run, name), getattr(teacher, name)
+            if own != asked:
+                raise RunError(
+                    f"the teacher {job.teacher} has {name} {own}, and {job.key.point} is taught by "
+                    f"one of {name} {asked}: name that"
+                )
     wanted = plain(network_arguments(job.settings, teacher, classes))
     for name, value in wanted.items():
         if found.get(name) != value:

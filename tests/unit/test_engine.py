@@ -42,6 +42,20 @@ def test_attention_and_its_gradient_are_those_of_automatic_differentiation(layou
             assert torch.allclose(each, expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("frozen", ["channel", "spatial", "both"])
+def test_frozen_attention_passes_the_gradient_on(frozen):
+    torch.manual_seed(0)
+    cbam = CBAM(32).double()
+    for name in ("channel", "spatial") if frozen == "both" else (frozen,):
+        getattr(cbam, name).requires_grad_(False)
+    x = torch.randn(2, 32, 5, 5, dtype=torch.float64, requires_grad=True)
+    expected, found = (
+        torch.autograd.grad(compute(x).square().sum(), x)[0]
+        for compute in (lambda x: equation_3(cbam, x), cbam)
+    )
+    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-13)
+
+
 def test_attention_without_a_gradient_is_the_same():
     cbam = CBAM(32).double()
     x = torch.randn(2, 32, 5, 5, dtype=torch.float64)

@@ -119,6 +119,15 @@ def test_ofa_with_gamma_1_is_the_kl_divergence_plus_the_teachers_entropy():
     assert loss.item() == pytest.approx((kl + entropy).item(), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("side", "left"), [(7, 7), (14, 7), (16, 8), (28, 7), (32, 8), (15, 15), (30, 15)]
+)
+def test_an_exit_of_tokens_merges_squares_of_four_while_there_are(side, left):
+    leave = ofa.TokenExit(dim=6, side=side, layers=1, classes=3)
+    assert leave.merge(torch.zeros(1, side * side, 6)).shape == (1, left * left, 6)
+    assert leave(torch.zeros(1, side * side, 6)).shape == (1, 3)
+
+
 def test_ofa_with_a_larger_gamma_asks_more_of_the_true_class():
     teacher = torch.log(torch.tensor([[0.6, 0.4]]))
     by_hand = -((1.6**1.5 - 1) * math.log(0.7) + 0.4**1.5 * math.log(0.3))
@@ -176,6 +185,7 @@ def test_relations_do_not_see_rotation_shift_and_scale():
 def test_distances_have_a_mean_of_1_and_angles_are_cosines():
     corner = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
     distances = rkd.distances(corner)
+    assert rkd.distances(corner[:1]).tolist() == [[0]], "a single image has no distances"
     assert distances[0].tolist() == pytest.approx([0, 3 / 4, 1])  # 3, 4 and 5 have the mean 4
     assert rkd.angles(corner)[0, 1, 2].item() == pytest.approx(0, abs=1e-6)
     assert rkd.angles(corner)[1, 0, 2].item() == pytest.approx(3 / 5, rel=1e-6)

@@ -78,6 +78,19 @@ def test_a_teacher_of_another_network_is_named(capsys):
     assert cli.main(taught) == 0
 
 
+def test_a_control_is_taught_by_a_teacher_of_its_own(capsys):
+    taught = [*TRAIN, "--role", "hdkd", "--teacher", "teacher", "--output", "control"]
+    control = [*taught, "--group", "ablations", "--point"]
+    assert cli.main([*control, "teacher_seed3"]) == 2
+    assert (
+        "the teacher teacher has subset 16, and teacher_seed3 is taught by one of subset all"
+        in capsys.readouterr().err
+    )
+    assert cli.main([*control, "subset_teacher", "--seed", "1"]) == 2
+    assert "has seed 0, and subset_teacher is taught by one of seed 1" in capsys.readouterr().err
+    assert cli.main([*control, "subset_teacher"]) == 0
+
+
 def test_an_import_does_not_replace_what_is_begun_with_other_settings(tmp_path, monkeypatch):
     student = [*TRAIN, "--role", "student"]
     every = plan.student_runs(config.load(Path("params.yaml")), "phantom")
