@@ -13,6 +13,7 @@ from hdkd.errors import DataError, first_few
 # Columns of every listing: path below files/, class name, part (train, test or empty), and the
 # lesion that the image shows (empty where the layout knows of none).
 COLUMNS = ["path", "class", "part", "lesion"]
+PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}  # in folders' names
 # Of images beside a table that lists them, where other files may lie, too.
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
 
@@ -29,6 +30,13 @@ def listing(name: str, files: Path, layout: Layout) -> pd.DataFrame:
         table = _ham10000(name, files, layout)
     else:
         table = _class_folder_rows(name, files, _root(files, None), "")
+        classes = sorted(set(table["class"]))
+        if {each.casefold() for each in classes} <= PARTS:
+            raise DataError(
+                f"dataset {name}: {' and '.join(classes)} are parts rather than classes: take "
+                "layout {kind: train_test_folders}, and split {kind: clusters} to have both drawn "
+                "anew"
+            )
     return table.sort_values("path", ignore_index=True)[COLUMNS]
 
 
@@ -67,7 +75,7 @@ def _class_folder_rows(name: str, files: Path, folder: Path, part: str) -> pd.Da
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _check_case(name: str, classes: Iterable[str]) -> None:
+def _check_case(name: str, classes: Iterable[str], what: str = "class folders") -> None:
     """Folders that differ in case only are two classes on one system and one on another."""
     spellings: dict[str, set[str]] = {}
     for label in classes:
@@ -75,8 +83,7 @@ def _check_case(name: str, classes: Iterable[str]) -> None:
     doubtful = [" and ".join(sorted(each)) for each in spellings.values() if len(each) > 1]
     if doubtful:
         raise DataError(
-            f"dataset {name}: class folders that differ in case only: {first_few(doubtful)}: "
-            "rename them"
+            f"dataset {name}: {what} that differ in case only: {first_few(doubtful)}: rename them"
         )
 
 
@@ -143,12 +150,13 @@ def _ham10000(name: str, files: Path, layout: HamLayout) -> pd.DataFrame:
             f"dataset {name}: {found[0].name} must be a CSV in UTF-8 with lesion_id, image_id "
             "and dx"
         ) from None
+    metadata = metadata.apply(lambda column: column.str.strip())
     images = _by_stem(name, files)
     listed = set(metadata.image_id)
     problems = {
         "lists twice": metadata.image_id[metadata.image_id.duplicated()],
         "gives no class or lesion for": metadata.image_id[
-            (metadata.dx.str.strip() == "") | (metadata.lesion_id.str.strip() == "")
+            (metadata.dx == "") | (metadata.lesion_id == "")
         ],
         "lists images that are not there:": [i for i in metadata.image_id if i not in images],
         "does not list": [image for image in images if image not in listed],
@@ -161,6 +169,13 @@ def _ham10000(name: str, files: Path, layout: HamLayout) -> pd.DataFrame:
             f"dataset {name}: {found[0].name} {'; and '.join(found_problems)}: correct the "
             "metadata or the images"
         )
+    classes = sorted(set(metadata.dx))
+    if len(classes) < 2:
+        raise DataError(
+            f"dataset {name}: {found[0].name} must have two classes (dx) at least; it has "
+            f"{', '.join(classes) or 'none'}"
+        )
+    _check_case(name, classes, f"classes in {found[0].name}")
     return pd.DataFrame(
         {
             "path": [images[i].relative_to(files).as_posix() for i in metadata.image_id],

@@ -56,7 +56,9 @@ class Measurements:
 
     def _is_comparable(self, summary: RunSummary) -> bool:
         key = summary.run
-        if summary.hyperparameters["split"]["kind"] == "clusters" or key.group == "tuning":
+        if summary.hyperparameters["split"]["kind"] == "clusters":
+            return False
+        if key.group in ("tuning", "methods"):  # the paper has neither
             return False
         # Of controls only teachers of other seeds are the paper's networks, trained as they are.
         if key.point and not (key.role == "teacher" and key.point.startswith("teacher_seed")):

@@ -140,7 +140,7 @@ def unpack_bundle(bundle: Path, now: float | None = None) -> tuple[dict[str, Any
         unpacked = Path(temporary)
         _extract(content, unpacked, bundle)
         for name in [*manifest["finished"], *manifest["unfinished"]]:
-            source, target = unpacked / _inside(name, bundle), Path(name)
+            source, target = unpacked / _run_folder(name, bundle), Path(name)
             if name in manifest["finished"]:
                 wanted = _is_new(name, source, target, bundle)
             else:  # it may have been resumed here, or elsewhere, since then
@@ -267,6 +267,17 @@ def _inside(name: str, bundle: Path) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or path.parts[:1] not in (("models",), ("data",)):
         raise RunError(f"{bundle} has a member that would be written outside its folder, {name!r}")
+    return name
+
+
+def _run_folder(name: str, bundle: Path) -> str:
+    """``name``, which is that of a run folder: what is there may be replaced."""
+    try:
+        own = RunKey.of_folder(Path(name)).folder.as_posix()
+    except ValueError:
+        own = ""
+    if own != name:
+        raise RunError(f"{bundle} has {name!r} for a run folder: do not use this bundle")
     return name
 
 

@@ -117,16 +117,21 @@ def gather(project: Path, now: float) -> list[str]:
     """
     placed = []
     for models in sorted((project / "models").glob("*/")):
-        finished = [path.parent for path in sorted(models.rglob(plan.RUN_FILES[-1]))]
         for chosen in models.glob("tuning/*/chosen.json"):
             bundle.copy_missing(chosen, chosen.relative_to(project))
-        runs = [RunFolder(folder).summary.run for folder in finished]
-        runs = [run for run in runs if not plan.is_finished(run.folder)]
-        if runs:
+        restored = {
+            summary.run: folder.is_restored
+            for folder, summary in evidence.finished_folders(models.name, project)
+            if not plan.is_finished(summary.run.folder)
+        }
+        if runs := [*restored]:
             with tempfile.TemporaryDirectory() as temporary:
                 carried = Path(temporary)
                 bundle.write_bundle(models.name, runs, carried, PART_MEBIBYTES, root=project)
                 placed += bundle.unpack_bundle(carried, now)[1]
+        for run, is_restored in restored.items():
+            if is_restored:  # there to be built on, with a record of its own elsewhere
+                RunFolder(run.folder).mark_restored()
     return placed
 
 

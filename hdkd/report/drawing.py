@@ -34,16 +34,31 @@ def write_figures(
 ) -> None:
     """Write ``<name>.svg`` and ``<name>.dark.svg`` for each figure that has something to show.
 
-    ``summaries`` are those of finished runs, whose run folders are here; ``facts`` what is known of
-    the dataset. That is all of ``figures.of_study`` once every run is finished and the prepared
-    images are here.
+    ``summaries`` are those of finished runs, ``facts`` what is known of the dataset. Figures of
+    weights and epochs are of those whose run folders are here. That is all of ``figures.of_study``
+    once every run folder and the prepared images are here; others, of before, are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = FigureData(settings, dataset, summaries, facts)
+    here = [each for each in summaries if _is_here(each)]
+    own = data if len(here) == len(summaries) else None
+    if here and not own:
+        own = FigureData(settings, dataset, here, facts)
     for spec in figures.of_study(settings, dataset):
-        if spec.needs(data):
-            for theme, suffix in SUFFIXES.items():
-                write_figure(spec, data, theme, folder / f"{spec.name}{suffix}")
+        source = own if spec.of_folders else data
+        shown = source and spec.needs(source)
+        for theme, suffix in SUFFIXES.items():
+            path = folder / f"{spec.name}{suffix}"
+            if source and shown:
+                write_figure(spec, source, theme, path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _is_here(summary: RunSummary) -> bool:
+    """Whether the run folder of a summary is here; a restored one may be of another training."""
+    folder = RunFolder(summary.run.folder)
+    return plan.is_finished(folder.path) and folder.summary == summary
 
 
 def write_figure(spec: FigureSpec, data: "FigureData", theme: str, path: Path) -> None:
@@ -67,9 +82,10 @@ class FigureData:
 
     ``table`` has the dataset's runs (``results.runs``), ``gains`` and ``cells`` are the tables of
     these names in ``results.py``, ``points`` is ``frames.distillation_points``, ``variants``
-    ``frames.variant_cells`` and ``baselines`` ``frames.baseline_cells``. ``metrics`` gives the
-    epochs of a run folder by its name. Each ``has_`` is whether there is something to show: student
-    and HDKD with the same subset and seed, the teacher, the prepared images, SMOTE's recipes.
+    ``frames.variant_cells`` and ``baselines`` ``frames.baseline_cells``. ``summaries`` are by the
+    name of their run folder, of which ``metrics`` gives the epochs. Each ``has_`` is whether there
+    is something to show: student and HDKD with the same subset and seed, the teacher, the prepared
+    images, SMOTE's recipes.
     """
 
     def __init__(
@@ -90,7 +106,7 @@ class FigureData:
         self.points = frames.distillation_points(settings, dataset, self.table)
         self.variants = frames.variant_cells(settings, dataset, self.table)
         self.baselines = frames.baseline_cells(dataset, self.table)
-        self.summaries = summaries
+        self.summaries = {each.run.folder.as_posix(): each for each in summaries}
         self.prepared = plan.prepared_folder(settings.profile, dataset)
         self.has_pairs = not self.gains.empty
         self.has_teacher = (self.table["group"] == "teacher").any()
@@ -103,8 +119,9 @@ class FigureData:
     def methods(self) -> pd.DataFrame:
         """``tables/methods.py``'s table, paired by image where the study's predictions are here."""
         known = predictions.read(plan.report_folder(self.settings.profile))
-        of_these = known.of_summaries(self.summaries)
-        return method_table(self.settings, self.dataset, self.table, self.summaries, of_these)
+        summaries = [*self.summaries.values()]
+        of_these = known.of_summaries(summaries)
+        return method_table(self.settings, self.dataset, self.table, summaries, of_these)
 
     @cached_property
     def source(self) -> ImageSet:

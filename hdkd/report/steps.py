@@ -57,8 +57,9 @@ def sweep_metrics(settings: Settings, folder: Path) -> dict[str, dict[str, float
 def write_report(settings: Settings, ledger: Path) -> None:
     """Write the tables, figures and page of a study that may lack runs, run folders or images.
 
-    Tables follow from the summaries in the report's folder (``evidence.refresh``); figures need run
-    folders, and those of images the prepared images, and are left out without them.
+    Tables and most figures follow from the summaries in the report's folder (``evidence.refresh``);
+    figures of weights and epochs need run folders, and those of images the prepared images, and are
+    left out without them.
     """
     folder = plan.report_folder(settings.profile)
     known = evidence.finished_summaries(settings.profile)
@@ -66,9 +67,7 @@ def write_report(settings: Settings, ledger: Path) -> None:
     facts = evidence.facts(settings.profile)
     write_tables(settings, folder, summaries, facts)
     evidence.write(known, folder / evidence.SUMMARIES)  # also those that the parameters leave out
-    finished = [s for s in summaries if plan.is_finished(s.run.folder)]
-    if finished:
-        for dataset in results.runs(settings, finished)["dataset"].unique():
-            figures = folder / "figures" / dataset
-            write_figures(settings, dataset, figures, finished, facts[dataset])
+    for dataset in results.runs(settings, summaries)["dataset"].unique():
+        own = [each for each in summaries if each.run.dataset == dataset]
+        write_figures(settings, dataset, folder / "figures" / dataset, own, facts[dataset])
     write_page(settings, folder, ledger)

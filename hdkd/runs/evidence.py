@@ -5,7 +5,7 @@ is small enough to be committed, so that every clone can check the tables withou
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -132,12 +132,24 @@ def finished_summaries(profile: str) -> list[RunSummary]:
     """
     path = plan.report_folder(profile) / SUMMARIES
     found = {summary.run: summary for summary in (read(path) if path.exists() else [])}
-    for path in sorted((Path("models") / profile).rglob(plan.RUN_FILES[-1])):
-        folder = RunFolder(path.parent)
-        summary = folder.summary
+    for folder, summary in finished_folders(profile):
         if not (folder.is_restored and summary.run in found):
             found[summary.run] = summary
     return list(found.values())
+
+
+def finished_folders(
+    profile: str, project: Path = Path()
+) -> Iterator[tuple[RunFolder, RunSummary]]:
+    """The finished run folders of a profile in a ``project``, in their own places.
+
+    One that was moved or copied elsewhere below ``models`` does not count.
+    """
+    for path in sorted((project / "models" / profile).rglob(plan.RUN_FILES[-1])):
+        folder = RunFolder(path.parent)
+        summary = folder.summary
+        if folder.path == project / summary.run.folder:
+            yield folder, summary
 
 
 def refresh(profile: str) -> list[str]:
@@ -165,7 +177,7 @@ def write_epochs(summaries: Iterable[RunSummary], path: Path) -> None:
     epochs = []
     for run in sorted(summary.run.folder.as_posix() for summary in summaries):
         folder = RunFolder(Path(run))
-        if (folder.path / "metrics.csv").exists() and not (folder.is_restored and run in before):
+        if plan.is_finished(folder.path) and not (folder.is_restored and run in before):
             epochs.append(folder.metrics.assign(run=run))
         elif run in before:
             epochs.append(before[run].dropna(axis="columns", how="all"))

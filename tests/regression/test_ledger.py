@@ -1,12 +1,16 @@
 """Every row of the committed ledger follows from committed summaries, published values and code."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from hdkd import config
 from hdkd.paper import ledger, published
 from hdkd.runs import evidence
 from hdkd.study import plan
 from project import ROOT
+from small import summary_of
 
 RECORDED = ROOT / "tests/regression/verdicts.csv"
 
@@ -107,3 +111,20 @@ def test_a_number_that_the_paper_prints_several_times_counts_once(derived):
 
 def test_without_numbers_of_networks_and_data_there_are_none_to_count(derived):
     assert ledger.different(derived[derived["verdict"] == "not run"]) == ""
+
+
+def test_networks_that_the_paper_lacks_are_left_alone(parameters, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    section = {"subsets": {"brain_tumor": [200]}, "vit": ["alone"], "hybrid": ["alone"]}
+    parameters["methods"]["paper"] = section
+    settings = config.resolve(parameters | {"profile": "paper"})
+    runs = plan.method_runs(settings, "brain_tumor")
+    assert {run.role for run in runs} == {"hybrid", "vit"}
+    summaries = [
+        summary_of(run, hyperparameters=plan.hyperparameters(settings, run)) for run in runs
+    ]
+    Path("reports/paper").mkdir(parents=True)
+    evidence.write(summaries, Path("reports/paper") / evidence.SUMMARIES)
+    table, left_out = ledger.write_ledger(parameters, tmp_path)
+    assert left_out == []
+    assert (table["runs"] == "").all()

@@ -24,6 +24,9 @@ PROFILES = [
 ]
 
 
+OF_IMAGES = {"samples", "smote"}
+
+
 def settings_of(study: str) -> config.Settings:
     return config.load(ROOT / "params.yaml", study)
 
@@ -66,14 +69,29 @@ def test_no_axis_of_the_figures_shows_raw_tex(profile, tmp_path, monkeypatch):
     settings, facts = settings_of(profile), evidence.facts(profile)["brain_tumor"]
     summaries = evidence.read(ROOT / "reports" / profile / evidence.SUMMARIES)
     data = drawing.FigureData(settings, "brain_tumor", summaries, facts)
-    need_no_run_folders = {"ablations", "accuracy", "baselines", "distillation"}
     drawn = []
     for spec in figures.of_study(settings, "brain_tumor"):
-        if spec.name in need_no_run_folders and spec.needs(data):
+        if not (spec.of_folders or spec.name in OF_IMAGES) and spec.needs(data):
             drawing.write_figure(spec, data, "light", tmp_path / "figure.svg")
             assert "mathdefault" not in (tmp_path / "figure.svg").read_text("utf-8"), spec.name
             drawn.append(spec.name)
     assert ("accuracy" in drawn) == data.has_pairs
+
+
+def test_figures_that_need_no_run_folder_show_all_runs_without_one(committed, monkeypatch):
+    monkeypatch.chdir(committed)
+    settings, facts = settings_of("pilot"), evidence.facts("pilot")["brain_tumor"]
+    summaries = evidence.read(committed / "reports/pilot" / evidence.SUMMARIES)
+    folder = committed / "reports/pilot/figures/brain_tumor"
+    folder.mkdir(parents=True)
+    (folder / "learning_curves.svg").write_text("of runs that are gone")
+    own = [each for each in summaries if each.run.dataset == "brain_tumor"]
+    drawing.write_figures(settings, "brain_tumor", folder, own, facts)
+    shown = {"ablations", "accuracy", "baselines", "confusion", "distillation", "methods"}
+    assert {path.name.partition(".")[0] for path in folder.iterdir()} == shown
+    text = (folder / "baselines.svg").read_text("utf-8")
+    assert "<!-- HDKD -->" in text
+    assert "<!-- CoAtNet-0 -->" in text
 
 
 def test_the_figure_of_methods_has_the_intervals_of_the_table(committed, monkeypatch):

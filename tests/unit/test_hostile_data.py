@@ -283,6 +283,12 @@ def test_a_tree_that_cannot_be_understood_is_refused_by_path(tree, tmp_path, nam
         taken_in(tree, tmp_path)
 
 
+def test_parts_are_not_taken_for_classes(tree, tmp_path):
+    held_out = {"kind": "held_out", "test_fraction": 0.2, "seed": 0}
+    with pytest.raises(DataError, match="test and train are parts rather than classes: take"):
+        taken_in(tree, tmp_path, layout={"kind": "class_folders"}, split=held_out)
+
+
 def test_a_link_inside_the_dataset_is_an_image(tree, tmp_path):
     (tree / "train/blob/again.png").symlink_to(tree / "train/blob/0.png")
     assert len(pd.read_csv(taken_in(tree, tmp_path) / "split.csv")) == 11
@@ -386,6 +392,9 @@ METADATA: list[tuple[str, bytes, str | None]] = [
     ("missing images", (ROWS + "L30,I30,mel\n").encode(), "images that are not there: I30"),
     ("no class", ROWS.replace("L3,I3,mel", "L3,I3,").encode(), "no class or lesion for I3"),
     ("no lesion", ROWS.replace("L3,I3,mel", ",I3,mel").encode(), "no class or lesion for I3"),
+    ("blanks around", ROWS.replace("L3,I3,mel", " L3 , I3, mel ").encode(), None),
+    ("two spellings", ROWS.replace("L3,I3,mel", "L3,I3,Mel").encode(), "in case only: Mel and mel"),
+    ("one class", ROWS.replace("mel", "nv").encode(), "two classes .* at least; it has nv"),
     (
         "an unknown class",
         ROWS.replace("L3,I3,mel", "L3,I3,xyz").encode(),

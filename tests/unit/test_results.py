@@ -120,6 +120,15 @@ def test_the_difference_of_both_gains_is_paired_too(study):
     assert row["apart_low"] < row["apart"] < row["apart_high"]
 
 
+def test_runs_of_copies_with_other_numbers_of_images_stay_one_subset(study):
+    table = study.table.copy()
+    of_a_copy = (table["role"] == "hdkd") & (table["seed"] == 0)
+    table.loc[of_a_copy, "training_images"] += 1
+    expected, found = (results.gains(each, study.known) for each in (study.table, table))
+    assert found["gain"].tolist() == expected["gain"].tolist()
+    assert found["training_images"].tolist() == (expected["training_images"] + 1).tolist()
+
+
 def test_p_values_are_corrected_within_the_dataset(study):
     differences = [
         study.right("hdkd", subset).astype(float) - study.right("student", subset)

@@ -42,7 +42,8 @@ class FigureSpec:
 
     ``section`` is the one of the page (``page.html``) that shows it, ``wide`` whether it is wider
     than the text. ``when`` tells whether a study has this figure of a dataset, ``needs`` whether
-    the runs, images or recipes that it shows are here.
+    the runs, images or recipes that it shows are here. ``of_folders`` is for a figure of weights or
+    epochs, which only run folders have.
     """
 
     draw: Draw = field(kw_only=False)
@@ -50,6 +51,7 @@ class FigureSpec:
     needs: Callable[[FigureData], object]
     when: Callable[[Settings, str], object] = lambda settings, dataset: True
     wide: bool = False
+    of_folders: bool = False
 
     @property
     def name(self) -> str:

@@ -24,6 +24,7 @@ SHOWN_CLASSES = 5
     FigureSpec,
     section="activations",
     wide=True,
+    of_folders=True,
     needs=lambda data: data.has_pairs and data.has_teacher and data.has_images,
 )
 def draw(data: FigureData, fig: Figure) -> None:

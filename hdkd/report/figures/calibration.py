@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     FigureSpec,
     section="metrics",
     wide=True,
+    of_folders=True,
     when=lambda settings, dataset: settings.parameters.split.validation_fraction > 0,
     needs=lambda data: data.has_pairs and data.has_teacher and data.has_images,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hdkd.report.figures import FigureSpec
@@ -22,14 +21,12 @@ def draw(data: FigureData, fig: Figure) -> None:
     """Counts in the cells, shares of the true class as their colour."""
     import numpy as np
 
-    from hdkd.runs.folder import RunFolder
-
     fig.set_size_inches(10.5, 4.8)
     panels = fig.subplots(1, 3, sharey=True)
     classes = data.facts["classes"]
     for axes, role in zip(panels, ROLE_NAMES, strict=True):
         run = data.first(role)
-        matrix = np.array(RunFolder(Path(run["run"])).summary.final.confusion_matrix)
+        matrix = np.array(data.summaries[run["run"]].final.confusion_matrix)
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         axes.imshow(shares, cmap="viridis", vmin=0, vmax=1)
         for i, j in np.ndindex(matrix.shape):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = 6  # subsets beside each other
 
 
-@partial(FigureSpec, section="sweep", wide=True, needs=lambda data: data.has_pairs)
+@partial(FigureSpec, section="sweep", wide=True, of_folders=True, needs=lambda data: data.has_pairs)
 def draw(data: FigureData, fig: Figure) -> None:
     """A line for each role in each panel, and a band from the lowest to the highest seed."""
     import pandas as pd

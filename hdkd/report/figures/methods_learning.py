@@ -21,6 +21,7 @@ COLUMNS = 4
     FigureSpec,
     section="methods",
     wide=True,
+    of_folders=True,
     when=lambda settings, dataset: any(
         run.method != "alone" for run in plan.method_runs(settings, dataset)
     ),

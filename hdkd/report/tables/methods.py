@@ -76,7 +76,10 @@ def method_table(
     classes = len(found_of[own["run"].iloc[0]].final.recall) if len(own) else 0
     trained = {pair: parameters(settings, dataset, *pair, classes).trained for pair in pairs}
     table = []
-    for (images, subset, role), cell in own.groupby(["training_images", "subset", "role"]):
+    images_of = results.number_of_images(own)
+    cells = dict([*own.groupby(["subset", "role"])])
+    for subset, role in sorted(cells, key=lambda cell: (images_of[cell[0]], *cell)):
+        cell, images = cells[subset, role], images_of[subset]
         rows = list(rows_of(cell, summaries, settings.parameters.methods))
         found = {(row.method, row.weights.partition(":")[0]): row.runs for row in rows}
         alone = found.get(("alone", PUBLISHED))

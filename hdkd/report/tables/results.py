@@ -178,6 +178,15 @@ def pairs(table: pd.DataFrame) -> pd.DataFrame:
     return students[methods == 2]
 
 
+def number_of_images(table: pd.DataFrame) -> dict[str, int]:
+    """How many training images the subsets of a dataset have, the fewest first.
+
+    The most that a run has: of two copies of the images one may have more for training.
+    """
+    most = table.groupby("subset")["training_images"].max().sort_values(kind="stable")
+    return {str(subset): int(images) for subset, images in most.items()}
+
+
 def gains(table: pd.DataFrame, known: Predictions = NO_PREDICTIONS) -> pd.DataFrame:
     """Gain of HDKD over the student in points, paired by seed, per dataset and subset.
 
@@ -192,7 +201,8 @@ def gains(table: pd.DataFrame, known: Predictions = NO_PREDICTIONS) -> pd.DataFr
     frames = []
     for dataset, own in pairs(table).groupby("dataset", sort=False):
         found = []
-        for (images, subset), cell in own.groupby(["training_images", "subset"]):
+        for subset, images in number_of_images(own).items():
+            cell = own[own["subset"] == subset]
             student, hdkd = (cell[cell["role"] == role] for role in ("student", "hdkd"))
             estimates = paired(student, hdkd, known)
             gain = estimates["gain"]
