@@ -31,6 +31,7 @@ NOTED = ("digests", "native", "unreadable", "brightest")  # of each piece, until
 # Of 16-bit grey, 13 bits make 32 of the 256 shades that are kept: values of a scanner with 10 or 12
 # bits, which nobody has stretched to 16, are nearly black.
 FEWEST_BITS = 14
+OF_OTHER_PROGRAMS = {"EPS"}  # formats for which Pillow starts another program
 # Pillow's warning at half of the size that it refuses; slides of that size are no attack.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
@@ -61,13 +62,15 @@ def decode(path: Path | BinaryIO, images: Images) -> Decoded:
 def opened(
     file: Path | BinaryIO, formats: tuple[str, ...] | None = None
 ) -> Generator[Image.Image, None, None]:
-    """An image of which only the header has been read, in one of the ``formats``, or of any.
+    """An image of which only the header has been read, in one of the ``formats``.
+
+    They are all but :data:`OF_OTHER_PROGRAMS` where none are given.
 
     Raises ``DataError`` with the reason for what is no image, and for what the decoder makes of
     damaged ones inside the block.
     """
     try:
-        with Image.open(file, formats=formats) as image:
+        with Image.open(file, formats=formats or readable()) as image:
             yield image
     except (DataError, MemoryError):
         raise
@@ -86,12 +89,20 @@ def opened(
         raise DataError("not a complete image") from None
 
 
+@functools.cache
+def readable() -> tuple[str, ...]:
+    """All formats that Pillow decodes itself."""
+    Image.init()
+    return tuple(sorted(Image.OPEN.keys() - OF_OTHER_PROGRAMS))
+
+
 def decode_opened(opened: Image.Image, images: Images) -> Decoded:
     """An ``opened`` image, decoded as :func:`decode` does."""
     # Photographs of some telephones carry a small copy of themselves as a second frame.
-    frames = getattr(opened, "n_frames", 1)
-    if frames > 1 and opened.format != "MPO":
-        raise DataError(f"{frames} frames instead of one")
+    # How many frames there are is not asked, which takes minutes in a file made for that.
+    if getattr(opened, "is_animated", False) and opened.format != "MPO":
+        opened.seek(1)  # a damaged file may have none
+        raise DataError("several frames instead of one")
     image = ImageOps.exif_transpose(opened)
     native, brightest = image.size, 0
     if image.mode == "F":

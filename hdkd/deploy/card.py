@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hdkd import templates
+from hdkd.config import methods
 from hdkd.evaluation.metrics import interval
 from hdkd.models import StudentSizes, TeacherSizes
 from hdkd.runs.records import LicensedData, ModelSummary, RunParams
-from hdkd.study.names import model_name
+from hdkd.study.key import RunKey
+from hdkd.study.names import BASELINES, model_name
 
 TERMS = "LICENSE"  # of the weights, which follow those of the images
 # By the licence of the images; ``None`` where none is stated.
@@ -30,7 +32,13 @@ TERMS_BY_LICENCE = {
 }
 
 
-PAPERS_SIZES = {"teacher": TeacherSizes, "student": StudentSizes, "hdkd": StudentSizes}
+# The hybrid that other methods teach is the paper's HDKD, taught otherwise.
+PAPERS_SIZES = {
+    "teacher": TeacherSizes,
+    "student": StudentSizes,
+    "hdkd": StudentSizes,
+    "hybrid": StudentSizes,
+}
 
 
 def card(summary: ModelSummary, params: RunParams) -> str:
@@ -45,17 +53,38 @@ def card(summary: ModelSummary, params: RunParams) -> str:
         params=params,
         classes=params.classes,
         network=model_name(summary.run.role),
-        papers_network=is_the_papers(summary.run.role, params.model),
+        scale=scale(summary.run.role, params.model),
+        taught=taught(summary.run),
         rows=list(zip(params.classes, matrix, sizes.values(), strict=True)),
         largest=max(sizes, key=sizes.__getitem__),
         sizes=sizes,
     )
 
 
+def taught(run: RunKey) -> str:
+    """How a run was taught and by whom; empty for one that no teacher taught."""
+    if not run.is_taught:
+        return ""
+    by = f" by {methods()[run.method].title}" if run.method and run.method != "hdkd" else ""
+    seen = "the same images only"
+    if run.point != "subset_teacher":
+        seen = "all training images of the collection"
+    return f"distilled{by} from a teacher that was trained on {seen}"
+
+
+def scale(role: str, sizes: dict[str, Any]) -> str:
+    """What sets a network outside the profile ``paper`` apart from the paper's."""
+    if role in BASELINES:
+        return "a baseline of the paper on smaller images"
+    if role not in PAPERS_SIZES:
+        return "a network that the paper lacks"
+    if is_the_papers(role, sizes):
+        return "the paper's network on smaller images"
+    return "smaller networks and images than the paper's"
+
+
 def is_the_papers(role: str, sizes: dict[str, Any]) -> bool:
     """Whether a network is the paper's own, with whichever block and stride."""
-    if role not in PAPERS_SIZES:
-        return False
     own = asdict(PAPERS_SIZES[role]())
     compared = own.keys() - {"block", "stem_stride", "channels", "depths"}
     lists = all(tuple(sizes[name]) == own[name] for name in ("channels", "depths"))

@@ -24,6 +24,7 @@ PRETRAINED = next(
     Path("pretrained"),
 )
 CARD = "README.md"  # of an exported model
+File = str | Path | BinaryIO
 
 
 def find(model: str) -> Path:
@@ -102,29 +103,34 @@ class Classifier:
             familiarity=Familiarity.load(folder, unfamiliar.threshold) if unfamiliar else None,
         )
 
-    def probabilities(self, files: Sequence[str | Path | BinaryIO]) -> np.ndarray:
-        """``(n, classes)`` for image files; ``DataError`` names all that are no images."""
-        if not files:
+    def probabilities(self, files: File | Sequence[File]) -> np.ndarray:
+        """``(n, classes)`` for one image file or several.
+
+        ``DataError`` names all that are no images.
+        """
+        if isinstance(files, Sequence) and not isinstance(files, str) and not files:
             return np.empty((0, len(self.classes)))
         return self.judge(files).probabilities
 
-    def judge(self, files: Sequence[str | Path | BinaryIO]) -> Judged:
-        """Of image files, 1 or more; ``DataError`` names all that are no images."""
-        pixels, unreadable = [], []
+    def judge(self, files: File | Sequence[File]) -> Judged:
+        """Of an image file, or 1 or more; ``DataError`` names all that are no images."""
+        if isinstance(files, str) or not isinstance(files, Sequence):
+            files = [files]
+        decoded, unreadable = [], []
         for position, file in enumerate(files, start=1):
+            where = str(file) if isinstance(file, str | Path) else f"image {position}"
             try:
                 path = Path(file) if isinstance(file, str) else file
-                image = decode(path, self.images)
-                if reason := too_dark(image.brightest):
-                    raise DataError(reason)
-                pixels.append(image.pixels)
+                decoded.append((where, decode(path, self.images)))
             except DataError as error:
-                where = str(file) if isinstance(file, str | Path) else f"image {position}"
                 unreadable.append(f"{where}: {error}")
+        # All of them together, as `prepare` does: of a series one image may be dark.
+        if reason := too_dark(max((image.brightest for _, image in decoded), default=0)):
+            unreadable += [f"{where}: {reason}" for where, image in decoded if image.brightest]
         if unreadable:
             raise DataError(f"not usable: {', '.join(unreadable)}")
         network = Network(self.model, self.temperature)
-        answers = network.answers(np.stack(pixels))
+        answers = network.answers(np.stack([image.pixels for _, image in decoded]))
         unlike = None
         if self.familiarity and answers.vectors is not None:
             unlike = self.familiarity.is_unlike(answers.vectors)

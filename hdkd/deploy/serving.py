@@ -6,17 +6,19 @@ column ``class`` and one ``p_<class>`` each.
 
 import base64
 import binascii
-import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema
 from typing_extensions import override
 
+from hdkd.deploy.network import Network
 from hdkd.deploy.predict import Classifier
+from hdkd.deploy.web.uploads import LIMIT, decoded
 from hdkd.errors import DataError
 
 
@@ -34,12 +36,21 @@ class ServedClassifier(PythonModel):
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """A row of class and probabilities per ``image``; ``DataError`` for what is no image."""
-        try:
-            files = [io.BytesIO(base64.b64decode(text)) for text in model_input["image"]]
-        except (binascii.Error, ValueError):
-            raise DataError("the column image must hold image files encoded in base64") from None
-        probabilities = self.classifier.probabilities(files)
-        classes = self.classifier.classes
+        classifier, pixels = self.classifier, []
+        for position, text in enumerate(model_input["image"], start=1):
+            try:
+                content = base64.b64decode(text)
+                if len(content) > LIMIT:
+                    raise DataError(f"more than {LIMIT // 2**20} MiB")
+                pixels.append(decoded(content, classifier.images))
+            except (binascii.Error, ValueError):
+                raise DataError("the column image must hold files encoded in base64") from None
+            except DataError as error:
+                raise DataError(f"image {position}: {error}") from None
+        classes, probabilities = classifier.classes, np.empty((0, len(classifier.classes)))
+        if pixels:
+            network = Network(classifier.model, classifier.temperature)
+            probabilities = network.answers(np.stack(pixels)).probabilities.astype(np.float64)
         table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
         table.insert(0, "class", [classes[k] for k in probabilities.argmax(axis=1)])
         return table

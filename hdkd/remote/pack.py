@@ -129,11 +129,17 @@ def _wheels(packages: list[str], python: str, folder: Path) -> None:
     for package in progress(packages, "wheels"):
         options = ["--no-deps", package]
         download = [*pip, "download", *target, "--dest", str(folder), *options]
-        # What is published as source only is pure Python where it works at all.
-        build = [*pip, "wheel", "--wheel-dir", str(folder), *options]
-        failed = subprocess.run(download, capture_output=True, check=False).returncode
-        if failed and subprocess.run(build, check=False).returncode:
-            raise RunError(f"there is no wheel of {package} for Python {python}: see above")
+        if not subprocess.run(download, capture_output=True, check=False).returncode:
+            continue
+        # What is published as source only, and is pure Python, fits every interpreter.
+        with tempfile.TemporaryDirectory() as built:
+            build = [*pip, "wheel", "--wheel-dir", built, *options]
+            failed = subprocess.run(build, check=False).returncode
+            wheels = [*Path(built).glob("*-none-any.whl")]
+            if failed or not wheels:
+                raise RunError(f"there is no wheel of {package} for Python {python}")
+            for wheel in wheels:
+                shutil.move(wheel, folder / wheel.name)
 
 
 def _source(parameters: dict[str, Any], profile: str) -> bytes:

@@ -1,5 +1,7 @@
 """A folder with a model, logged to a run so that ``mlflow models serve`` answers with it."""
 
+import shutil
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,16 @@ def log(name: str, folder: Path, run: str, example: pd.DataFrame | None = None) 
     """
     from hdkd.deploy import serving  # imports MLflow
 
-    mlflow = store.connect()
-    with mlflow.start_run(run):
+    mlflow, package = store.connect(), Path(hdkd.__file__).parent
+    with tempfile.TemporaryDirectory() as temporary, mlflow.start_run(run):
+        # Not the models that an installed package brings along.
+        code = Path(temporary) / package.name
+        shutil.copytree(package, code, ignore=shutil.ignore_patterns("pretrained", "__pycache__"))
         return mlflow.pyfunc.log_model(
             name=name,
             python_model=str(Path(serving.__file__)),
             artifacts={"run": str(folder)},
-            code_paths=[str(Path(hdkd.__file__).parent)],
+            code_paths=[str(code)],
             signature=serving.signature(RunFolder(folder).params.classes),
             input_example=example,
             pip_requirements=requirements(),

@@ -13,27 +13,30 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 
-def prepared(path: str, size: int, colour: str) -> np.ndarray:
-    """One image as the model takes it: bytes ``(1, channels, size, size)``."""
+def prepared(path: str, size: int, colour: str) -> tuple[np.ndarray, int]:
+    """One image as the model takes it: bytes ``(1, channels, size, size)``.
+
+    And the highest value of 16-bit grey, 0 for other images.
+    """
     opened = Image.open(path)
-    if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
+    if getattr(opened, "is_animated", False) and opened.format != "MPO":
         raise SystemExit(f"{path}: several frames instead of one")
     image = ImageOps.exif_transpose(opened)
     if image.mode == "F":
         raise SystemExit(f"{path}: brightness as fractions, of which no scale is known")
+    brightest = 0
     if image.mode.startswith("I"):  # 16-bit grey
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 0xFFFF:
             raise SystemExit(f"{path}: brightness of more than 16 bits, of which no scale is known")
-        if 0 < values.max() < 0x2000:
-            raise SystemExit(f"{path}: 16-bit grey of which few bits are used: nearly black")
+        brightest = int(values.max())
         image = Image.fromarray((values >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
     image = image.convert("L" if colour == "grey" else "RGB")
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-    return np.atleast_3d(pixels).transpose(2, 0, 1)[None]
+    return np.atleast_3d(pixels).transpose(2, 0, 1)[None], brightest
 
 
 def main() -> None:
@@ -43,11 +46,18 @@ def main() -> None:
     session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
     about = session.get_modelmeta().custom_metadata_map
     classes = json.loads(about["classes"])
+    images = {}
     for path in sys.argv[2:]:
         try:
-            pixels = prepared(path, int(about["size"]), about["colour"])
-        except OSError:
-            raise SystemExit(f"{path}: not a complete image") from None
+            images[path] = prepared(path, int(about["size"]), about["colour"])
+        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+            raise SystemExit(f"{path}: {error.strerror}") from None
+        except (OSError, Image.DecompressionBombError):
+            raise SystemExit(f"{path}: not a complete image, or of too many pixels") from None
+    # All of them together: of a series one image may be dark.
+    if 0 < max(brightest for _, brightest in images.values()) < 0x2000:
+        raise SystemExit("16-bit grey of which few bits are used: nearly black")
+    for path, (pixels, _) in images.items():
         (row,) = session.run(["probabilities"], {"pixels": pixels})[0]
         probabilities = {name: round(float(p), 6) for name, p in zip(classes, row, strict=True)}
         answer = {"image": path, "class": classes[row.argmax()], "probabilities": probabilities}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,38 @@ def card_with_leaks(images: int) -> str:
     folder = RunFolder(PRETRAINED / "ham10000")
     found = Leaked(copies=0, images=images)
     return card(folder.exported.model_copy(update={"leaked": found}), folder.params)
+
+
+def card_of(**changes: str) -> str:
+    """The card of the model of the profile ``reduced``, of a run with ``changes``."""
+    folder = RunFolder(PRETRAINED / "brain_tumor")
+    run = replace(folder.exported.run, **changes)
+    return card(folder.exported.model_copy(update={"run": run}), folder.params)
+
+
+def test_a_card_says_how_a_run_was_taught():
+    by_hdkd = "distilled from a teacher that was trained on all training images of the collection"
+    assert by_hdkd in card_of()
+    text = card_of(group="methods", role="hybrid", method="deit_soft")
+    assert "distilled by DeiT, soft from a teacher that was trained on all training images" in text
+    assert "from a teacher" not in card_of(group="methods", role="hybrid", method="alone")
+    assert (
+        "from a teacher that was trained on the same images only (`subset_teacher` of"
+        in card_of(group="ablations", point="subset_teacher")
+    )
+
+
+@pytest.mark.parametrize(
+    ("role", "sentence"),
+    [
+        ("hdkd", "the paper's network on smaller images"),
+        ("hybrid", "the paper's network on smaller images"),
+        ("coatnet_0", "a baseline of the paper on smaller images"),
+        ("vit", "a network that the paper lacks"),
+    ],
+)
+def test_a_card_says_what_sets_a_network_apart_from_the_papers(role, sentence):
+    assert f"| Profile | `reduced`: {sentence}, so this is no reproduction" in card_of(role=role)
 
 
 def test_a_card_of_many_leaks_says_that_those_left_are_of_other_classes():

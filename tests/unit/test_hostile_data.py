@@ -88,13 +88,21 @@ FILES: list[tuple[str, bytes, int | str]] = [
         saved(Image.fromarray(np.full((10, 12), 0.5, np.float32)), "tiff"),
         "fractions",
     ),
-    ("animated.gif", saved(FRAMES[0], "gif", save_all=True, append_images=FRAMES[1:]), "2 frames"),
+    (
+        "animated.gif",
+        saved(FRAMES[0], "gif", save_all=True, append_images=FRAMES[1:]),
+        "several frames",
+    ),
     (
         "animated.webp",
         saved(FRAMES[0], "webp", save_all=True, append_images=FRAMES[1:]),
-        "2 frames",
+        "several frames",
     ),
-    ("stack.tiff", saved(FRAMES[0], "tiff", save_all=True, append_images=FRAMES[1:]), "2 frames"),
+    (
+        "stack.tiff",
+        saved(FRAMES[0], "tiff", save_all=True, append_images=FRAMES[1:]),
+        "several frames",
+    ),
     ("still.gif", saved(picture("L", value=90), "gif"), 90),
     ("telephone.jpg", saved(FRAMES[0], "mpo", save_all=True, append_images=FRAMES[1:]), 10),
     ("one pixel.png", saved(picture(size=(1, 1), value=90)), 90),
@@ -199,6 +207,21 @@ def test_such_grey_is_refused_where_a_model_is_asked(tmp_path, capsys):
     assert "scan.png: 16-bit grey of which 12 bits are used" in capsys.readouterr().err
     with pytest.raises(DataError, match="12 bits are used"):
         uploads.decoded(dark, GREY)
+
+
+def test_a_dark_image_of_a_bright_series_is_judged_with_it(tmp_path, capsys):
+    for name, value in (("dark", 4095), ("bright", 60_000)):
+        content = saved(Image.fromarray(np.full((10, 12), value, np.uint16)))
+        (tmp_path / f"{name}.png").write_bytes(content)
+    files = [str(tmp_path / f"{name}.png") for name in ("dark", "bright")]
+    assert cli.main(["predict", "--model", "ham10000", *files]) == 0
+    assert "dark.png" in capsys.readouterr().out
+
+
+def test_a_format_that_another_program_would_read_is_none(tmp_path):
+    picture().convert("RGB").save(tmp_path / "drawing.eps")
+    with pytest.raises(DataError, match="not a complete image"):
+        decode(tmp_path / "drawing.eps", GREY)
 
 
 def test_a_class_of_which_no_file_is_usable_is_named_even_if_such_are_left_out(tree, tmp_path):

@@ -461,8 +461,9 @@ def test_a_loaded_model_says_what_the_command_says(tmp_path, capsys):
 def test_a_classifier_takes_paths_as_text_and_no_file_at_all(tmp_path):
     classifier = hdkd.load("brain_tumor")
     assert classifier.probabilities([]).shape == (0, len(classifier.classes))
-    with pytest.raises(DataError, match=r"not usable: lost\.png: no such file"):
-        classifier.probabilities(["lost.png"])
+    for files in (["lost.png"], "lost.png", Path("lost.png")):
+        with pytest.raises(DataError, match=r"not usable: lost\.png: no such file$"):
+            classifier.probabilities(files)
 
 
 def test_a_model_that_does_not_exist_is_named_with_those_that_do():

@@ -204,6 +204,15 @@ class TestWhatIsRefused:
         answer = requests.post(f"{server.url}/api/classify", piecewise(), timeout=60)
         assert answer.status_code == 411
 
+    def test_is_a_file_of_another_length_than_it_says(self, server):
+        head = (
+            f"POST /api/classify HTTP/1.1\r\nHost: localhost:{server.port}\r\n"
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as asking:
+            asking.sendall(head.encode())
+            assert asking.recv(100).startswith(b"HTTP/1.1 411")
+
     def test_is_a_parameter_that_is_none_of_its_values(self, server):
         answer = classify(server, encoded(photograph()), details="perhaps")
         assert answer.status_code == 422
@@ -217,7 +226,7 @@ class TestWhatIsRefused:
         frames = [photograph(seed=k) for k in range(3)]
         content = io.BytesIO()
         frames[0].save(content, "GIF", save_all=True, append_images=frames[1:])
-        with pytest.raises(DataError, match="3 frames instead of one"):
+        with pytest.raises(DataError, match="several frames instead of one"):
             uploads.decoded(content.getvalue(), Images(size=48, colour="grey"))
 
     @pytest.mark.filterwarnings("ignore::Warning:PIL")

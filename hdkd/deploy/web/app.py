@@ -149,7 +149,8 @@ def no_card() -> NoReturn:
 
 def length_of(request: Request) -> int:
     """How many bytes a request says that its body has, from 1 to ``LIMIT``."""
-    if "content-length" not in request.headers:
+    # With both, the server would go by the other one, and read without end.
+    if "content-length" not in request.headers or "transfer-encoding" in request.headers:
         raise HTTPException(411, REFUSALS[411])
     length = int(request.headers["content-length"])  # the server refuses what is no number
     if length > LIMIT:
