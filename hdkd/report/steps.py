@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from hdkd.config import Settings
 from hdkd.report.drawing import write_figures
 from hdkd.report.page import write_page
@@ -48,10 +50,14 @@ def deliver(settings: Settings) -> tuple[int, int, int]:
 
 
 def sweep_metrics(settings: Settings, folder: Path) -> dict[str, dict[str, float]]:
-    """The headline metrics of each dataset in ``folder``'s report; none before it is written."""
+    """The headline metrics of each dataset in ``folder``'s report; none before it is written.
+
+    Nor of a dataset that the report, which may be of another study, has not.
+    """
     if not (folder / "report.html").exists():
         return {}
-    return {name: results.sweep_metrics(folder, name) for name in settings.study}
+    shown = set(pd.read_csv(folder / "runs.csv")["dataset"])
+    return {name: results.sweep_metrics(folder, name) for name in settings.study if name in shown}
 
 
 def write_report(settings: Settings, ledger: Path) -> None:

@@ -151,6 +151,15 @@ def test_results_of_another_profile_change_the_ledger_and_what_shows_it_only(bui
         shutil.rmtree(evidence.parent)
 
 
+def test_what_people_write_about_the_runs_goes_into_tables_and_page_only(built):
+    notes = built.folder / "reports/demo/notes.md"
+    try:
+        notes.write_text("A busy machine.")
+        assert {"tables", "page"} <= built.planned_rules() <= REPORTING
+    finally:
+        notes.unlink()
+
+
 def test_the_students_learning_rate_reruns_students_and_what_hangs_on_them(built, tmp_path):
     parameters = copy.deepcopy(built.parameters)
     parameters["student"]["demo"]["lr"] = 0.0007

@@ -176,3 +176,8 @@ def evidence(profile):
 def checksums(profile):
     """The checksums by name of what results there are of a profile that is not being built."""
     return {name: sha256(Path(name)) for name in evidence(profile) if Path(name).exists()}
+
+
+def notes():
+    """What people have written about the runs, where they have."""
+    return [path for path in [f"{REPORT}/notes.md"] if Path(path).exists()]

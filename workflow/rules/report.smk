@@ -1,7 +1,6 @@
 # Tables, figures and the page, from run folders.
 from hdkd.report import figures
 
-
 rule report:
     input:
         stamps(),
@@ -12,6 +11,7 @@ rule tables:
     input:
         summaries=run_folders(plan.all_runs),
         facts=expand(f"{PREPARED}/{{file}}", dataset=DATASETS, file=["facts.json", "split.json"]),
+        notes=notes(),
         code=code_of("tables"),
     output:
         [f"{REPORT}/{name}" for name in plan.TABLES],
@@ -114,6 +114,7 @@ rule page:
             for figure in figures.of_study(SETTINGS, dataset)
             for suffix in (".svg", ".dark.svg")
         ],
+        notes=notes(),
         code=code_of("page"),
     output:
         report(
