@@ -1,0 +1,147 @@
+"""The tables of README and ``docs/results.md``, cell by cell, and the p values of their prose."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hdkd import config
+from hdkd.study.names import BASELINES
+from hdkd.study.plan import LEDGER_PROFILES
+from project import ROOT
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs/results.md"]
+TITLES = {"Brain Tumor MRI": "brain_tumor", "HAM-10000": "ham10000"}
+# Which columns of gains.csv the columns of a sweep have, in their order; a p follows in some.
+SWEEP = {
+    "gain (points)": ("gain", "gain_low", "gain_high", "p_value"),
+    "gain in balanced accuracy": ("balanced_gain", "balanced_low", "balanced_high", "balanced_p"),
+    "gain without leaks": ("new_gain", "new_low", "new_high", "new_p"),
+    "balanced, without leaks": (
+        "new_balanced_gain", "new_balanced_low", "new_balanced_high", "new_balanced_p",
+    ),
+}  # fmt: skip
+
+
+def tables_in(text: str) -> Iterator[list[list[str]]]:
+    """The Markdown tables of a text: rows of cells, the titles first."""
+    rows: list[list[str]] = []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if not all(set(cell) <= {"-", ":"} for cell in cells):
+                rows.append(cells)
+        elif rows:
+            yield rows
+            rows = []
+
+
+def prints(cell: str, value: float) -> bool:
+    """Whether a cell is ``value`` as it is printed, with as many digits."""
+    if cell.startswith("< "):
+        return value < float(cell[2:])
+    if cell == "–":
+        return math.isnan(value)
+    half = 0.5 * 10 ** -len(cell.partition(".")[2])
+    return abs(value - float(cell)) <= half + 5e-6 * abs(value)  # the file has six digits
+
+
+def sweeps() -> Iterator[tuple[str, dict[str, str], list[str], list[str]]]:
+    """Each row of a sweep in a document: its profile, leading cells, and both rows from there."""
+    for document in DOCUMENTS:
+        for titles, *rows in tables_in(document.read_text("utf-8")):
+            if "gain (points)" in titles and "student alone" in titles:
+                first = titles.index("gain (points)")
+                for row in rows:
+                    lead = dict(zip(titles[:first], row[:first], strict=True))
+                    default = "pilot" if "dataset" in lead else "reduced"
+                    profile = lead.get("profile", default).strip("`")
+                    yield profile, lead, titles[first:], row[first:]
+
+
+def test_every_cell_of_a_sweep_is_that_of_the_gains():
+    wrong, seen = [], 0
+    for profile, lead, titles, cells in sweeps():
+        gains = pd.read_csv(ROOT / "reports" / profile / "gains.csv")
+        dataset = TITLES[lead.get("dataset", "Brain Tumor MRI")]
+        own = gains[gains["dataset"] == dataset].set_index("training_images")
+        gain = own.loc[int(lead["training images"])]
+        where = f"{profile}, {dataset}, {lead['training images']} images"
+        shares = {"student alone": 100 * gain["student"], "HDKD": 100 * gain["hdkd"]}
+        wrong += [f"{where}: {n}" for n, v in shares.items() if not prints(lead[n][:-2], v)]
+        names: tuple[str, ...] = ()
+        for title, cell in zip(titles, cells, strict=True):
+            names = SWEEP.get(title, names)
+            if title == "95 % interval":
+                ends = cell.split(" to ") if cell != "–" else ["–", "–"]
+                values = gain[list(names[1:3])]
+                fits = all(prints(end, value) for end, value in zip(ends, values, strict=True))
+            else:
+                name = {"p": names[3], "seeds": "seeds"}.get(title, names[0])
+                fits = prints(cell, float(gain[name]))
+            seen += 1
+            if not fits:
+                wrong.append(f"{where}: {cell} of {title}")
+    assert seen > 100
+    assert wrong == []
+
+
+def of_report(profile: str, dataset: str, section: str) -> dict[str, list[str]]:
+    """The rows of a table of a report, by their first cell, with the titles as ``Model``."""
+    text = (ROOT / "reports" / profile / "README.md").read_text("utf-8")
+    title = next(title for title, name in TITLES.items() if name == dataset)
+    own = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    [table] = tables_in(own.partition(f"\n### {section}\n")[2].partition("\n### ")[0])
+    return {row[0]: row for row in table}
+
+
+def test_every_row_of_baselines_is_that_of_the_report():
+    text = (ROOT / "docs/results.md").read_text("utf-8")
+    tables = [table for table in tables_in(text) if table[0][0] == "network"]
+    assert tables
+    settings = config.load(ROOT / "params.yaml", "pilot")
+    for dataset, (titles, *rows) in zip(settings.study, tables, strict=False):
+        report = of_report("pilot", dataset, "Baselines")
+        file = ROOT / "reports/pilot/chosen" / f"{dataset}.json"
+        chosen = json.loads(file.read_text("utf-8"))["methods"]
+        rates = {
+            **{each.title: chosen[name] for name, each in BASELINES.items() if name in chosen},
+            "Student alone": chosen["student"],
+            "HDKD": chosen["hdkd"],
+        }
+        assert {row[0] for row in rows} == rates.keys()
+        for name, parameters, macs, rate, *cells in rows:
+            there = dict(zip(report["Model"], report[name], strict=True))
+            assert parameters == f"{int(there['Parameters'].replace(',', '')) / 1e6:.2f}"
+            assert macs == there["MACs (M)"]
+            assert float(rate) == rates[name]["chosen"]["lr"]
+            known = {cell.split(" ± ")[0] for cell in there.values()} | {*there.values()}
+            assert [cell for cell in cells if cell.removesuffix(" %") not in known] == [], name
+        assert titles[-1] == "seeds"
+
+
+def p_values() -> set[str]:
+    """All p values of the reports and the ledger, as they are printed and rounded to two digits."""
+    paths = [ROOT / "reports" / profile / "README.md" for profile in LEDGER_PROFILES]
+    found: set[float] = set()
+    for path in [path for path in paths if path.exists()]:
+        for titles, *rows in tables_in(path.read_text("utf-8")):
+            places = [k for k, title in enumerate(titles) if re.match(r"(Its )?p\b", title)]
+            cells = [row[k] for row in rows for k in places]
+            found |= {float(cell) for cell in cells if re.fullmatch(r"[\d.]+", cell)}
+    return {f"{value:.{digits}f}" for value in found for digits in (2, 3, 4)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_p_value_of_the_prose_is_one_of_a_table(document: Path):
+    lines = document.read_text("utf-8").splitlines()
+    prose = "\n".join(line for line in lines if not re.match(r"\| .*\d \|$", line))
+    clauses = re.findall(r"\bp (?:at most |of it |about |is )?((?:0\.\d+(?:, | and |$)?)+)", prose)
+    shown = [number for clause in clauses for number in re.findall(r"0\.\d+", clause)]
+    known = p_values()
+    assert [number for number in shown if number not in known] == []
+    assert len(shown) > (document.name == "results.md") * 10
