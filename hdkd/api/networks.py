@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hdkd.distillation.method import in_mode
-from hdkd.errors import DataError
+from hdkd.errors import DataError, ParameterError
 from hdkd.models import ImageModel, Output
 
 PREDICTING = ("class", "distillation", "both", "both_and_patches")  # as ImageModel has it
@@ -18,16 +18,20 @@ class Adapted(ImageModel):
     The module may return logits ``(batch, classes)``, a pair of them (of a class token and of a
     distillation token), or an ``Output``. Of a pair those predict that its ``predicting`` names
     (:class:`~hdkd.models.ImageModel`), where it has one, or else the mean. A method that teaches a
-    second head teaches the only one where there is no second. Raises ``DataError`` for anything
-    else that the module returns.
+    second head teaches the only one where there is no second. Raises ``ParameterError`` for another
+    ``predicting``, ``DataError`` for anything else that the module returns.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
         self.training = network.training
-        predicting = getattr(network, "predicting", None)
-        self.predicting = predicting if predicting in PREDICTING else "both"
+        self.predicting = getattr(network, "predicting", "both")
+        if self.predicting not in PREDICTING:
+            raise ParameterError(
+                f"the network's predicting must be one of {', '.join(PREDICTING)}, not "
+                f"{self.predicting!r}"
+            )
 
     def forward(self, images: Tensor) -> Output:
         """What the module returns, with the logits in place of second ones that it lacks."""
@@ -84,9 +88,15 @@ def described(value: Any) -> str:
 @torch.no_grad()
 def given_for(network: Adapted, images: Tensor, training: bool = False) -> Output:
     """What a network gives for ``images``, in evaluation or training; its state stays as it is."""
-    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()] if training else []
-    with in_mode(network, training):
-        output = network(images)
-    for buffer, before in buffers:
-        buffer.copy_(before)
-    return output
+    before = [
+        (module, name, buffer, buffer.clone())
+        for module in network.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if training
+    ]
+    try:
+        with in_mode(network, training):
+            return network(images)
+    finally:
+        for module, name, buffer, value in before:
+            setattr(module, name, buffer.copy_(value))

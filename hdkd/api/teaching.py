@@ -137,8 +137,9 @@ def _check_heads(name: str, about: About, student: Seen, images: Tensor, setting
         )
     if not two and _has_second_in_training(network, images):
         raise ParameterError(
-            f"{name} with these settings trains one head of the student, which gives a second one "
-            "in training only and may predict with it: let it give one there, too"
+            f"{name} with these settings trains one head of the student, which has a second one in "
+            f"training only and may predict with it: let it return both in evaluation, too, and "
+            f"have predicting = {heads!r}"
         )
 
 

@@ -80,19 +80,24 @@ def _names(settings: Settings) -> Iterator[str]:
 
 
 def _schedules(settings: Settings) -> Iterator[str]:
-    """Rates that would rise to their end, and warm-ups that nothing follows.
+    """Rates that would rise to their end, and warm-ups that come down or that nothing follows.
 
     In a section, of one dataset, or in a trial.
     """
     for layers in _layers(settings):
         for low, high, fits, must in LIMITS:
-            places = [
-                next(place for place in layers if name in layers[place]) for name in (low, high)
-            ]
-            values = [layers[place][name] for place, name in zip(places, (low, high), strict=True)]
+            places, values = zip(*(_found(name, layers) for name in (low, high)), strict=True)
+            if low == "warmup_lr" and not _found("warmup_epochs", layers)[1]:
+                continue
             is_own = layers[next(iter(layers))].keys() & {low, high}
             if is_own and not fits(*values):
                 yield f"{places[0]}.{low} ({values[0]}) {must} {places[1]}.{high} ({values[1]})"
+
+
+def _found(name: str, layers: dict[str, dict[str, Any]]) -> tuple[str, Any]:
+    """Where a setting stands, and its value."""
+    place = next(place for place in layers if name in layers[place])
+    return place, layers[place][name]
 
 
 def _layers(settings: Settings) -> Iterator[dict[str, dict[str, Any]]]:

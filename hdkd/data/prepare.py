@@ -31,7 +31,7 @@ NOTED = ("digests", "native", "unreadable", "brightest")  # of each piece, until
 # Of 16-bit grey, 13 bits make 32 of the 256 shades that are kept: values of a scanner with 10 or 12
 # bits, which nobody has stretched to 16, are nearly black.
 FEWEST_BITS = 14
-OF_OTHER_PROGRAMS = {"EPS"}  # formats for which Pillow starts another program
+OF_OTHER_PROGRAMS = {"EPS", "IPTC"}  # formats for which, or in which, Pillow starts Ghostscript
 # Pillow's warning at half of the size that it refuses; slides of that size are no attack.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 

@@ -1,10 +1,10 @@
 """Predictions for new images, prepared as the run's training images were."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -60,6 +60,13 @@ def notice_of(folder: Path) -> str:
     )
 
 
+def as_list(files: File | Iterable[File]) -> list[File]:
+    """``files``, of which there may be a single one; an open file is one, too."""
+    if isinstance(files, str | Path) or hasattr(files, "read"):
+        return [cast(File, files)]
+    return list(files)
+
+
 class Judged(NamedTuple):
     """Of ``n`` files: probabilities ``(n, classes)``, and which are unlike the training images.
 
@@ -103,21 +110,18 @@ class Classifier:
             familiarity=Familiarity.load(folder, unfamiliar.threshold) if unfamiliar else None,
         )
 
-    def probabilities(self, files: File | Sequence[File]) -> np.ndarray:
+    def probabilities(self, files: File | Iterable[File]) -> np.ndarray:
         """``(n, classes)`` for one image file or several.
 
         ``DataError`` names all that are no images.
         """
-        if isinstance(files, Sequence) and not isinstance(files, str) and not files:
-            return np.empty((0, len(self.classes)))
-        return self.judge(files).probabilities
+        files = as_list(files)
+        return self.judge(files).probabilities if files else np.empty((0, len(self.classes)))
 
-    def judge(self, files: File | Sequence[File]) -> Judged:
+    def judge(self, files: File | Iterable[File]) -> Judged:
         """Of an image file, or 1 or more; ``DataError`` names all that are no images."""
-        if isinstance(files, str) or not isinstance(files, Sequence):
-            files = [files]
         decoded, unreadable = [], []
-        for position, file in enumerate(files, start=1):
+        for position, file in enumerate(as_list(files), start=1):
             where = str(file) if isinstance(file, str | Path) else f"image {position}"
             try:
                 path = Path(file) if isinstance(file, str) else file

@@ -86,15 +86,18 @@ class Merging(nn.Module):
 
 
 class TokenExit(nn.Module):
-    """Merges tokens down to a grid of about 7×7, applies layers of its own, classifies the mean."""
+    """Merges tokens down to a grid of about 7×7, applies layers of its own, classifies the mean.
+
+    An odd side is not merged further.
+    """
 
     def __init__(self, dim: int, side: int, layers: int, classes: int) -> None:
         super().__init__()
         from timm.models.vision_transformer import Block  # slow to import
 
-        merges = 0
-        while side >> merges >= 2 * FINAL_SIDE and not side % 2 ** (merges + 1):  # halves of an odd
-            merges += 1  # side are no squares of four
+        merges = 0  # as long as there are squares of four, which an odd side has not
+        while side >> merges >= 2 * FINAL_SIDE and not side % 2 ** (merges + 1):
+            merges += 1
         self.merge = nn.Sequential(
             *(Merging(dim, side // 2**k, k == 0 or k < merges - 1) for k in range(merges))
         )

@@ -273,7 +273,7 @@ def _inside(name: str, bundle: Path) -> str:
 def _run_folder(name: str, bundle: Path) -> str:
     """``name``, which is that of a run folder: what is there may be replaced."""
     try:
-        own = RunKey.of_folder(Path(name)).folder.as_posix()
+        own = RunKey.of_folder(Path(_inside(name, bundle))).folder.as_posix()
     except ValueError:
         own = ""
     if own != name:

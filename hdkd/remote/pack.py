@@ -137,7 +137,10 @@ def _wheels(packages: list[str], python: str, folder: Path) -> None:
             failed = subprocess.run(build, check=False).returncode
             wheels = [*Path(built).glob("*-none-any.whl")]
             if failed or not wheels:
-                raise RunError(f"there is no wheel of {package} for Python {python}")
+                raise RunError(
+                    f"there is no wheel of {package} for Python {python}, and none can be made "
+                    "here: name another with --python"
+                )
             for wheel in wheels:
                 shutil.move(wheel, folder / wheel.name)
 

@@ -40,8 +40,9 @@ def write_figures(
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = FigureData(settings, dataset, summaries, facts)
-    here = [each for each in summaries if _is_here(each)]
-    own = data if len(here) == len(summaries) else None
+    tested = [each for each in summaries if each.run.group != "tuning"]
+    here = [each for each in tested if _is_here(each)]
+    own = data if len(here) == len(tested) else None
     if here and not own:
         own = FigureData(settings, dataset, here, facts)
     for spec in figures.of_study(settings, dataset):

@@ -12,13 +12,15 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+
 
 def prepared(path: str, size: int, colour: str) -> tuple[np.ndarray, int]:
     """One image as the model takes it: bytes ``(1, channels, size, size)``.
 
     And the highest value of 16-bit grey, 0 for other images.
     """
-    opened = Image.open(path)
+    opened = Image.open(path, formats=FORMATS)
     if getattr(opened, "is_animated", False) and opened.format != "MPO":
         raise SystemExit(f"{path}: several frames instead of one")
     image = ImageOps.exif_transpose(opened)

@@ -181,6 +181,13 @@ def test_a_minimum_rate_above_the_rate_is_refused(parameters):
     assert "student.min_lr (1.0) must not exceed student.lr" in refused(parameters)
 
 
+def test_a_warm_up_from_above_the_rate_is_refused_where_there_is_one(parameters):
+    parameters["student"]["demo"] |= {"lr": 1e-5, "min_lr": 1e-6, "warmup_epochs": 1}
+    assert "student.warmup_lr (2e-05) must not exceed student.lr (1e-05)" in refused(parameters)
+    parameters["student"]["demo"]["warmup_epochs"] = 0
+    config.resolve(parameters)
+
+
 def test_a_rate_of_one_dataset_below_the_minimum_is_refused(parameters):
     parameters["student"]["demo"]["by_dataset"] = {"folder": {"lr": 0.00001}}
     assert "student.min_lr (2e-05) must not exceed student.by_dataset.folder.lr (1e-05)" in refused(

@@ -219,9 +219,10 @@ def test_a_dark_image_of_a_bright_series_is_judged_with_it(tmp_path, capsys):
 
 
 def test_a_format_that_another_program_would_read_is_none(tmp_path):
-    picture().convert("RGB").save(tmp_path / "drawing.eps")
+    path = tmp_path / "drawing.eps"
+    picture().save(path)
     with pytest.raises(DataError, match="not a complete image"):
-        decode(tmp_path / "drawing.eps", GREY)
+        decode(path, GREY)
 
 
 def test_a_class_of_which_no_file_is_usable_is_named_even_if_such_are_left_out(tree, tmp_path):

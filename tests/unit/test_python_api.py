@@ -461,7 +461,7 @@ def test_a_loaded_model_says_what_the_command_says(tmp_path, capsys):
 def test_a_classifier_takes_paths_as_text_and_no_file_at_all(tmp_path):
     classifier = hdkd.load("brain_tumor")
     assert classifier.probabilities([]).shape == (0, len(classifier.classes))
-    for files in (["lost.png"], "lost.png", Path("lost.png")):
+    for files in (["lost.png"], "lost.png", Path("lost.png"), iter([Path("lost.png")])):
         with pytest.raises(DataError, match=r"not usable: lost\.png: no such file$"):
             classifier.probabilities(files)
 

@@ -54,6 +54,23 @@ def test_a_network_that_is_refused_keeps_the_mode_of_each_of_its_parts():
     assert modes(student) == before
 
 
+def test_looking_at_a_network_in_training_changes_nothing_of_it():
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.own = nn.BatchNorm2d(1), linear()
+
+        def forward(self, images):
+            logits = self.own(self.norm(images))
+            return {"logits": logits} if self.training else logits
+
+    student = Odd()
+    with pytest.raises(DataError, match="a network must return logits"):
+        distil(student=student, method="alone")
+    assert student.norm.running_mean.item() == 0
+    assert student.norm.num_batches_tracked.item() == 0
+
+
 def test_a_teacher_says_of_the_gradient_of_its_images_what_it_said_before():
     torch.manual_seed(0)
     teacher = build("teacher", **SIZES)
@@ -88,17 +105,25 @@ class TwoHeads(nn.Module):
 
 
 def test_the_head_that_a_network_names_predicts():
+    torch.manual_seed(0)
     student, [batch] = TwoHeads(), batches(12)
     student.predicting = "class"
     result = distil(student=student, method="alone", loaders=([batch], [batch]))
     alone = student.own(batch[0]).argmax(dim=1)
     expected = (alone == batch[1]).float().mean().item()
-    assert result.history[0]["validation_accuracy"] == expected
+    assert result.history[0]["validation_accuracy"] == pytest.approx(expected)
+
+
+def test_a_head_that_there_is_not_is_refused():
+    student = TwoHeads()
+    student.predicting = "distilation"
+    with pytest.raises(ParameterError, match="predicting must be one of class, distillation, both"):
+        distil(student=student, method="alone")
 
 
 def test_a_second_head_in_training_alone_is_not_left_untrained():
     student = TwoHeads(only_in_training=True)
-    with pytest.raises(ParameterError, match="gives a second one in training only"):
+    with pytest.raises(ParameterError, match="has a second one in training only"):
         distil(student=student, method="alone")
     distil(student=student, method="deit_hard")
 

@@ -1,6 +1,7 @@
 # Tables, figures and the page, from run folders.
 from hdkd.report import figures
 
+
 rule report:
     input:
         stamps(),

@@ -266,6 +266,8 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
         parts[f"{ROLE_NAMES[role]}, {'same images' if role == 'teacher' else what}"] = runs
     parts = {name: runs for name, runs in parts.items() if not runs.empty}
     compared = {name: runs for name, runs in parts.items() if name != "HDKD"}
+    if not compared:
+        return EMPTY
     gains = _gains_of_hdkd(numbers, hdkd, compared).reindex(parts)
     rows = [{"name": name, **results.cells(runs).iloc[0]} for name, runs in parts.items()]
     cells = _dropping_leaks(pd.DataFrame(rows))
