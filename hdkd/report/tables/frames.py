@@ -176,7 +176,7 @@ def distillation(numbers: Numbers, dataset: str) -> pd.DataFrame:
     for name, (change, found) in parts.items():
         hdkd = parts[ROLE_NAMES["hdkd"]][1]
         accuracy, gain = found["accuracy"], results.UNKNOWN
-        if found is not hdkd and set(found["seed"]) & set(hdkd["seed"]):
+        if found is not hdkd:
             gain = results.paired(hdkd, found, numbers.predictions)["gain"]
         rows.append(
             {
@@ -282,14 +282,10 @@ def _gains_of_hdkd(
     Paired by seed, and by test image where predictions are known; p values are corrected within the
     table (Holm). Unknown where no seed is shared.
     """
-    rows = {}
-    for name, runs in over.items():
-        shared = set(runs["seed"]) & set(hdkd["seed"])
-        rows[name] = results.with_intervals(
-            results.paired(runs, hdkd, numbers.predictions)
-            if shared
-            else dict.fromkeys(results.ENDS, results.UNKNOWN)
-        )
+    rows = {
+        name: results.with_intervals(results.paired(runs, hdkd, numbers.predictions))
+        for name, runs in over.items()
+    }
     frame = results.corrected(pd.DataFrame.from_dict(rows, orient="index"))
     if not has_leaks(pd.concat([hdkd, *over.values()])):
         frame = frame.drop(columns=[name for name in frame if name.startswith("new_")])

@@ -143,7 +143,7 @@ def _paired(
     base: pd.DataFrame | None, better: pd.DataFrame, known: Predictions, own: bool
 ) -> dict[str, Estimate]:
     """Gains over ``base``; unknown where there is none, or it is the ``own`` row."""
-    if own or base is None or not set(base["seed"]) & set(better["seed"]):
+    if own or base is None:
         return dict.fromkeys(results.ENDS, results.UNKNOWN)
     return results.paired(base, better, known)
 

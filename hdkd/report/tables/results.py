@@ -251,9 +251,12 @@ def paired(
 ) -> dict[str, Estimate]:
     """Gains (the names of ``ENDS``) of runs ``better`` over those of ``base``, in points.
 
-    Paired by seed, and by test image where all predictions are ``known``.
+    Paired by seed, and by test image where all predictions are ``known``; unknown where no seed is
+    shared.
     """
     shared = sorted(set(base["seed"]) & set(better["seed"]))
+    if not shared:
+        return dict.fromkeys(ENDS, UNKNOWN)
     student, hdkd = (runs.set_index("seed").loc[shared] for runs in (base, better))
     student_probabilities, hdkd_probabilities = known.cell(student["run"]), known.cell(hdkd["run"])
     if student_probabilities is not None and hdkd_probabilities is not None:
