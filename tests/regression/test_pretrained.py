@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
 from exporting import hdkd, prepare_images
 from hdkd import config
 from hdkd.data.batches.imageset import ImageSet
-from hdkd.deploy.card import card, terms
+from hdkd.deploy.card import card, described, terms
 from hdkd.deploy.export import CLASSIFY, measure
 from hdkd.deploy.formats import ONNX
 from hdkd.deploy.network import Network
@@ -77,6 +78,17 @@ def test_its_card_follows_from_its_summary(model):
     text = (model.path / "README.md").read_text("utf-8")
     assert text == card(model.exported, model.params)
     assert "Not for clinical use" in text
+
+
+@pytest.mark.parametrize("model", WITH_ONNX, ids=lambda path: path.name, indirect=True)
+def test_what_its_conversions_say_of_themselves_follows_from_its_summary(model):
+    """They were written before they were measured, so their card has no row for them."""
+    unmeasured = model.exported.model_copy(update={"conversions": []})
+    for conversion in model.exported.conversions:
+        properties = onnx.load(model.path / conversion.file).metadata_props
+        said = {each.key: each.value for each in properties}
+        assert said == described(unmeasured, model.params)
+        assert conversion.bytes == (model.path / conversion.file).stat().st_size
 
 
 @pytest.mark.parametrize(
