@@ -10,10 +10,21 @@ from typing import Any
 import yaml
 
 from hdkd.config import Dataset
+from hdkd.runs import evidence
+from hdkd.study.plan import LEDGER_PROFILES
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("Snakefile", "dvc.yaml", "params.yaml", "pyproject.toml", ".gitignore", ".dvcignore")
 FOLDERS = ("workflow", "hdkd", "profiles")
+# The profiles with committed evidence, and the documents that quote it.
+PROFILES = [
+    profile
+    for profile in LEDGER_PROFILES
+    if (ROOT / "reports" / profile / evidence.SUMMARIES).exists()
+]
+DOCUMENTS = [
+    ROOT / name for name in ("README.md", "docs/results.md", "docs/pilot.md", "docs/reduced.md")
+]
 
 
 def parameters() -> dict:

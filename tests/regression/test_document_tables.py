@@ -1,19 +1,15 @@
-"""The tables of README and ``docs/results.md``, cell by cell, and the p values of their prose."""
+"""The tables of README and the pages of results, cell by cell."""
 
 import json
 import math
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
-import pytest
+from tables import tables_in
 
 from hdkd.study.names import model_name
-from hdkd.study.plan import LEDGER_PROFILES
-from project import ROOT
+from project import DOCUMENTS, ROOT
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs/results.md"]
 TITLES = {"Brain Tumor MRI": "brain_tumor", "HAM-10000": "ham10000"}
 # Which columns of gains.csv the columns of a sweep have, in their order; a p follows in some.
 SWEEP = {
@@ -24,19 +20,6 @@ SWEEP = {
         "new_balanced_gain", "new_balanced_low", "new_balanced_high", "new_balanced_p",
     ),
 }  # fmt: skip
-
-
-def tables_in(text: str) -> Iterator[list[list[str]]]:
-    """The Markdown tables of a text: rows of cells, the titles first."""
-    rows: list[list[str]] = []
-    for line in [*text.splitlines(), ""]:
-        if line.startswith("|"):
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            if not all(set(cell) <= {"-", ":"} for cell in cells):
-                rows.append(cells)
-        elif rows:
-            yield rows
-            rows = []
 
 
 def prints(cell: str, value: float) -> bool:
@@ -98,7 +81,7 @@ def of_report(profile: str, dataset: str, section: str) -> dict[str, list[str]]:
     return {row[0]: row for row in table}
 
 
-# The report's columns, in the order of those of docs/results.md.
+# The report's columns, in the order of those of docs/pilot.md.
 OF_BASELINES = [
     "Accuracy (%)", "Without leaks (%)", "Balanced (%)", "HDKD's gain", "95 % interval", "p (Holm)",
     "Balanced gain", "Its 95 % interval", "Its p (Holm)", "p of it (Holm)", "Its p without leaks",
@@ -107,7 +90,7 @@ OF_BASELINES = [
 
 
 def test_every_cell_of_the_baselines_is_that_of_the_report():
-    text = (ROOT / "docs/results.md").read_text("utf-8")
+    text = (ROOT / "docs/pilot.md").read_text("utf-8")
     tables = [table for table in tables_in(text) if table[0][0] == "network"]
     assert tables
     for dataset, (titles, *rows) in zip(TITLES.values(), tables, strict=False):
@@ -125,27 +108,3 @@ def test_every_cell_of_the_baselines_is_that_of_the_report():
             assert float(rate) == rates[name]
             expected = [there[column].partition(" ± ")[0] for column in columns]
             assert [cell.removesuffix(" %") for cell in cells] == expected, name
-
-
-def p_values() -> set[str]:
-    """All p values of the reports and the ledger, as they are printed and rounded to two digits."""
-    paths = [ROOT / "reports" / profile / "README.md" for profile in LEDGER_PROFILES]
-    found: set[float] = set()
-    for path in [path for path in paths if path.exists()]:
-        for titles, *rows in tables_in(path.read_text("utf-8")):
-            places = [k for k, title in enumerate(titles) if re.match(r"(Its )?p\b", title)]
-            cells = [row[k] for row in rows for k in places]
-            found |= {float(cell) for cell in cells if re.fullmatch(r"[\d.]+", cell)}
-    return {f"{value:.{digits}f}" for value in found for digits in (2, 3, 4)}
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_no_p_value_of_the_prose_is_in_no_table(document: Path):
-    """It catches those that are left over from other runs, but not those of another comparison."""
-    lines = document.read_text("utf-8").splitlines()
-    prose = "\n".join(line for line in lines if not re.match(r"\| .*\d \|$", line))
-    clauses = re.findall(r"\bp (?:at most |of it |about |is )?((?:0\.\d+(?:, | and |$)?)+)", prose)
-    shown = [number for clause in clauses for number in re.findall(r"0\.\d+", clause)]
-    known = p_values()
-    assert [number for number in shown if number not in known] == []
-    assert len(shown) > (document.name == "results.md") * 10

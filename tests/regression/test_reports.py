@@ -1,7 +1,6 @@
 """Every committed table, and every result in a document, follows from committed summaries."""
 
 import difflib
-import json
 import re
 import shutil
 
@@ -15,14 +14,7 @@ from hdkd.report.tables.tables import write_tables
 from hdkd.runs import evidence, predictions
 from hdkd.runs.predictions import PREDICTIONS
 from hdkd.study import plan
-from project import ROOT
-
-PROFILES = [
-    profile
-    for profile in plan.LEDGER_PROFILES
-    if (ROOT / "reports" / profile / evidence.SUMMARIES).exists()
-]
-
+from project import PROFILES, ROOT
 
 OF_IMAGES = {"samples", "smote"}
 
@@ -115,66 +107,6 @@ def test_predictions_belong_to_the_summaries(profile, committed, monkeypatch):
     found = predictions.read(committed / "reports" / profile)
     belonging = found.of_summaries(evidence.finished_summaries(profile))
     assert sorted(found.probabilities.keys() - belonging.probabilities.keys()) == []
-
-
-def numbers_of_the_reports() -> list[float]:
-    """Accuracies in percent and gains in points, from every committed table and model."""
-    found = []
-    for profile in PROFILES:
-        folder = ROOT / "reports" / profile
-        gains = pd.read_csv(folder / "gains.csv")
-        cells = pd.read_csv(folder / "results.csv")
-        found += [*gains["gain"], *gains["gain_sd"].dropna(), *(100 * gains["student"])]
-        found += [*(100 * gains["hdkd"]), *(100 * cells["accuracy"])]
-        table = (folder / "README.md").read_text("utf-8")
-        found += [float(number) for number in re.findall(r"[-+](\d+\.\d+) ±", table)]
-        found += [
-            float(number) for number in re.findall(r"(?:± |right for |balanced )(\d+\.\d+)", table)
-        ]
-        found += [float(number) for number in re.findall(r"\| [-+]?(\d+\.\d+) ", table)]
-    ledger = (ROOT / "reports/ledger.md").read_text("utf-8")
-    found += [float(number) for number in re.findall(r"\| [-+]?(\d+\.\d+) *[,(|]", ledger)]
-    for path in ROOT.glob("pretrained/*/summary.json"):
-        summary = json.loads(path.read_text("utf-8"))
-        for metrics in (summary["final"], summary["without_leaks"]):
-            found += [100 * metrics["accuracy"], 100 * metrics["balanced_accuracy"]]
-    return found
-
-
-@pytest.mark.parametrize("document", ["README.md", "docs/results.md"])
-def test_every_result_in_a_document_is_in_a_table(document):
-    text = (ROOT / document).read_text("utf-8")
-    results = re.findall(r"(?<![\d.])(\d+\.\d+)(?= %| points| ±)|(?<=± )(\d+\.\d+)", text)
-    shown = [first or second for first, second in results]
-    assert shown, "it shows no result"
-    known = numbers_of_the_reports()
-    for number in shown:
-        digits = len(number.partition(".")[2])
-        assert any(f"{abs(value):.{digits}f}" == number for value in known), number
-
-
-NUMBER = r"[-+]?\d+\.\d+"
-
-
-def intervals_in(text: str) -> list[tuple[float, float]]:
-    return [
-        (float(low), float(high)) for low, high in re.findall(f"({NUMBER}) to ({NUMBER})", text)
-    ]
-
-
-def intervals_of_the_reports() -> set[tuple[float, float]]:
-    """From every committed table, the ledger and the models' cards; of losses, too."""
-    paths = [ROOT / "reports/ledger.md", *ROOT.glob("pretrained/*/README.md")]
-    paths += [ROOT / "reports" / profile / "README.md" for profile in PROFILES]
-    found = [each for path in paths for each in intervals_in(path.read_text("utf-8"))]
-    return {*found, *((-high, -low) for low, high in found)}
-
-
-@pytest.mark.parametrize("document", ["README.md", "docs/results.md"])
-def test_every_interval_in_a_document_is_in_a_table(document):
-    shown = intervals_in((ROOT / document).read_text("utf-8"))
-    assert shown, "it shows no interval"
-    assert [each for each in shown if each not in intervals_of_the_reports()] == []
 
 
 def test_parts_of_the_distillation_and_controls_differ_from_hdkd_as_the_runs_do():
