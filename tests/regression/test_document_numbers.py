@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from tables import tables_in
 
+from hdkd.runs import evidence
 from project import DOCUMENTS, PROFILES, ROOT
 
 
@@ -38,8 +39,11 @@ def numbers_of_the_reports() -> list[float]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_result_in_a_document_is_in_a_table(document: Path):
     text = document.read_text("utf-8")
-    results = re.findall(r"(?<![\d.])(\d+\.\d+)(?= %| points| ±)|(?<=± )(\d+\.\d+)", text)
-    shown = [first or second for first, second in results]
+    # Ends of intervals have a test of their own.
+    signed = r"(?<!to [-+])(?<=[-+±])(\d+\.\d+)(?!\d| to)"
+    named = r"(?<=± )(\d+\.\d+)|(?<![\d.])(\d+\.\d+)(?= %| points| ±)"
+    results = re.findall(f"{signed}|{named}", text)
+    shown = ["".join(groups) for groups in results]
     assert shown, "it shows no result"
     known = numbers_of_the_reports()
     for number in shown:
@@ -94,3 +98,21 @@ def test_no_p_value_of_the_prose_is_in_no_table(document: Path):
     known = p_values()
     assert [number for number in shown if number not in known] == []
     assert len(shown) > 10 or document.name == "reduced.md", "its prose has no p"
+
+
+def test_most_of_the_gain_on_few_images_of_ham10000_is_in_the_largest_class():
+    """In percentage points of all test images, and melanomas as how many are found."""
+    folder = ROOT / "reports/pilot"
+    recalls = pd.read_csv(folder / "recalls.csv", keep_default_na=False)
+    own = recalls[(recalls["dataset"] == "ham10000") & (recalls["group"] == "students")]
+    images = {
+        name: parts["test"] for name, parts in evidence.facts("pilot")["ham10000"]["counts"].items()
+    }
+    found = own.set_index(["subset", "role", "class"])["recall"].astype(float)
+    text = (ROOT / "docs/pilot.md").read_text("utf-8")
+    for subset in ("350", "700", "991"):
+        gain = (found[subset, "hdkd", "nv"] - found[subset, "student", "nv"]) * images["nv"]
+        assert f"{100 * gain / sum(images.values()):.2f} of " in text
+    for subset in ("350", "700", "991", "all"):
+        for role in ("hdkd", "student"):
+            assert f" {found[subset, role, 'mel'] * images['mel']:.1f}" in text

@@ -153,7 +153,7 @@ def leaks(settings: Settings, facts: dict[str, Any]) -> str:
     return (
         f"Of the {sum(tests(facts).values())} test images, {leaked} "
         f"{'has' if leaked == 1 else 'have'} {kinds} in another part, "
-        f"which flatters accuracies. The others: {left}."
+        f"which may flatter accuracies. The others: {left}."
     )
 
 
