@@ -1,17 +1,20 @@
-"""Every committed table, and every result in a document, follows from committed summaries."""
+"""The committed reports follow from the committed summaries."""
 
 import difflib
 import re
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from hdkd import config
 from hdkd.files import CHECKSUMS
+from hdkd.remote.bundle import unpack_bundle
 from hdkd.report import drawing, figures, page
 from hdkd.report.tables.tables import write_tables
 from hdkd.runs import evidence, predictions
+from hdkd.runs.folder import RunFolder
 from hdkd.runs.predictions import PREDICTIONS
 from hdkd.study import plan
 from project import PROFILES, ROOT
@@ -125,3 +128,12 @@ def test_parts_of_the_distillation_and_controls_differ_from_hdkd_as_the_runs_do(
         [row] = [line for line in table.splitlines() if line.startswith(f"| {name} ")]
         assert len(differences) == 5
         assert f"| {sign * differences.mean():+.2f} " in row
+
+
+@pytest.mark.parametrize("bundle", sorted(ROOT.glob("reports/*/needed/*")), ids=lambda p: p.name)
+def test_a_kept_teacher_can_teach(bundle: Path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, [placed] = unpack_bundle(bundle)
+    teacher = RunFolder(tmp_path / placed)
+    assert teacher.summary.run.role == "teacher"
+    assert set(teacher.load_model().state_dict())

@@ -75,7 +75,7 @@ def test_the_student_alone_trains_longer(studied, settings):
 
 def test_the_report_has_each_control(studied):
     report = (studied.folder / "reports/demo/report.html").read_text("utf-8")
-    for name in ("as many steps", "as many MACs"):
+    for name in ("as many steps", "as many MACs", "A teacher of the same images"):
         assert name in report
 
 

@@ -249,26 +249,48 @@ def controls(numbers: Numbers, dataset: str) -> pd.DataFrame:
 
     ``gain`` is that of HDKD over each of them (:func:`_gains_of_hdkd`).
     """
+    return _beside_hdkd(numbers, "HDKD", _controls(numbers, dataset))
+
+
+def same_images(numbers: Numbers, dataset: str) -> pd.DataFrame:
+    """HDKD whose teacher has seen the student's images only, beside what else these could train.
+
+    ``gain`` is that of this HDKD over each of them (:func:`_gains_of_hdkd`).
+    """
+    parts = _controls(numbers, dataset)
+    hdkd = f"HDKD, {CONTROL_NAMES['subset_teacher']}"
+    others = [name for name in parts if not name.startswith("HDKD")]
+    return _beside_hdkd(
+        numbers, hdkd, {name: parts[name] for name in (hdkd, *others) if name in parts}
+    )
+
+
+def _controls(numbers: Numbers, dataset: str) -> dict[str, pd.DataFrame]:
+    """The runs of HDKD, the student alone and every control, by name; empty without controls."""
     chosen = numbers.settings.controls(dataset)
     own = numbers.runs_of(dataset)
     if not chosen:
-        return EMPTY
+        return {}
     same = own[_matching(own, chosen.subset, chosen.seeds) & (own["group"] == "students")]
     hdkd = same[same["role"] == "hdkd"]
     found = own[(own["group"] == "ablations") & own["point"].str.fullmatch(CONTROL.pattern)]
     if found.empty or hdkd.empty:
-        return EMPTY
+        return {}
     parts = {"HDKD": hdkd, "Student alone": same[same["role"] == "student"]}
     for (role, point), runs in found.groupby(["role", "point"], sort=False):
         if role == "teacher" and point.startswith("teacher_seed"):
             continue
         what = CONTROL_NAMES.get(point, f"teacher of seed {point[12:]}")
         parts[f"{ROLE_NAMES[role]}, {'same images' if role == 'teacher' else what}"] = runs
-    parts = {name: runs for name, runs in parts.items() if not runs.empty}
-    compared = {name: runs for name, runs in parts.items() if name != "HDKD"}
-    if not compared:
+    return {name: runs for name, runs in parts.items() if not runs.empty}
+
+
+def _beside_hdkd(numbers: Numbers, hdkd: str, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row for each part, with the gain over it of the part that is named ``hdkd``."""
+    compared = {name: runs for name, runs in parts.items() if name != hdkd}
+    if hdkd not in parts or not compared:
         return EMPTY
-    gains = _gains_of_hdkd(numbers, hdkd, compared).reindex(parts)
+    gains = _gains_of_hdkd(numbers, parts[hdkd], compared).reindex(parts)
     rows = [{"name": name, **results.cells(runs).iloc[0]} for name, runs in parts.items()]
     cells = _dropping_leaks(pd.DataFrame(rows))
     return _dropping_same_balanced(cells.assign(**gains.reset_index(drop=True)))

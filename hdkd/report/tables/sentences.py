@@ -23,6 +23,12 @@ BASELINES = (
     "“HDKD's gain” is over the row's baseline, in points, with the same seeds and images. HDKD has "
     "a teacher, which has been trained besides; the baselines have none."
 )
+SAME_IMAGES = (
+    "What somebody has who owns no more images than these: HDKD whose teacher was trained on the "
+    "student's images only, its gain over that teacher, and over the student alone, trained for "
+    "as long or longer as under “Controls”. Their extra steps and multiply-accumulates are a share "
+    "of the sweep's teacher; this one serves a single student."
+)
 KEPT_EPOCHS = {
     "last": "after the last epoch",
     "best_on_validation": "after the best epoch on the validation images",
