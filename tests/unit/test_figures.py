@@ -48,11 +48,11 @@ def test_a_study_without_smote_has_no_figure_of_it(parameters):
     assert names(config.resolve(parameters), "phantom") == ALWAYS | METHODS | {"calibration"}
 
 
-def test_ablations_distillation_and_baselines_are_shown_where_they_are_trained(parameters):
+def test_ablations_distillation_baselines_and_methods_are_shown_where_they_are_trained(parameters):
+    parameters["methods"]["pilot"]["subsets"] = {"brain_tumor": [200]}
     settings = config.resolve(parameters | {"profile": "pilot"})
     extra = {"ablations", "distillation", "baselines", "calibration"}
-    methods = {"methods", "methods_learning"}
-    assert names(settings, "brain_tumor") == ALWAYS | extra | methods
+    assert names(settings, "brain_tumor") == ALWAYS | extra | METHODS
     assert names(settings, "ham10000") == ALWAYS | extra - {"distillation"} | {"smote"}
 
 

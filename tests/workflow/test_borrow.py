@@ -111,8 +111,10 @@ def test_of_a_group_only_its_runs_are_wanted_and_what_they_need():
     ]
     methods = {each.run for each in of_group(settings, every, "methods")}
     assert methods == {
-        *plan.method_runs(settings, "brain_tumor"), *plan.teacher_runs(settings, "brain_tumor")
-    }  # fmt: skip
+        run
+        for name in ("brain_tumor", "ham10000")
+        for run in (*plan.method_runs(settings, name), *plan.teacher_runs(settings, name))
+    }
     baselines = {each.run.group for each in of_group(settings, every, "baselines")}
     assert baselines == {"tuning", "baselines", "teacher"}, "teachers of trials, too"
 
