@@ -75,6 +75,7 @@ def borrow(
             raise ParameterError(
                 "--minutes is missing: name how long to train, or --list or --state"
             )
+        borrowing.check_data(settings)
         for name in handover.restore(settings):
             print(f"{name}: from the committed evidence")
     piece = borrowing.Piece(settings, 60 * minutes, parallel, cores, group)

@@ -71,6 +71,24 @@ def value_order(settings: Settings) -> list[RunKey]:
     return list(dict.fromkeys(ordered))
 
 
+def check_data(settings: Settings) -> None:
+    """Raise ``RunError`` where a dataset of the study has not been built.
+
+    Runs that are restored before it would count as made from older data, and be trained again.
+    """
+    for name in settings.study:
+        path = plan.prepared_folder(settings.profile, name) / "split.csv"
+        if not path.exists():
+            raise _no_data(path, settings)
+
+
+def _no_data(path: Path, settings: Settings) -> RunError:
+    return RunError(
+        f"{path} is missing: build the data first (`snakemake --cores 4 data --config "
+        f"profile={settings.profile}`)"
+    )
+
+
 def missing(settings: Settings, device: str) -> list[MissingRun]:
     """The runs neither finished here nor in the committed evidence, in order of value.
 
@@ -84,10 +102,7 @@ def missing(settings: Settings, device: str) -> list[MissingRun]:
             facts[name] = results.facts(settings, name)
         images[name] = cost.images_of(settings, name, facts)
         if not images[name]:
-            raise RunError(
-                f"{path} is missing: build the data first (`snakemake --cores 4 data --config "
-                f"profile={settings.profile}`)"
-            )
+            raise _no_data(path, settings)
     finished, _ = with_current_parameters(settings, finished_summaries(settings.profile))
     measured = [s for s in finished if (s.provenance.device == "cpu") == (device == "cpu")]
     rates = cost.Rates(settings, measured, facts)

@@ -4,14 +4,16 @@ import copy
 import json
 import subprocess
 import time
+from pathlib import Path
 
 import filelock
 import mlflow
 import pandas as pd
 import psutil
 import pytest
+import yaml
 
-from hdkd import config
+from hdkd import cli, config
 from hdkd.remote.borrow import MissingRun, choose, of_group, value_order
 from hdkd.remote.bundle import contents_of, write_bundle
 from hdkd.runs import predictions
@@ -101,6 +103,17 @@ def test_a_training_fills_one_place_only_and_hdkd_waits_for_its_teacher(paramete
     ]
     assert choose(jobs, 60, parallel=2) == jobs[:2]
     assert choose(jobs[2:], 60, parallel=2) == jobs[2:]
+
+
+def test_the_data_are_built_before_anything_is_restored(parameters, tmp_path, monkeypatch, capsys):
+    """The data would be newer than what is restored, which would be trained again for that."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(parameters))
+    assert cli.main(["borrow", "--minutes", "1"]) == 2
+    assert capsys.readouterr().err == (
+        "error: data/prepared/demo/phantom/split.csv is missing: build the data first "
+        "(`snakemake --cores 4 data --config profile=demo`)\n"
+    )
 
 
 def test_of_a_group_only_its_runs_are_wanted_and_what_they_need():
